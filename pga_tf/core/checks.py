@@ -1,0 +1,60 @@
+"""Input errors, and the checks that raise them.
+
+Every refusal of bad input is an `InputError` whose one message says what was looked at, what was expected,
+what was received and what to do. The commands print it without a traceback and exit with status 2.
+"""
+
+import difflib
+
+import tensorflow as tf
+
+
+class InputError(ValueError):
+    """Bad input from a user: a flag, a file, a shape, a value."""
+
+
+class NonFiniteError(ArithmeticError):
+    """Training produced a quantity that is not finite."""
+
+
+def refuse(what, *, expected, received, remedy):
+    """Raises `InputError` with the four parts of a message that a user can act on."""
+    raise InputError(f"{what}: expected {expected}, received {received}. Remedy: {remedy}.")
+
+
+def nearest(name, names):
+    """The member of `names` that is spelled most like `name`, or None."""
+    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def require_member(what, name, names):
+    """Raises `InputError` unless `name` is one of `names`; the message proposes the nearest one."""
+    names = list(names)
+    if name in names:
+        return
+    close = nearest(name, names)
+    refuse(
+        what,
+        expected="one of " + ", ".join(map(str, names)),
+        received=repr(name),
+        remedy=f"did you mean {close!r}? If not, choose from the list" if close else "choose from the list",
+    )
+
+
+def require_rank(name, tensor, rank):
+    """Raises `InputError` unless `tensor` has the static rank `rank`."""
+    if tensor.shape.rank != rank:
+        refuse(f"Tensor {name}", expected=f"rank {rank}", received=f"shape {tuple(tensor.shape)}", remedy="reshape it")
+
+
+def require_same_shape(name_a, a, name_b, b):
+    """Raises `InputError` unless the static shapes of `a` and `b` are compatible."""
+    a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
+    if not a.shape.is_compatible_with(b.shape):
+        refuse(
+            f"Tensors {name_a} and {name_b}",
+            expected="the same shape",
+            received=f"{tuple(a.shape)} and {tuple(b.shape)}",
+            remedy="pass tensors that pair up element by element",
+        )

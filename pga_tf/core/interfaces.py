@@ -1,0 +1,35 @@
+"""What later stages may ask of a method, a network or a prior, as structural types."""
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Maps codes to images. Every method has it."""
+
+    def decode(self, codes, source):
+        """Codes `[B, H_dim]` to images `[B, H, W, C]` in `image_range`, by the statistics of `source`."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Maps images to codes. Every autoencoder has it."""
+
+    def encode(self, images):
+        """Images `[B, H, W, C]` in `image_range` to codes (posterior means) `[B, H_dim]`."""
+
+
+@runtime_checkable
+class HasPosterior(Protocol):
+    """A stochastic encoder."""
+
+    def posterior(self, images):
+        """Images `[B, H, W, C]` to q(z|x), a TFP distribution with batch `[B]` and event `[H_dim]`."""
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A prior over codes."""
+
+    def sample(self, seeds):
+        """int64 seeds `[B]` to codes `[B, H_dim]`; code i depends on seed i alone."""

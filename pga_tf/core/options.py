@@ -1,0 +1,79 @@
+"""Options: frozen dataclasses whose fields carry their own help, unit, source and range.
+
+A value is declared once, here as a field; `pga_tf.flags` generates the command-line flag from it, and
+`validate` holds the value to its range before any long work starts.
+"""
+
+import dataclasses
+import math
+
+from pga_tf.core import checks
+
+
+def option(default, help, *, unit=None, source=None, minimum=None, above=None, maximum=None, choices=None):
+    """A dataclass field for a user-settable value.
+
+    Args:
+      default: the value where the user sets none; its type is the option's type.
+      help: one line for `--helpshort`; the paper's symbol first where there is one.
+      unit: what the number counts or measures (steps, epochs, examples, pixels, nats, a plain factor).
+      source: the equation or section that defines it.
+      minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound.
+      choices: the values allowed.
+    """
+    metadata = dict(
+        help=help, unit=unit, source=source, minimum=minimum, above=above, maximum=maximum, choices=choices
+    )
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def describe(field):
+    """The help line of a field, with its unit, source and range."""
+    meta = field.metadata
+    notes = []
+    if meta["unit"]:
+        notes.append(f"unit: {meta['unit']}")
+    if meta["source"]:
+        notes.append(meta["source"])
+    bounds = _expected(meta)
+    if bounds and not meta["choices"]:
+        notes.append(bounds)
+    return meta["help"] + (f" [{'; '.join(notes)}]" if notes else "")
+
+
+def _expected(meta):
+    if meta["choices"]:
+        return "one of " + ", ".join(map(str, meta["choices"]))
+    parts = []
+    if meta["minimum"] is not None:
+        parts.append(f">= {meta['minimum']}")
+    if meta["above"] is not None:
+        parts.append(f"> {meta['above']}")
+    if meta["maximum"] is not None:
+        parts.append(f"<= {meta['maximum']}")
+    return " and ".join(parts)
+
+
+def validate(options):
+    """Returns `options`; raises `InputError` naming the first field that is out of its range."""
+    for field in dataclasses.fields(options):
+        meta, value = field.metadata, getattr(options, field.name)
+        if not meta:
+            continue
+        flag = f"--{field.name}"
+        if meta["choices"]:
+            checks.require_member(flag, value, meta["choices"])
+            continue
+        if isinstance(value, float) and not math.isfinite(value):
+            checks.refuse(flag, expected="a finite number", received=value, remedy="pass a finite number")
+        too_low = (meta["minimum"] is not None and value < meta["minimum"]) or (
+            meta["above"] is not None and value <= meta["above"]
+        )
+        if too_low or (meta["maximum"] is not None and value > meta["maximum"]):
+            checks.refuse(
+                flag,
+                expected=f"a value {_expected(meta)}",
+                received=value,
+                remedy=f"the default is {field.default}",
+            )
+    return options

@@ -1,0 +1,48 @@
+"""The part of a train step that no paper writes down: gradients to optimisers, losses to metrics."""
+
+import keras
+import tensorflow as tf
+
+from pga_tf.core import replicas, routing
+
+
+def meters(names):
+    """One running mean for each name; a `keras.Model` that holds the dict as an attribute tracks and resets them."""
+    return {name: keras.metrics.Mean(name=name) for name in names}
+
+
+def record(meters, values):
+    """Adds `values` (scalar or `[B]` tensors by name) to their meters and returns all current means.
+
+    Raises `KeyError` for a value without a meter and for a meter without a value.
+    """
+    if set(values) != set(meters):
+        raise KeyError(f"Expected values for {sorted(meters)}, received {sorted(values)}.")
+    for name, value in values.items():
+        meters[name].update_state(tf.reduce_mean(value))
+    return {name: meter.result() for name, meter in meters.items()}
+
+
+def gradient_names(networks):
+    """The names under which `minimise` reports gradient norms."""
+    return [f"gradient_norm/{name}" for name in networks]
+
+
+def minimise(loss, *, tape, optimizer, networks):
+    """One optimiser step on the scalar `loss` for all `networks`, a dict of name to trainable variables.
+
+    Returns:
+      dict of `gradient_norm/NAME` to the Euclidean norm of that network's gradient over the global batch.
+      Raises `ValueError` if a variable receives no gradient.
+    """
+    variables = [v for group in networks.values() for v in group]
+    gradients = tape.gradient(loss, variables)
+    routing.require_gradients(gradients, variables)
+    optimizer.apply(gradients, variables)
+    if replicas.count() > 1:
+        gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    norms, start = {}, 0
+    for name, group in networks.items():
+        norms[f"gradient_norm/{name}"] = tf.linalg.global_norm(gradients[start : start + len(group)])
+        start += len(group)
+    return norms

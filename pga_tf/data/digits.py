@@ -1,0 +1,16 @@
+"""scikit-learn's bundled digits: 1,797 real grey scans of 8x8 pixels, in the package itself, no download."""
+
+import numpy as np
+
+from pga_tf.data.arrays import from_arrays
+
+TEST = 297  # the last ones, which other people wrote than most of the first 1,500
+
+
+def load(name, argument, options):
+    """uint8 `[8, 8, 1]` in [0, 255], from the scans' 0..16; the first 1,500 train, the last 297 test."""
+    from sklearn.datasets import load_digits
+
+    scans = load_digits().images[..., None]
+    images = np.round(scans * (255 / 16)).astype(np.uint8)
+    return from_arrays(name, images, {"train": slice(-TEST), "test": slice(-TEST, None)}, options)

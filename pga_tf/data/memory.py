@@ -1,0 +1,62 @@
+"""Images that can be had in any order, from memory or from a mapped file: a batch is one gather."""
+
+import functools
+import types
+
+import numpy as np
+import tensorflow as tf
+
+from pga_tf.data import order
+
+LIMIT_BYTES = 2**30  # larger sets stay on disk
+
+
+class RandomAccess:
+    """A `Reader` over `count` images."""
+
+    corrupt = types.MappingProxyType({})
+
+    def __init__(self, count, open_images):
+        """`open_images()`, called when images are first needed: a function from int64 `[B]` to images."""
+        self.count = count
+        self._open = open_images
+
+    @functools.cached_property
+    def _gather(self):
+        return self._open()
+
+    def shuffled(self, batch_size, *, seed, start_step):
+        gather = self._gather
+
+        def batch(step):
+            return gather(order.indices(step, batch_size=batch_size, count=self.count, seed=seed))
+
+        return tf.data.Dataset.counter(start_step).map(batch)
+
+    def ordered(self, batch_size):
+        gather = self._gather
+        starts = tf.data.Dataset.range(0, self.count, batch_size)
+        return starts.map(lambda start: gather(tf.range(start, tf.minimum(start + batch_size, self.count))))
+
+    def sample(self, limit):
+        return self._gather(tf.constant(order.spread(self.count, limit), tf.int64)).numpy()
+
+
+def held(images):
+    """A function from int64 indices `[B]` to rows of the array `images`, kept in the host's memory."""
+    # Left to itself, TensorFlow puts them on the GPU, and tf.data fetches them back for every batch.
+    with tf.device("/cpu:0"):
+        # tf.constant keeps two copies of a large array alive.
+        return functools.partial(tf.gather, tf.raw_ops.Identity(input=images))
+
+
+def mapped(images, members):
+    """A function from int64 indices `[B]` to those rows of `images[members]`, read from a mapped file."""
+
+    def gather(indices):
+        rows = tf.numpy_function(
+            lambda i: np.asarray(images[members[i]]), [indices], images.dtype, stateful=False
+        )
+        return tf.ensure_shape(rows, [*indices.shape, *images.shape[1:]])
+
+    return gather

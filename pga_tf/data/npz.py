@@ -1,0 +1,101 @@
+"""`npz:FILE`: the user's own array, `images` in an .npz or the whole of an .npy."""
+
+import os
+import zipfile
+
+import numpy as np
+
+from pga_tf.core import checks, ranges
+from pga_tf.data import memory
+from pga_tf.data.arrays import from_arrays, held_out
+
+CHUNK = 4096  # images looked at together, so that a mapped file is never all in memory
+
+
+def load(name, argument, options):
+    """Images `[N, H, W, C]` or `[N, H, W]`, C 1 or 3: uint8, or float in [0, 1] or [-1, 1], kept as float32.
+
+    An .npy beyond `memory.LIMIT_BYTES` stays on disk, mapped, if it is uint8 or float32.
+
+    Raises:
+      InputError: a missing or unreadable file, another rank, channels or dtype, NaN, or values out of range.
+    """
+    images = _read(name, argument)
+    if images.ndim == 3:
+        images = images[..., None]
+    _require_images(name, images)
+    value_range = ranges.UINT8 if images.dtype == np.uint8 else _float_range(name, images)
+    if images.dtype not in (np.uint8, np.float32):
+        images = np.asarray(images, np.float32)
+    if not isinstance(images, np.memmap) or images.nbytes <= memory.LIMIT_BYTES:
+        images = np.asarray(images)
+    train, test = held_out(len(images), options, name=name)
+    return from_arrays(name, images, {"train": train, "test": test}, options, value_range=value_range)
+
+
+def _read(name, path):
+    if not os.path.isfile(path):
+        _refuse_file(name, expected="a file", received=f"no file {path}")
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            if "images" not in loaded.files:
+                held = ", ".join(loaded.files) or "none"
+                _refuse_file(name, expected="an array called images", received=f"arrays {held}")
+            return loaded["images"]
+    except checks.InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return _refuse_file(name, expected="an .npz or .npy file of numbers", received=str(error))
+
+
+def _refuse_file(name, *, expected, received):
+    remedy = "correct the path, or write the file with np.savez(FILE, images=images)"
+    checks.refuse(f"--dataset={name}", expected=expected, received=received, remedy=remedy)
+
+
+def _require_images(name, images):
+    what = f"Array images of {name}"
+    shape = tuple(images.shape)
+    if images.ndim != 4 or shape[3] not in (1, 3) or 0 in shape:
+        first = len(shape) == 4 and shape[1] in (1, 3)
+        checks.refuse(
+            what,
+            expected="shape [N, H, W], or [N, H, W, C] with 1 or 3 channels",
+            received=f"shape {list(shape)}",
+            remedy="np.moveaxis(images, 1, -1) puts channels last"
+            if first
+            else "reshape it or drop channels",
+        )
+    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+        checks.refuse(
+            what,
+            expected="uint8 in [0, 255], or float in [0, 1] or [-1, 1]",
+            received=f"dtype {images.dtype}",
+            remedy="convert it, for instance with images.astype(np.uint8) if its values are 0 to 255",
+        )
+
+
+def _float_range(name, images):
+    low, high = np.inf, -np.inf
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK]
+        finite = np.isfinite(part).all(axis=(1, 2, 3))
+        if not finite.all():
+            checks.refuse(
+                f"Array images of {name}",
+                expected="finite values",
+                received=f"NaN or infinity, first in image {start + int(np.argmin(finite))}",
+                remedy="leave such images out",
+            )
+        low, high = min(low, float(part.min())), max(high, float(part.max()))
+    if low < -1 or high > 1:
+        checks.refuse(
+            f"Array images of {name}",
+            expected="float values in [0, 1] or [-1, 1]",
+            received=f"values in [{low:g}, {high:g}]",
+            remedy="scale them, or store uint8 in [0, 255]",
+        )
+    return (0.0, 1.0) if low >= 0 else (-1.0, 1.0)

@@ -1,0 +1,44 @@
+"""What a user may set about the data; the flags of the same names are generated from these fields."""
+
+import dataclasses
+
+from pga_tf.core.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """Which images to train on, and how they become squares of one size. `crop` comes before `image_size`."""
+
+    dataset: str = option(
+        "digits",
+        "Where the images come from: digits, tfds:NAME (such as tfds:mnist), folder:PATH, npz:FILE, "
+        "toy2d:swiss_roll, toy2d:eight_gaussians, toy2d:moons, or fake:HxWxC.",
+    )
+    image_size: int = option(
+        0,
+        "Side to which images are resized (bicubic, antialiased); 0 keeps their own size.",
+        unit="pixels",
+        minimum=0,
+    )
+    crop: int = option(
+        0,
+        "Side of the centre crop before resizing; 0 takes the largest centred square with --image_size, "
+        "and crops nothing without.",
+        unit="pixels",
+        minimum=0,
+    )
+    colour: str = option(
+        "auto",
+        "Channels to train on; auto keeps the source's own.",
+        choices=("auto", "grey", "rgb"),
+    )
+    test_fraction: float = option(
+        0.1,
+        "Share of the images held out as the test split where the source has none (folder, npz, some tfds).",
+        unit="fraction of the images",
+        above=0.0,
+        maximum=0.9,
+    )
+    strict_data: bool = option(
+        False, "Stop at a corrupt image file, after decoding every file once, instead of skipping it."
+    )

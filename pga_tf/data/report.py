@@ -1,0 +1,144 @@
+"""What the images are like, told before the first step: a user learns of bad data here, not an hour later."""
+
+import dataclasses
+
+import numpy as np
+
+from pga_tf.core import checks
+
+NAMED = 5  # files and images that a warning names
+CONSTANT = 0.01  # an image whose values span less than this part of the range shows nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class DataReport:
+    """Statistics of `looked_at` of the `count` images of a split, in the source's own units.
+
+    Attributes:
+      minimum, maximum: over all values. mean, std: one number per channel.
+      near_constant: which of the images looked at span less than 1% of the range.
+      duplicates: number of images that repeat another one exactly.
+      corrupt: unreadable files met, name to reason.
+    """
+
+    name: str
+    split: str
+    count: int
+    looked_at: int
+    shape: tuple[int, int, int]
+    dtype: str
+    value_range: tuple[float, float]
+    minimum: float
+    maximum: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    near_constant: tuple[int, ...]
+    duplicates: int
+    corrupt: dict[str, str]
+
+
+def inspect(source, split="train", limit=2000):
+    """A `DataReport` on at most `limit` images of `split`, always the same ones.
+
+    Raises:
+      InputError: no such split, no readable image, values that are not finite or outside the declared range.
+    """
+    checks.require_member(f"Split of {source.name}", split, source.readers)
+    reader = source.readers[split]
+    images = reader.sample(limit)
+    corrupt = dict(reader.corrupt)
+    if not len(images):
+        checks.refuse(
+            f"Images of {source.name}",
+            expected="one that can be read",
+            received="none",
+            remedy="repair the files",
+        )
+    _require_values(source, images)
+    low, high = source.value_range
+    spans = np.ptp(images.reshape(len(images), -1).astype(np.float32), axis=1)
+    # Two coordinates of a point may well be equal: pictures begin at more than one pixel.
+    constant = np.flatnonzero(spans < CONSTANT * (high - low)) if np.prod(source.image_shape[:2]) > 1 else ()
+    return DataReport(
+        name=source.name,
+        split=split,
+        count=reader.count,
+        looked_at=min(reader.count, limit),
+        shape=source.image_shape,
+        dtype=np.dtype(source.dtype).name,
+        value_range=source.value_range,
+        minimum=float(images.min()),
+        maximum=float(images.max()),
+        mean=tuple(images.mean(axis=(0, 1, 2), dtype=np.float64).tolist()),
+        std=tuple(images.std(axis=(0, 1, 2), dtype=np.float64).tolist()),
+        near_constant=tuple(int(i) for i in constant),
+        duplicates=len(images) - len({image.tobytes() for image in images}),
+        corrupt=corrupt,
+    )
+
+
+def _require_values(source, images):
+    finite = np.isfinite(images).all(axis=(1, 2, 3))
+    if not finite.all():
+        checks.refuse(
+            f"Images of {source.name}",
+            expected="finite values",
+            received=f"NaN or infinity in {np.sum(~finite)} of the {len(images)} looked at",
+            remedy="leave such images out",
+        )
+    low, high = source.value_range
+    if images.min() < low or images.max() > high:
+        checks.refuse(
+            f"Images of {source.name}",
+            expected=f"values in the declared range [{low:g}, {high:g}]",
+            received=f"values in [{images.min():g}, {images.max():g}]",
+            remedy="scale them",
+        )
+
+
+def format_report(report, decoder_range):
+    """`report` as a few lines of text; `decoder_range`: the (low, high) that the decoder can put out.
+
+    A line that begins with "warning:" tells of something that is likely to spoil the training.
+    """
+    low, high = report.value_range
+    sides = "x".join(map(str, report.shape))
+    held = f"{report.count} images {sides}, {report.dtype}; looked at {report.looked_at}"
+    values = f"[{report.minimum:g}, {report.maximum:g}] of [{low:g}, {high:g}]"
+    moments = f"mean {_numbers(report.mean)}, std {_numbers(report.std)}"
+    puts_out = f"[{decoder_range[0]:g}, {decoder_range[1]:g}]"
+    lines = [
+        f"data      {report.name}, {report.split}: {held}",
+        f"values    {values}, {moments}",
+        f"decoder   puts out {puts_out}; [{low:g}, {high:g}] is mapped onto it linearly",
+    ]
+    scale = (decoder_range[1] - decoder_range[0]) / (high - low)
+    reached = [decoder_range[0] + (v - low) * scale for v in (report.minimum, report.maximum)]
+    if report.maximum - report.minimum < 0.5 * (high - low):
+        lines.append(
+            f"warning: the values fill only [{reached[0]:.3g}, {reached[1]:.3g}] of the decoder's range; "
+            "were they stored in other units?"
+        )
+    if report.near_constant:
+        lines.append(
+            f"warning: {len(report.near_constant)} of {report.looked_at} images are near constant: "
+            f"number {_some(report.near_constant)} of those looked at"
+        )
+    if report.duplicates:
+        lines.append(f"warning: {report.duplicates} of {report.looked_at} images repeat another one exactly")
+    if report.corrupt:
+        lines.append(
+            f"warning: {len(report.corrupt)} of the files looked at are corrupt; others stand in for them:"
+        )
+        lines += [f"warning:   {name}: {reason}" for name, reason in sorted(report.corrupt.items())[:NAMED]]
+        if len(report.corrupt) > NAMED:
+            lines.append(f"warning:   and {len(report.corrupt) - NAMED} more")
+    return "\n".join(lines)
+
+
+def _numbers(values):
+    return ", ".join(f"{v:.3g}" for v in values)
+
+
+def _some(items):
+    return ", ".join(map(str, items[:NAMED])) + (", ..." if len(items) > NAMED else "")

@@ -1,0 +1,86 @@
+"""A source of images: what it holds, and the ways to read it. Each kind of storage is a `Reader`."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from pga_tf.core import checks, ranges
+
+
+class Reader(Protocol):
+    """The images of one split, in whatever storage. All images are `[H, W, C]` in the source's dtype."""
+
+    count: int
+    corrupt: Mapping[str, str]  # unreadable files met so far: name to reason
+
+    def shuffled(self, batch_size, *, seed, start_step):
+        """Infinite `tf.data.Dataset` of `[batch_size, H, W, C]`; batch k depends on (seed, k) alone."""
+
+    def ordered(self, batch_size):
+        """Finite `tf.data.Dataset` of `[<= batch_size, H, W, C]`, in stored order."""
+
+    def sample(self, limit):
+        """Array `[<= limit, H, W, C]` of a fixed choice of the images, for the data report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Unlabelled images of one shape.
+
+    Attributes:
+      name: as the user wrote it, such as `tfds:mnist`.
+      image_shape: (H, W, C). dtype: np.uint8 or np.float32.
+      value_range: (low, high) of the stored values: (0., 255.) for uint8, as declared for float32.
+      readers: the splits, "train" and "test".
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    dtype: type
+    value_range: tuple[float, float]
+    readers: dict[str, Reader]
+
+    @property
+    def counts(self):
+        """Number of images in each split."""
+        return {split: reader.count for split, reader in self.readers.items()}
+
+    def batches(self, split, batch_size, *, seed, start_step=0, value_range):
+        """The training stream: infinite float32 `[batch_size, H, W, C]` in `value_range`.
+
+        Batch number k depends on (seed, k) alone, so that a stream from `start_step` is the tail of the one
+        from 0. Every epoch visits each image once; batches run across the borders of epochs.
+
+        Raises:
+          InputError: no such split, or sizes that cannot be.
+        """
+        reader = self._reader(split, batch_size)
+        stream = reader.shuffled(batch_size, seed=seed, start_step=start_step)
+        return _finish(stream.map(lambda images: ranges.rescale(images, self.value_range, value_range)))
+
+    def ordered(self, split, batch_size):
+        """Each image once, in stored order: finite, `[<= batch_size, H, W, C]` in the source's own dtype."""
+        return _finish(self._reader(split, batch_size).ordered(batch_size))
+
+    def examples(self, split, count):
+        """The first `count` images in stored order (all, if there are fewer): array `[count, H, W, C]`."""
+        parts = self.ordered(split, min(max(count, 1), 256)).take(-(-count // 256)).as_numpy_iterator()
+        empty = np.zeros((0, *self.image_shape), self.dtype)
+        return np.concatenate([empty, *parts])[:count]
+
+    def _reader(self, split, batch_size):
+        checks.require_member(f"Split of {self.name}", split, self.readers)
+        if batch_size < 1:
+            checks.refuse(
+                "Batch size", expected=">= 1", received=batch_size, remedy="ask for at least one image"
+            )
+        return self.readers[split]
+
+
+def _finish(dataset):
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,146 @@
+"""`tfds:NAME`: any image set of TensorFlow Datasets, in memory where it fits, streamed where it does not."""
+
+import os
+import socket
+
+import numpy as np
+
+from pga_tf.core import checks, ranges
+from pga_tf.data import memory
+from pga_tf.data.prepare import prepare, prepared_shape
+from pga_tf.data.records import Records
+from pga_tf.data.source import Source
+
+
+def load(name, argument, options):
+    """uint8 `[H, W, C]` in [0, 255]; train, and test or validation or else a slice held out from train.
+
+    Raises:
+      InputError: an unknown or absent dataset, or one without uint8 images of 1 or 3 channels.
+    """
+    builder = _builder(name, argument)
+    feature = _image_feature(name, builder.info.features)
+    shape = prepared_shape(feature.shape, options, name=name)
+    readers = {}
+    for split, info in _splits(name, builder.info.splits, options).items():
+        # One string, one image: labels and attributes are not parsed, and decoding is left to `decode`.
+        readers[split] = Records(
+            [(file.filename, file.skip, file.take) for file in info.file_instructions],
+            count=info.num_examples,
+            record_bytes=max(
+                builder.info.splits["train"].num_bytes // builder.info.splits["train"].num_examples, 1
+            ),
+            decode=_decoder(feature, shape, options),
+        )
+    if sum(reader.count for reader in readers.values()) * np.prod(shape) <= memory.LIMIT_BYTES:
+        readers = {split: memory.RandomAccess(r.count, _read_all(r, shape)) for split, r in readers.items()}
+    return Source(name, shape, np.uint8, ranges.UINT8, readers)
+
+
+def _builder(name, argument):
+    import tensorflow_datasets
+
+    try:
+        builder = tensorflow_datasets.builder(argument, data_dir=os.environ.get("TFDS_DATA_DIR"))
+    except tensorflow_datasets.core.DatasetNotFoundError:
+        close = checks.nearest(argument, tensorflow_datasets.list_builders())
+        checks.refuse(
+            f"--dataset={name}",
+            expected="a dataset that TFDS knows or that lies in TFDS_DATA_DIR",
+            received=repr(argument),
+            remedy=f"did you mean tfds:{close}?" if close else "see https://tensorflow.org/datasets/catalog",
+        )
+    except (
+        Exception
+    ) as error:  # TFDS answers a bad version, configuration or spelling with errors of many types
+        checks.refuse(
+            f"--dataset={name}",
+            expected="tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION",
+            received=str(error).splitlines()[0],
+            remedy="correct the name",
+        )
+    if not builder.is_prepared():
+        _download(name, argument, builder)
+    if builder.info.file_format.value != "tfrecord":
+        checks.refuse(
+            f"--dataset={name}",
+            expected="a dataset prepared as tfrecord files",
+            received=f"{builder.info.file_format.value} files in {builder.data_dir}",
+            remedy="prepare it anew in another TFDS_DATA_DIR with file_format='tfrecord'",
+        )
+    return builder
+
+
+def _download(name, argument, builder):
+    """Downloads and prepares the dataset, or says how."""
+    try:
+        # Without a network, TFDS's own retries take over three minutes to give up.
+        if not any(os.environ.get(k) for k in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
+            socket.getaddrinfo("storage.googleapis.com", 443)
+        builder.download_and_prepare()
+    except (
+        Exception
+    ) as error:  # network, disk, checksums, manual downloads: all mean that the data is not here
+        checks.refuse(
+            f"--dataset={name}",
+            expected=f"the prepared dataset in {builder.data_dir}, or a network to download it from",
+            received=f"neither ({(str(error).splitlines() or [type(error).__name__])[0]})",
+            remedy="set TFDS_DATA_DIR to a directory that holds it, or on a machine with a network run: "
+            f"TFDS_DATA_DIR=DIR python -c \"import tensorflow_datasets as tfds; tfds.load('{argument}')\"",
+        )
+
+
+def _image_feature(name, features):
+    feature = dict(features.items()).get("image")
+    shape = getattr(feature, "shape", None)
+    if shape is None or len(shape) != 3 or shape[2] not in (1, 3) or feature.np_dtype != np.uint8:
+        checks.refuse(
+            f"--dataset={name}",
+            expected="a feature 'image' of uint8 with 1 or 3 channels",
+            received=f"image {shape} {feature.np_dtype.__name__}"
+            if shape
+            else f"features {', '.join(features)}",
+            remedy="choose an image dataset",
+        )
+    return feature
+
+
+def _splits(name, splits, options):
+    checks.require_member(f"Training split of {name}", "train", splits)
+    for held_out in ("test", "validation"):
+        if held_out in splits and splits[held_out].num_examples:
+            return {"train": splits["train"], "test": splits[held_out]}
+    total = splits["train"].num_examples
+    kept = total - max(round(total * options.test_fraction), 1)
+    if kept < 1:
+        checks.refuse(
+            name,
+            expected="at least 2 images, one to train and one to test on",
+            received=total,
+            remedy="add images",
+        )
+    return {"train": splits[f"train[:{kept}]"], "test": splits[f"train[{kept}:]"]}
+
+
+def _decoder(feature, shape, options):
+    """A function from a serialised example to its image `[H, W, C]`; other features are not parsed."""
+    import tensorflow_datasets
+
+    features = tensorflow_datasets.features.FeaturesDict({"image": feature})
+
+    def decode(record):
+        image = features.deserialize_example(record)["image"]
+        return prepare(image, shape, options, value_range=ranges.UINT8)
+
+    return decode
+
+
+def _read_all(records, shape):
+    def read():
+        images, filled = np.empty((records.count, *shape), np.uint8), 0
+        for batch in records.ordered(1024).as_numpy_iterator():
+            images[filled : filled + len(batch)] = batch
+            filled += len(batch)
+        return memory.held(images[:filled])
+
+    return read

@@ -1,0 +1,38 @@
+"""Diagnostics of h = f o g, the map of codes to codes that a perceptual generative autoencoder trains.
+
+Proposition 1 (Zhang et al., ICML 2020): as |delta| -> 0, log|det dh/dz| <= E_delta[L_nll^theta], with equality
+where h is a multiple of the identity.
+"""
+
+import tensorflow as tf
+
+from pga_tf.core import noise
+from pga_tf.objectives import pga
+
+
+def h(model, codes):
+    """h(z) for codes `[B, H_dim]`, with the statistics that inference uses for data codes."""
+    outputs = model.encoder(model.decoder(codes, sources=("data",)), sources=("reconstructions",))
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def log_det_bound(model, codes, scale, draws=8):
+    """Monte Carlo estimate of E_delta[L_nll^theta], Eq. 7, at each code: `[B, H_dim]` to `[B]`, in nats.
+
+    `scale` is the root-mean-square size of delta per dimension; the noise is fixed, so that values compare
+    from step to step.
+    """
+    codes = tf.repeat(codes, draws, axis=0)
+    eps = noise.standard_normal([tf.shape(codes)[0], codes.shape[1]], tf.constant([0, 7]))
+    delta = pga.perturbation(eps, scale, "sphere")
+    values = pga.volume_nll(h(model, codes + delta), h(model, codes), delta)
+    return tf.reduce_mean(tf.reshape(values, [-1, draws]), axis=1)
+
+
+def log_det_exact(model, codes):
+    """log|det dh/dz| at each code by the full Jacobian: `[B, H_dim]` to `[B]`, in nats; for small latents."""
+    with tf.GradientTape() as tape:
+        tape.watch(codes)
+        mapped = h(model, codes)
+    jacobian = tape.batch_jacobian(mapped, codes)
+    return tf.linalg.slogdet(jacobian).log_abs_determinant

@@ -1,0 +1,133 @@
+"""VAE: the variational autoencoder that every other method is measured against.
+
+Papers: Kingma and Welling, Auto-Encoding Variational Bayes, 2014; the Gaussian likelihood with its standard deviation
+gamma fixed or learned is Dai and Wipf, Diagnosing and Enhancing VAE Models, 2019, section 4; the constant
+posterior variance (CV-VAE) is Ghosh et al., From Variational to Deterministic Autoencoders, 2020.
+Algorithm: minimise - log p(x|z) + KL(q(z|x) || N(0, I)), z = mu(x) + sigma(x) * eps.
+Deviations: the bound is trained in units that suit SGD and change no minimum: times 2 gamma^2 / D for a fixed gamma
+(the mean squared error plus 2 gamma^2 / D times KL), else divided by D, the number of pixels. Reported in nats.
+"""
+
+import dataclasses
+import math
+
+import keras
+import tensorflow as tf
+
+from pga_tf.core import checks, replicas, updates
+from pga_tf.core.options import option, validate
+from pga_tf.methods import posteriors
+from pga_tf.objectives import gaussian
+
+PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
+LOG_GAMMA_LIMIT = 20.0  # exp(-2 * 20) still is a normal float32
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEOptions:
+    likelihood: str = option(
+        "learned_gamma", "p(x|z)", source="Dai and Wipf", choices=("fixed_gamma", "learned_gamma", "cross_entropy")
+    )
+    gamma: float = option(
+        1.0, "standard deviation of p(x|z): the fixed value, or where learning starts", unit="pixel range units", above=0.0
+    )
+    posterior_stddev: float = option(
+        0.0, "sigma of q(z|x), the same for every x (CV-VAE); 0: the encoder gives it", unit="latent units", minimum=0.0
+    )
+    pixel_range: str = option("symmetric", "[-1, 1] with tanh, or [0, 1] with sigmoid", choices=tuple(PIXEL_RANGES))
+
+
+class VAE(keras.Model):
+    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior."""
+
+    Options = VAEOptions
+    OPTIMIZERS = ("optimizer",)
+    LOSSES = ("nll", "kl", "negative_elbo")
+
+    @staticmethod
+    def requirements(options):
+        """What the networks must be, and the pixel range that they train in. Raises `InputError` on a contradiction."""
+        image_range, output = PIXEL_RANGES[options.pixel_range]
+        if options.likelihood == "cross_entropy":
+            if options.pixel_range != "unit":
+                checks.refuse(
+                    "--likelihood=cross_entropy",
+                    expected="--pixel_range=unit, because a Bernoulli variable lies in [0, 1]",
+                    received=f"--pixel_range={options.pixel_range}",
+                    remedy="add --pixel_range=unit",
+                )
+            output = "linear"  # logits
+        return {"stochastic": options.posterior_stddev == 0.0, "output": output, "image_range": image_range}
+
+    def __init__(self, encoder, decoder, options, *, latent_dim, seed):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.options, self.latent_dim, self.seed = validate(options), latent_dim, seed
+        self.image_range = self.requirements(options)["image_range"]
+        self.log_gamma = self.add_weight(
+            name="log_gamma",
+            shape=(),
+            initializer=keras.initializers.Constant(math.log(options.gamma)),
+            trainable=options.likelihood == "learned_gamma",
+        )
+        names = [*self.LOSSES, "pixel_error", "gamma", *updates.gradient_names(self.networks())]
+        self.meters = updates.meters(names)
+        self.built = True  # the networks are built before they are injected
+
+    def networks(self):
+        decoder = list(self.decoder.trainable_variables)
+        if self.log_gamma.trainable:
+            decoder.append(self.log_gamma)
+        return {"encoder": self.encoder.trainable_variables, "decoder": decoder}
+
+    def optimized(self):
+        """The variables that each optimiser trains."""
+        return {"optimizer": [v for variables in self.networks().values() for v in variables]}
+
+    def _moments(self, x, training):
+        codes = self.encoder(x, training=training)
+        if self.options.posterior_stddev == 0.0:
+            return codes
+        return codes, tf.fill(tf.shape(codes), self.options.posterior_stddev)
+
+    def _gamma(self):
+        return tf.clip_by_value(tf.convert_to_tensor(self.log_gamma), -LOG_GAMMA_LIMIT, LOG_GAMMA_LIMIT)
+
+    def terms(self, x):
+        """The two sides of the bound for images `[B, H, W, C]` in `image_range`: `[B]` each, nats, and the outputs."""
+        mean, stddev = self._moments(x, training=True)
+        shape = [tf.shape(x)[0], self.latent_dim]
+        eps = replicas.normal(shape, seed=self.seed, step=self.optimizer.iterations, stream=0)
+        outputs = self.decoder(mean + stddev * eps, training=True)
+        if self.options.likelihood == "cross_entropy":
+            nll, x_hat = gaussian.bernoulli_nll(x, outputs), tf.sigmoid(outputs)
+        else:
+            nll, x_hat = gaussian.gaussian_nll(x, outputs, self._gamma()), outputs
+        kl = tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)
+        return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=[1, 2, 3])
+
+    def train_step(self, images):
+        scale = 1.0 / (images.shape[1] * images.shape[2] * images.shape[3])
+        if self.options.likelihood == "fixed_gamma":
+            scale *= 2.0 * self.options.gamma**2
+        with tf.GradientTape() as tape:
+            losses, pixel_error = self.terms(images)
+            negative_elbo = losses["nll"] + losses["kl"]
+            total = replicas.mean_loss(scale * negative_elbo)
+        norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
+        values = {**losses, "negative_elbo": negative_elbo, "pixel_error": pixel_error, "gamma": tf.exp(self._gamma())}
+        return updates.record(self.meters, {**values, **norms})
+
+    def encode(self, images):
+        return self._moments(images, training=False)[0]
+
+    def posterior(self, images):
+        return posteriors.diagonal_gaussian(*self._moments(images, training=False))
+
+    def decode(self, codes, source="prior"):
+        # A VAE decodes one kind of code in training, draws of q(z|x), so those statistics serve every source.
+        images = self.decoder(codes, sources=("data",))
+        return tf.sigmoid(images) if self.options.likelihood == "cross_entropy" else images
+
+    def diagnostics(self, images):
+        return posteriors.diagnostics(self.posterior(images))

@@ -1,0 +1,14 @@
+"""L1: encoders and decoders by name, built from options and an image shape. Knows no objective."""
+
+from pga_tf.networks.build import NetworkOptions, build, names, parameter_count, table
+from pga_tf.networks.sources import DECODER_SOURCES, ENCODER_SOURCES
+
+__all__ = [
+    "DECODER_SOURCES",
+    "ENCODER_SOURCES",
+    "NetworkOptions",
+    "build",
+    "names",
+    "parameter_count",
+    "table",
+]

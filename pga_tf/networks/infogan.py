@@ -1,0 +1,60 @@
+"""InfoGAN's pair as the two-stage VAE paper uses it (METHODS.md section 2).
+
+4x4 kernels, stride 2, spectral normalisation in the encoder, its head included, and a softplus standard
+deviation. Batch norm is on in the paper (`--batch_norm=shared`). Deviations: Glorot uniform kernels instead
+of normal ones of 0.02, and no bias where a norm follows.
+"""
+
+import functools
+import math
+
+import tensorflow as tf
+from keras import layers
+
+from pga_tf.networks.plan import NETWORKS, Architecture, leaky_relu, relu, unit
+from pga_tf.networks.spectral import SpectralConv2D, SpectralDense
+
+UNITS = 1024
+STDDEV_MINIMUM = 1e-6  # Keeps log stddev finite where softplus underflows; the authors' value.
+
+
+class SoftplusSplit(layers.Layer):
+    """`[B, 2 H_dim]` to (mean, stddev), each `[B, H_dim]`; stddev = softplus(second half) + 1e-6."""
+
+    def compute_output_shape(self, input_shape):
+        half = (*input_shape[:-1], input_shape[-1] // 2)
+        return half, half
+
+    def call(self, x):
+        mean, raw = tf.split(x, 2, axis=-1)
+        return mean, tf.nn.softplus(raw) + STDDEV_MINIMUM
+
+
+def encoder(plan, norm):
+    """Convolutions F, 2F with a norm, dense 1024 with a norm, and one dense head for mean and stddev."""
+    conv = functools.partial(SpectralConv2D, kernel_size=4, strides=2)
+    head = SpectralDense(plan.latent_dim * (2 if plan.stochastic else 1), dtype="float32", name="head")
+    return [
+        *unit(conv, None, leaky_relu, "conv_1", filters=plan.filters),
+        *unit(conv, norm, leaky_relu, "conv_2", filters=2 * plan.filters),
+        layers.Flatten(),
+        *unit(SpectralDense, norm, leaky_relu, "dense", units=UNITS),
+        head,
+        *([SoftplusSplit(dtype="float32", name="posterior")] if plan.stochastic else []),
+    ]
+
+
+def decoder(plan, norm):
+    """Dense 1024 and dense (H/4, W/4, 2F), deconvolution F, all with norms, and a deconvolution to C."""
+    grid = (*plan.grid(4), 2 * plan.filters)
+    deconv = functools.partial(layers.Conv2DTranspose, kernel_size=4, strides=2, padding="same")
+    return [
+        *unit(layers.Dense, norm, relu, "dense_1", units=UNITS, dtype="float32"),
+        *unit(layers.Dense, norm, relu, "dense_2", units=math.prod(grid)),
+        layers.Reshape(grid),
+        *unit(deconv, norm, relu, "deconv_1", filters=plan.filters),
+        deconv(plan.image_shape[-1], dtype="float32", name="deconv_2"),
+    ]
+
+
+NETWORKS.register("infogan")(Architecture(encoder=encoder, decoder=decoder, filters=64, multiple=4))

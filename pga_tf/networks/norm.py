@@ -1,0 +1,109 @@
+"""Batch normalisation with running statistics for each source of input.
+
+The PGA paper trains one encoder and one decoder on batches from several distributions (data, samples,
+perturbed codes) and samples with the statistics of the sampled batch. With running statistics kept apart
+for each source, inference on one source needs no training mode (METHODS.md, open question (a)).
+"""
+
+import tensorflow as tf
+
+from pga_tf.core import checks, replicas
+from pga_tf.networks.sources import SourceLayer
+
+MOMENTUM = 0.99  # A statistic remembers about 100 steps: 6,400 examples at batch 64.
+EPSILON = 1e-3  # Added to variances; TF-slim's default, with which the paper's networks were trained.
+
+
+class SourceBatchNorm(SourceLayer):
+    """y = gamma (x - mean) / sqrt(variance + EPSILON) + beta per channel, by the statistics of each segment.
+
+    Args:
+      known_sources: the sources with running statistics of their own in mode "per_source".
+      mode: "per_source", or "shared" for one set of running statistics that all sources move.
+
+    Training: a segment's mean and (biased) variance are over its own examples on all replicas, so that one
+    replica equals two, and a call on several segments equals one call for each. Segment after segment moves
+    the running statistics of its source: running <- MOMENTUM running + (1 - MOMENTUM) batch. Inference: each
+    segment uses those of its source; they start at (0, 1), and a source that training never sees stays there.
+
+    Input and output `[S * B, ..., C]`. All sources share gamma and beta. Computes in float32, and returns the
+    policy's compute type.
+    """
+
+    def __init__(self, *, known_sources, mode, name=None):
+        super().__init__(name=name, autocast=False)
+        checks.require_member("Mode of SourceBatchNorm", mode, ("per_source", "shared"))
+        self.known_sources, self.mode = tuple(known_sources), mode
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        rows = len(self.known_sources) if self.mode == "per_source" else 1
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros", autocast=False)
+        # Replicas agree on the statistics, so any one of them may write.
+        state = {"shape": (rows, channels), "trainable": False, "autocast": False}
+        state["aggregation"] = "only_first_replica"
+        self.running_mean = self.add_weight(name="running_mean", initializer="zeros", **state)
+        self.running_variance = self.add_weight(name="running_variance", initializer="ones", **state)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, x, sources=("data",), training=False):
+        rows = [self.known_sources.index(s) if self.mode == "per_source" else 0 for s in sources]
+        gamma, beta = self.gamma.value, self.beta.value
+        if training:
+            normalise = _fused if replicas.count() == 1 else _synchronised
+            y, mean, variance = normalise(x, len(sources), gamma, beta)
+            _move(self.running_mean, rows, mean)
+            _move(self.running_variance, rows, variance)
+        else:
+            mean = tf.gather(self.running_mean.value, rows)
+            variance = tf.gather(self.running_variance.value, rows)
+            y = _affine(_split(x, len(sources)) - _spread(mean), variance, gamma, beta)
+        return tf.reshape(tf.cast(y, self.compute_dtype), [-1, *x.shape[1:]])
+
+
+def _fused(x, count, gamma, beta):
+    """(y, mean, variance) of each segment by TensorFlow's kernel, twice as fast as separate operations."""
+    positions = x.shape[1:-1].num_elements() or 1
+    segments = tf.split(tf.reshape(x, [-1, positions, 1, x.shape[-1]]), count)
+    parts = [
+        tf.compat.v1.nn.fused_batch_norm(s, gamma, beta, epsilon=EPSILON, is_training=True) for s in segments
+    ]
+    y, mean, unbiased = (list(part) for part in zip(*parts, strict=True))
+    examples = tf.cast(tf.shape(segments[0])[0] * positions, tf.float32)
+    return tf.concat(y, axis=0), tf.stack(mean), tf.stack(unbiased) * (examples - 1.0) / examples
+
+
+def _synchronised(x, count, gamma, beta):
+    """The same with statistics over all replicas."""
+    segments = _split(x, count)
+    mean = replicas.batch_mean(tf.reduce_mean(segments, axis=(1, 2))[tf.newaxis])
+    centred = segments - _spread(mean)
+    variance = replicas.batch_mean(tf.reduce_mean(tf.square(centred), axis=(1, 2))[tf.newaxis])
+    return _affine(centred, variance, gamma, beta), mean, variance
+
+
+def _affine(centred, variance, gamma, beta):
+    """`[S, B, positions, C]` less its mean, with variances `[S, C]`, to the layer's output."""
+    return centred * _spread(gamma * tf.math.rsqrt(variance + EPSILON)) + beta
+
+
+def _split(x, count):
+    """`[S * B, ..., C]` to float32 `[S, B, positions, C]`; no data moves."""
+    positions = x.shape[1:-1].num_elements() or 1
+    return tf.cast(tf.reshape(x, [count, -1, positions, x.shape[-1]]), tf.float32)
+
+
+def _spread(statistic):
+    """`[S, C]` to `[S, 1, 1, C]`."""
+    return statistic[:, tf.newaxis, tf.newaxis]
+
+
+def _move(running, rows, batch):
+    """Moves row `rows[k]` of the variable `running` towards `batch[k]`, for each k in order."""
+    statistics = tf.unstack(running.value)
+    for k, row in enumerate(rows):
+        statistics[row] = MOMENTUM * statistics[row] + (1.0 - MOMENTUM) * tf.stop_gradient(batch[k])
+    running.assign(tf.stack(statistics))

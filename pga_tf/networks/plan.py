@@ -1,0 +1,61 @@
+"""What a family of networks is given, and what it gives back."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+from pga_tf.core.registry import Registry
+
+NETWORKS = Registry("network")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One encoder-decoder pair to build: image shape `(H, W, C)`, latent dimensions, width, kind of codes."""
+
+    image_shape: tuple
+    latent_dim: int
+    filters: int
+    stochastic: bool
+
+    def grid(self, factor):
+        """(H, W) divided by `factor`."""
+        return self.image_shape[0] // factor, self.image_shape[1] // factor
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A registered network.
+
+    Attributes:
+      encoder, decoder: `(plan, norm)` to the list of layers. `norm` is a factory of normalisation layers, or
+        None for networks without; the encoder's list ends with its head, the decoder's before its output
+        function, in a layer of float32.
+      filters: the published width.
+      multiple: height and width must be multiples of it.
+    """
+
+    encoder: Callable
+    decoder: Callable
+    filters: int
+    multiple: int
+
+
+def unit(layer, norm, activation, name, **kwargs):
+    """A weight layer, a norm if `norm` is one, an activation: the list that most networks repeat.
+
+    The weight layer has a bias only where no norm follows: beta is that bias.
+    """
+    layers = [layer(use_bias=norm is None, name=name, **kwargs)]
+    if norm is not None:
+        layers.append(norm(name=f"{name}_norm"))
+    return [*layers, activation()]
+
+
+def relu():
+    return keras.layers.ReLU()
+
+
+def leaky_relu():
+    return keras.layers.LeakyReLU(negative_slope=0.2)

@@ -1,0 +1,82 @@
+"""Residual networks of SN-GAN's CIFAR shape, as the PGA paper's appendix C uses them, 512 filters wide.
+
+The authors' code settles what the paper leaves open: the encoder's head reads the flattened map (no pooling),
+norms sit in the blocks of both networks, and the decoder starts from 4F channels. Deviation: upsampling
+repeats pixels, as in SN-GAN, where their code fills in zeros.
+"""
+
+import math
+
+from keras import layers
+
+from pga_tf.networks.heads import code_head
+from pga_tf.networks.plan import NETWORKS, Architecture, relu, unit
+from pga_tf.networks.sources import SourceLayer, build_layers, call_layers, output_shape
+
+
+def _conv(filters, kernel_size=3, **kwargs):
+    return layers.Conv2D(filters, kernel_size, padding="same", **kwargs)
+
+
+class ResidualBlock(SourceLayer):
+    """shortcut(x) + branch(x), `[B, H, W, C]` to `[B, H', W', filters]`.
+
+    H' = 2H with scale "up", H / 2 with "down", H with None.
+
+    The branch is norm, ReLU, conv 3x3, norm, ReLU, conv 3x3; a network's `first` block leaves out its leading
+    norm and ReLU. The shortcut is a conv 1x1 where the size or the number of channels changes; it runs at the
+    smaller of the two sizes, which gives the same values as at the larger one.
+    """
+
+    def __init__(self, filters, *, channels, norm, scale=None, first=False, name=None):
+        super().__init__(name=name)
+        up = [layers.UpSampling2D(2)] if scale == "up" else []
+        down = [layers.AveragePooling2D(2)] if scale == "down" else []
+        start = [] if first else [*([norm(name="norm")] if norm else []), relu()]
+        convs = [*unit(_conv, norm, relu, "conv_1", filters=filters), _conv(filters, name="conv_2")]
+        self.branch = self.adopt("branch", [*start, *up, *convs, *down])
+        project = [*down, _conv(filters, 1, name="shortcut"), *up]
+        self.shortcut = self.adopt("shortcut", project if scale or channels != filters else [])
+
+    def build(self, input_shape):
+        build_layers(self.branch, input_shape)
+        build_layers(self.shortcut, input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return output_shape(self.branch, input_shape)
+
+    def call(self, x, sources=("data",), training=False):
+        shortcut = call_layers(self.shortcut, x, sources, training)
+        return shortcut + call_layers(self.branch, x, sources, training)
+
+
+def encoder(plan, norm):
+    """Two blocks down, two plain ones, all F wide, ReLU, and the head on the flattened (H/4, W/4, F)."""
+    width, channels = plan.filters, plan.image_shape[-1]
+    return [
+        ResidualBlock(width, channels=channels, norm=norm, scale="down", first=True, name="block_1"),
+        ResidualBlock(width, channels=width, norm=norm, scale="down", name="block_2"),
+        ResidualBlock(width, channels=width, norm=norm, name="block_3"),
+        ResidualBlock(width, channels=width, norm=norm, name="block_4"),
+        relu(),
+        layers.Flatten(),
+        code_head(plan.latent_dim, stochastic=plan.stochastic),
+    ]
+
+
+def decoder(plan, norm):
+    """A dense layer to (H/8, W/8, 4F), three blocks up, F wide, ReLU, and a conv 3x3 to C."""
+    width = plan.filters
+    grid = (*plan.grid(8), 4 * width)
+    return [
+        layers.Dense(math.prod(grid), dtype="float32", name="dense"),
+        layers.Reshape(grid),
+        ResidualBlock(width, channels=4 * width, norm=norm, scale="up", name="block_1"),
+        ResidualBlock(width, channels=width, norm=norm, scale="up", name="block_2"),
+        ResidualBlock(width, channels=width, norm=norm, scale="up", name="block_3"),
+        relu(),
+        _conv(plan.image_shape[-1], dtype="float32", name="conv"),
+    ]
+
+
+NETWORKS.register("resnet_32")(Architecture(encoder=encoder, decoder=decoder, filters=512, multiple=8))

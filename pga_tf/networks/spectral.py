@@ -1,0 +1,91 @@
+"""Spectral normalisation as a reparameterisation: layers that divide their kernel by its spectral norm.
+
+W / sigma, sigma = v' W u, for the kernel as a matrix W of (all other axes) x (outputs), u and v by one power
+iteration a call (Miyato et al. 2018). The kernel itself is never rewritten, so several passes in a step, and
+functional calls, see the same W. Gradients flow through sigma with u and v held.
+"""
+
+import tensorflow as tf
+
+from pga_tf.networks.sources import SourceLayer
+
+EPSILON = 1e-12
+
+
+def power_iteration(matrix, u):
+    """(sigma, next u) by one step on `matrix` `[K, N]` from `u` `[N]`: a scalar and a unit vector.
+
+    v = W u / |W u|, u = W' v / |W' v|, sigma = v' W u. No gradient flows into u and v.
+    """
+    held = tf.stop_gradient(matrix)
+    v = tf.math.l2_normalize(tf.linalg.matvec(held, u), epsilon=EPSILON)
+    u = tf.math.l2_normalize(tf.linalg.matvec(held, v, transpose_a=True), epsilon=EPSILON)
+    return tf.tensordot(v, tf.linalg.matvec(matrix, u), axes=1), u
+
+
+class _Spectral(SourceLayer):
+    """A kernel, its vector u (moved in training mode alone) and a bias; all kept in float32."""
+
+    def __init__(self, outputs, *, use_bias=True, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.outputs, self.use_bias = outputs, use_bias
+
+    def _add_weights(self, kernel_shape):
+        self.kernel = self.add_weight(
+            name="kernel", shape=kernel_shape, initializer="glorot_uniform", autocast=False
+        )
+        # Replicas hold the same kernel and the same u, so any one of them may write.
+        self.u = self.add_weight(
+            name="u",
+            shape=(self.outputs,),
+            initializer="random_normal",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.outputs,), initializer="zeros")
+
+    def _normalised_kernel(self, training):
+        kernel = self.kernel.value
+        sigma, u = power_iteration(tf.reshape(kernel, [-1, self.outputs]), self.u.value)
+        if training:
+            self.u.assign(u)
+        return tf.cast(kernel / sigma, self.compute_dtype)
+
+    def _add_bias(self, y):
+        return tf.nn.bias_add(y, self.bias.value) if self.use_bias else y
+
+
+class SpectralDense(_Spectral):
+    """`[B, F]` to `[B, units]`."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+
+    def build(self, input_shape):
+        self._add_weights((input_shape[-1], self.outputs))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.outputs)
+
+    def call(self, x, sources=("data",), training=False):
+        return self._add_bias(tf.matmul(x, self._normalised_kernel(training)))
+
+
+class SpectralConv2D(_Spectral):
+    """`[B, H, W, C]` to `[B, ceil(H / strides), ceil(W / strides), filters]`, "same" padding."""
+
+    def __init__(self, filters, kernel_size, *, strides, **kwargs):
+        super().__init__(filters, **kwargs)
+        self.kernel_size, self.strides = kernel_size, strides
+
+    def build(self, input_shape):
+        self._add_weights((self.kernel_size, self.kernel_size, input_shape[-1], self.outputs))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return batch, -(-height // self.strides), -(-width // self.strides), self.outputs
+
+    def call(self, x, sources=("data",), training=False):
+        return self._add_bias(tf.nn.conv2d(x, self._normalised_kernel(training), self.strides, "SAME"))

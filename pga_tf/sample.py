@@ -1,0 +1,91 @@
+"""Draws from a trained model: python -m pga_tf.sample --workdir=runs/lpga_digits."""
+
+import pathlib
+import re
+
+import numpy as np
+from absl import flags as absl_flags
+
+from pga_tf import flags, priors
+from pga_tf.core import checks, files, grids, ranges
+from pga_tf.training import build, drawing
+from pga_tf.training.checkpoints import Checkpoints
+from pga_tf.training.run_directory import RunDirectory
+
+USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
+python -m pga_tf.sample --workdir=RUN --out=FILE.npz --num_samples=10000
+
+Writes PNG grids under RUN/samples/, or raw samples as array `images` of FILE.npz. The same seed gives the same picture."""
+
+FLAGS = absl_flags.FLAGS
+
+
+def define_flags():
+    absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
+    absl_flags.DEFINE_integer("seed", 0, "sample i is a function of (seed, i)", lower_bound=0, upper_bound=2**31 - 1)
+    absl_flags.DEFINE_string("grid", "10x10", "rows x columns of the sample grid [unit: images]")
+    absl_flags.DEFINE_integer(
+        "interpolate", 0, "also draw 8 rows of this many images between test images; 0: none [unit: images]", lower_bound=0
+    )
+    absl_flags.DEFINE_boolean("reconstruct", False, "also draw test images beside their reconstructions")
+    absl_flags.DEFINE_string("out", None, "write uint8 images [N, H, W, C] to this .npz instead of a grid")
+    absl_flags.DEFINE_integer("num_samples", 10000, "with --out [unit: images]", lower_bound=1)
+
+
+def load(workdir):
+    """The trained model of a run, ready to draw from: (Experiment, Drawing). Raises `InputError` if untrained."""
+    experiment = build.build(flags.config_of_run(workdir))
+    checkpoints = Checkpoints(RunDirectory(workdir).checkpoints, experiment.model, experiment.optimizers())
+    if not checkpoints.restore():
+        checks.refuse(f"--workdir={workdir}", expected="a checkpoint", received="none", remedy="train first")
+    build.use_average_weights(experiment)
+    prior = priors.PRIORS.get("normal")(experiment.config.network.latent_dim)
+    return experiment, drawing.Drawing(experiment.model, prior)
+
+
+def _parse_grid(text):
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        checks.refuse("--grid", expected="ROWSxCOLUMNS, such as 10x10", received=text, remedy="write two positive numbers")
+    return int(match[1]), int(match[2])
+
+
+def main():
+    if not FLAGS.workdir:
+        checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
+    rows, columns = _parse_grid(FLAGS.grid)
+    if FLAGS.out and pathlib.Path(FLAGS.out).suffix != ".npz":
+        checks.refuse("--out", expected="a file name that ends in .npz", received=FLAGS.out, remedy="rename it")
+    if FLAGS.interpolate == 1:
+        checks.refuse("--interpolate", expected="0 or at least 2", received=1, remedy="try --interpolate=8")
+    experiment, draw = load(FLAGS.workdir)
+    if FLAGS.out:
+        return _write_array(experiment, draw)
+
+    folder, images = RunDirectory(FLAGS.workdir).samples, experiment.source.examples("test", 64)
+    value_range = experiment.source.value_range
+    pictures = {f"grid_seed{FLAGS.seed}": (draw.samples(rows * columns, FLAGS.seed), columns)}
+    if FLAGS.reconstruct:
+        pictures["reconstructions"] = (draw.reconstructions(images, value_range), 16)
+    if FLAGS.interpolate:
+        pictures["interpolations"] = (draw.interpolations(images[:16], value_range, FLAGS.interpolate), FLAGS.interpolate)
+    folder.mkdir(exist_ok=True)
+    for name, (content, width) in pictures.items():
+        grids.write_png(folder / f"{name}.png", drawing.picture(content, width))
+        print(folder / f"{name}.png")
+    return 0
+
+
+def _write_array(experiment, draw):
+    images = draw.samples(FLAGS.num_samples, FLAGS.seed)
+    if images.dtype != np.uint8:
+        images = ranges.to_uint8(images, experiment.model.image_range).numpy()
+    with files.replacing(FLAGS.out) as file:
+        np.savez_compressed(file, images=images)
+    print(f"{FLAGS.out}: images {images.shape} {images.dtype}")
+    return 0
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.run(main, usage=USAGE)

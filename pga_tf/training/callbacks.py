@@ -1,0 +1,193 @@
+"""What happens around the train step: stopping, progress, logs, pictures, checkpoints.
+
+Each callback counts steps by itself from `start`, the step that the run goes on from. `Clock` holds that count,
+and the others read it, so that their order in the list is their order of work after each step.
+"""
+
+import signal
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from pga_tf.core import checks, grids
+from pga_tf.training import drawing
+
+
+class Clock(keras.callbacks.Callback):
+    """The step that has just been taken, and the speed since the last reading."""
+
+    def __init__(self, start, total, batch_size):
+        super().__init__()
+        self.start = self.step = start
+        self.total, self.batch_size = total, batch_size
+        self.began = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step = self.start + batch + 1
+        if self.began is None:  # the first step includes tracing: time from its end
+            self.began, self.timed_from = time.monotonic(), self.step
+
+    def due(self, every):
+        return self.step % every == 0 or self.step == self.total
+
+    def images_per_second(self):
+        steps = self.step - self.timed_from
+        return steps * self.batch_size / (time.monotonic() - self.began) if steps else float("nan")
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name, value in logs.items():
+            if not np.isfinite(value):
+                raise checks.NonFiniteError(f"{name} is {float(value)} at step {self.clock.step}")
+
+
+class Progress(keras.callbacks.Callback):
+    """One line with every loss, images per second and time left; rewritten on a terminal, else every 10 s."""
+
+    def __init__(self, clock, names, stream=sys.stderr):
+        super().__init__()
+        self.clock, self.names, self.stream = clock, names, stream
+        self.rewrite = stream.isatty()
+        self.interval = 0.2 if self.rewrite else 10.0
+        self.printed = float("-inf")
+
+    def on_train_batch_end(self, batch, logs=None):
+        clock, now = self.clock, time.monotonic()
+        last = clock.step == clock.total
+        if now - self.printed < self.interval and not last:
+            return
+        self.printed = now
+        speed = clock.images_per_second()
+        pace = "measuring speed"
+        if speed > 0:
+            left = _duration((clock.total - clock.step) * clock.batch_size / speed)
+            pace = f"{speed:.0f} images/s, {left} left"
+        filled = 20 * clock.step // clock.total
+        losses = " ".join(f"{name} {float(logs[name]):.4g}" for name in self.names)
+        line = (
+            f"step {clock.step}/{clock.total} [{'=' * filled}{'.' * (20 - filled)}] {losses}"
+            f" | {pace}"
+        )
+        print(f"\r\033[K{line}" if self.rewrite else line, end="" if self.rewrite else "\n", file=self.stream, flush=True)
+
+    def on_train_end(self, logs=None):
+        if self.rewrite:
+            print(file=self.stream)
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Logs(keras.callbacks.Callback):
+    """Writes the window's means to metrics.jsonl and TensorBoard every `every` steps, and starts a new window."""
+
+    def __init__(self, clock, run_directory, writer, every):
+        super().__init__()
+        self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.clock.due(self.every):
+            return
+        step = self.clock.step
+        values = {name: float(value) for name, value in logs.items()}
+        values["learning_rate"] = float(self.model.optimizer.learning_rate)
+        speed = self.clock.images_per_second()
+        if np.isfinite(speed):
+            values["images_per_second"] = speed
+        self.run_directory.append_metrics({"step": step, **values})
+        with self.writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name if "/" in name else f"train/{name}", value)
+        self.model.reset_metrics()
+
+
+class Pictures(keras.callbacks.Callback):
+    """Every `every` steps: grids from fixed latents and fixed test images, and the method's own quantities."""
+
+    def __init__(self, clock, run_directory, writer, every, *, prior, images, value_range, weights):
+        super().__init__()
+        self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
+        self.prior, self.images, self.value_range, self.weights = prior, images, value_range, weights
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.drawing = drawing.Drawing(model, self.prior)
+        self.diagnose = tf.function(model.diagnostics, autograph=False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.clock.due(self.every):
+            with self.weights():
+                self.draw()
+
+    def draw(self):
+        step, draw, points = self.clock.step, self.drawing, grids.is_points(self.images.shape[1:])
+        pictures = {
+            "samples": drawing.picture(draw.samples(2000 if points else 100)),
+            "reconstructions": drawing.picture(draw.reconstructions(self.images[:32], self.value_range), 8),
+            "interpolations": drawing.picture(draw.interpolations(self.images[:16], self.value_range, 8), 8),
+        }
+        grids.write_png(self.run_directory.samples / f"step_{step:07d}.png", pictures["samples"])
+        images = draw.in_range(self.images, self.value_range)
+        with self.writer.as_default(step):
+            for name, image in pictures.items():
+                tf.summary.image(name, image[None])
+            for name, value in self.diagnose(images).items():
+                if value.shape.rank:
+                    tf.summary.histogram(f"diagnostics/{name}", value)
+                tf.summary.scalar(f"diagnostics/{name}", tf.reduce_mean(value))
+        self.writer.flush()
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """A checkpoint every `every` steps."""
+
+    def __init__(self, clock, checkpoints, every):
+        super().__init__()
+        self.clock, self.checkpoints, self.every = clock, checkpoints, every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.clock.due(self.every):
+            self.checkpoints.save()
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """On Ctrl-C or SIGTERM, lets the step end and then stops training; a second Ctrl-C interrupts at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.received = None
+
+    def on_train_begin(self, logs=None):
+        self._previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _receive(self, number, frame):
+        self.received = signal.Signals(number).name
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.received:
+            self.model.stop_training = True
+
+    def restore(self):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+def write_hyperparameters(writer, config):
+    """Enters the run's options into TensorBoard's HParams tab."""
+    with writer.as_default(0):
+        hparams.hparams({k: v for k, v in config.values().items() if k not in ("workdir", "dry_run")})

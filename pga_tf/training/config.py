@@ -1,0 +1,87 @@
+"""The whole configuration of a run: one frozen dataclass of options for each thing that is configured."""
+
+import dataclasses
+
+from pga_tf.core import checks, options
+from pga_tf.core.options import option
+from pga_tf.data import DataOptions
+from pga_tf.methods import METHODS
+from pga_tf.networks import NetworkOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions:
+    optimizer: str = option("sgd", "update rule", choices=("sgd", "adam"))
+    learning_rate: float = option(0.1, "peak learning rate", unit="factor", above=0.0)
+    momentum: float = option(0.9, "momentum of SGD, first-moment decay of Adam", unit="factor", minimum=0.0, maximum=1.0)
+    schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
+    halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
+    learning_rate_warmup: int = option(0, "linear rise from 0 to the peak", unit="steps", minimum=0)
+    ema: float = option(
+        0.0, "decay of a moving average of the weights, used for samples; 0: none", unit="factor per step", minimum=0.0,
+        maximum=0.999999,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    method: str = option("lpga", "what to train, by its registered name")
+    workdir: str = option("", "run directory; default runs/NAME-OF-THE-FLAGFILE")
+    seed: int = option(0, "everything random derives from it and the step", minimum=0, maximum=2**31 - 1)
+    batch_size: int = option(64, "over all replicas", unit="examples", minimum=1)
+    steps: int = option(0, "length of training; 0: by --epochs", unit="steps", minimum=0)
+    epochs: float = option(0.0, "length of training, if --steps is 0", unit="passes over the data", minimum=0.0)
+    log_every: int = option(100, "metrics.jsonl and TensorBoard scalars", unit="steps", minimum=1)
+    image_every: int = option(1000, "grids and diagnostics", unit="steps", minimum=1)
+    checkpoint_every: int = option(500, "checkpoints", unit="steps", minimum=1)
+    keep_checkpoints: int = option(2, "newest checkpoints kept", unit="checkpoints", minimum=1)
+    mixed_precision: str = option(
+        "none",
+        "bfloat16 arithmetic with float32 weights; auto: where the processor or GPU has it",
+        choices=("none", "bfloat16", "auto"),
+    )
+    jit: bool = option(False, "compile the train step with XLA")
+    steps_per_execution: int = option(1, "train steps in one call of the runtime", unit="steps", minimum=1)
+    replicas: int = option(
+        1, "devices that train together (MirroredStrategy): GPUs if there are any, else logical CPUs", minimum=1
+    )
+    dry_run: bool = option(False, "print the data report and the plan, train nothing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    run: RunOptions
+    data: DataOptions
+    network: NetworkOptions
+    optimizer: OptimizerOptions
+    method: object  # the Options of METHODS.get(run.method)
+
+    def values(self):
+        """Every option by name, in order; names are unique over the groups."""
+        groups = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return {name: value for group in groups for name, value in dataclasses.asdict(group).items()}
+
+
+def validate(config):
+    """Returns `config`; raises `InputError` for the first option, or pair of options, that cannot be."""
+    METHODS.get(config.run.method)
+    for field in dataclasses.fields(config):
+        options.validate(getattr(config, field.name))
+    run = config.run
+    if not run.steps and not run.epochs:
+        checks.refuse("Length of training", expected="--steps or --epochs above 0", received="neither", remedy="set one")
+    if run.batch_size % run.replicas:
+        checks.refuse(
+            "--batch_size",
+            expected=f"a multiple of --replicas={run.replicas}",
+            received=run.batch_size,
+            remedy=f"try --batch_size={-(-run.batch_size // run.replicas) * run.replicas}",
+        )
+    if run.replicas > 1 and run.jit and run.steps_per_execution > 1:
+        checks.refuse(
+            "--replicas, --jit and --steps_per_execution",
+            expected="at most two of them, because MirroredStrategy fails under all three",
+            received=f"--replicas={run.replicas} --jit --steps_per_execution={run.steps_per_execution}",
+            remedy="use --steps_per_execution=1",
+        )
+    return config

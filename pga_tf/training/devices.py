@@ -1,0 +1,66 @@
+"""Where a run computes: the distribution strategy and the precision."""
+
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from pga_tf.core import checks
+
+
+def strategy(replicas):
+    """A strategy with `replicas` replicas: over GPUs if there are any, else over logical CPUs.
+
+    Raises `InputError` if there are too few devices. Must run before TensorFlow touches its devices.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    if not gpus:
+        _split_cpu(replicas)
+    devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+    if len(devices) < replicas:
+        checks.refuse(
+            "--replicas",
+            expected=f"at most the {len(devices)} {devices[0].device_type}s of this process",
+            received=replicas,
+            remedy=f"use --replicas={len(devices)}",
+        )
+    return tf.distribute.MirroredStrategy([device.name for device in devices[:replicas]])
+
+
+def _split_cpu(replicas):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        if tf.config.get_logical_device_configuration(cpu) is None:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    except RuntimeError:  # devices are in use already: those that there are must do
+        return
+
+
+def configure():
+    """Process-wide settings that every run wants: the same bits from the same seed, and a quiet graph optimiser."""
+    tf.config.experimental.enable_op_determinism()
+    # Grappler's remapper gives up on leaky ReLU's gradient ("remapper failed", printed as an error), so it wins nothing.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
+def has_bfloat16():
+    """Whether this machine computes in bfloat16 rather than emulating it: a GPU from Ampere on, or AVX512_BF16."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0)) >= (8, 0)
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    return cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
+
+
+def resolve_precision(name):
+    """`none` or `bfloat16` for the option's value, which may be `auto`."""
+    if name == "auto":
+        return "bfloat16" if has_bfloat16() else "none"
+    return name
+
+
+def set_precision(name):
+    """Sets the policy under which networks are made from here on: weights stay float32."""
+    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")

@@ -1,0 +1,134 @@
+"""Training from a configuration to a run directory that holds the trained model."""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from pga_tf import data, priors
+from pga_tf.core import checks
+from pga_tf.training import build as build_lib
+from pga_tf.training import callbacks, plan
+from pga_tf.training.checkpoints import Checkpoints
+from pga_tf.training.run_directory import RunDirectory
+
+FIXED_IMAGES = 64  # test images that pictures and diagnostics are made from, the same at every step
+
+
+def train(config, *, out=print):
+    """Trains, or goes on training, the run that `config` describes.
+
+    Args:
+      config: `Config`; its workdir is made where it is missing.
+      out: where the report, the plan and the closing lines go.
+
+    Returns:
+      True if training reached its last step, False if a signal stopped it. Raises `InputError` for input that
+      cannot be, before any long work starts, and `NonFiniteError` where training diverges.
+    """
+    run = config.run
+    directory = RunDirectory(run.workdir)
+    directory.require_same_config(build_lib.resolved(config))
+    experiment = build_lib.build(config)
+    report = data.inspect(experiment.source)
+    out(data.format_report(report, experiment.model.image_range))
+    if run.dry_run:
+        out(plan.describe(experiment, *plan.trial(experiment), start_step=0))
+        out("dry run: nothing was trained or written")
+        return True
+
+    directory.create()
+    with directory.locked():
+        checkpoints = Checkpoints(
+            directory.checkpoints, experiment.model, experiment.optimizers(), keep=run.keep_checkpoints
+        )
+        start = checkpoints.restore()
+        directory.write_config(experiment.config)
+        if start >= experiment.total_steps:
+            out(f"{directory.path} is trained already: {start} of {experiment.total_steps} steps.")
+            return True
+        out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
+        directory.drop_metrics_after(start)
+        stopped_by = _fit(experiment, directory, checkpoints, start)
+        out(_closing(experiment, directory, checkpoints, stopped_by))
+        return stopped_by is None
+
+
+def _fit(experiment, directory, checkpoints, start):
+    """Runs the remaining steps; returns the name of the signal that stopped them, or None."""
+    config, model = experiment.config, experiment.model
+    run = config.run
+    writer = tf.summary.create_file_writer(str(directory.logs))
+    callbacks.write_hyperparameters(writer, config)
+    clock = callbacks.Clock(start, experiment.total_steps, run.batch_size)
+    stop = callbacks.StopOnSignal()
+    work = [
+        clock,
+        callbacks.StopOnNonFinite(clock),
+        callbacks.Progress(clock, type(model).LOSSES),
+        callbacks.Logs(clock, directory, writer, run.log_every),
+        callbacks.SaveCheckpoints(clock, checkpoints, run.checkpoint_every),
+        callbacks.Pictures(
+            clock,
+            directory,
+            writer,
+            run.image_every,
+            prior=priors.PRIORS.get("normal")(config.network.latent_dim),
+            images=experiment.source.examples("test", FIXED_IMAGES),
+            value_range=experiment.source.value_range,
+            weights=lambda: averaged_weights(experiment),
+        ),
+        stop,
+    ]
+    try:
+        model.fit(
+            experiment.batches(start),
+            epochs=1,
+            steps_per_epoch=experiment.total_steps - start,
+            shuffle=False,  # the stream has its order
+            verbose=0,
+            callbacks=work,
+        )
+    except checks.NonFiniteError as error:
+        raise checks.NonFiniteError(
+            f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none: no step was saved'}. "
+            "Remedy: lower --learning_rate, or look at the data if the first step failed."
+        ) from None
+    finally:
+        stop.restore()
+        writer.close()
+    if checkpoints.latest_step() != clock.step:
+        checkpoints.save()
+    return stop.received if clock.step < experiment.total_steps else None
+
+
+@contextlib.contextmanager
+def averaged_weights(experiment):
+    """Inside the block the model has its averaged weights, where the run keeps them; afterwards its own again."""
+    if not experiment.config.optimizer.ema:
+        yield
+        return
+    own = [np.array(v) for v in experiment.model.trainable_variables]
+    build_lib.use_average_weights(experiment)
+    try:
+        yield
+    finally:
+        for variable, value in zip(experiment.model.trainable_variables, own, strict=True):
+            variable.assign(value)
+
+
+def _closing(experiment, directory, checkpoints, stopped_by):
+    pictures = sorted(directory.samples.glob("step_*.png"))
+    state = (
+        f"stopped by {stopped_by} after step {checkpoints.step}; the same command goes on from there"
+        if stopped_by
+        else f"trained {experiment.total_steps} steps"
+    )
+    return (
+        f"{state}\n"
+        f"  samples:      {pictures[-1] if pictures else directory.samples}\n"
+        f"  checkpoint:   {checkpoints.latest()}\n"
+        f"  metrics:      {directory.metrics}\n"
+        f"  TensorBoard:  tensorboard --logdir={directory.logs}\n"
+        f"  more samples: python -m pga_tf.sample --workdir={directory.path}"
+    )

@@ -1,0 +1,74 @@
+"""The plan of a run, printed before its first step: what will be trained, for how long, in how much memory."""
+
+import resource
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from pga_tf import networks
+
+TRIAL_STEPS = 3
+
+
+def trial(experiment):
+    """Takes a few real steps, undoes them, and returns (seconds per step, peak bytes of memory).
+
+    The compiled train function stays with the model, so that training does not trace it again.
+    """
+    model, run = experiment.model, experiment.config.run
+    variables = [*model.variables]
+    for optimizer in experiment.optimizers().values():
+        variables += optimizer.variables
+    before = [np.array(v) for v in variables]
+    calls = TRIAL_STEPS + 1
+    batches = experiment.batches(0).take(calls * run.steps_per_execution)
+    iterator = iter(experiment.strategy.experimental_distribute_dataset(batches))
+    model.make_train_function()
+    train = model.train_function
+    with experiment.strategy.scope():
+        _wait(train(iterator))  # traces
+        began = time.monotonic()
+        for _ in range(TRIAL_STEPS):
+            logs = train(iterator)
+        _wait(logs)
+        seconds = (time.monotonic() - began) / (TRIAL_STEPS * run.steps_per_execution)
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+    return seconds, _peak_memory()
+
+
+def _wait(logs):
+    for value in tf.nest.flatten(logs):
+        np.asarray(value)
+
+
+def _peak_memory():
+    gpus = tf.config.list_logical_devices("GPU")
+    if gpus:
+        return sum(tf.config.experimental.get_memory_info(f"GPU:{i}")["peak"] for i in range(len(gpus)))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def describe(experiment, seconds_per_step, peak_bytes, start_step):
+    """The plan as text."""
+    config, model = experiment.config, experiment.model
+    left = experiment.total_steps - start_step
+    shape = "x".join(map(str, experiment.source.image_shape))
+    parameters = ", ".join(
+        f"{name} {networks.parameter_count(getattr(model, name)):,}" for name in ("encoder", "decoder")
+    )
+    optimizer = config.optimizer
+    return "\n".join(
+        [
+            f"plan: {config.run.method} with {config.network.network} on {config.data.dataset}, images {shape}, "
+            f"latent size {config.network.latent_dim}",
+            f"  parameters: {parameters}",
+            f"  steps: {experiment.total_steps:,} of {config.run.batch_size} images, "
+            f"{experiment.steps_per_epoch:,.1f} to an epoch; starting after step {start_step:,}",
+            f"  optimiser: {optimizer.optimizer}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}; "
+            f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}",
+            f"  expected: {1000 * seconds_per_step:.1f} ms a step, {seconds_per_step * left / 60:.1f} minutes; "
+            f"{peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, then undone)",
+        ]
+    )

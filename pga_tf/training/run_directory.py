@@ -1,0 +1,121 @@
+"""The run directory: what training leaves on disk, and all that later commands need.
+
+config.flags      the resolved flags, a flagfile that can be passed back
+checkpoints/      newest checkpoints, each exact to the step
+logs/             TensorBoard
+samples/          PNG grids
+metrics.jsonl     one line of means for each logging window
+priors/NAME/      priors fitted to the trained autoencoder
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+
+from pga_tf.core import checks, files
+
+# Options that say how long and how closely a run is watched, not what it computes.
+CHANGEABLE = {
+    "workdir", "steps", "epochs", "log_every", "image_every", "checkpoint_every", "keep_checkpoints", "dry_run",
+    "strict_data",
+}  # fmt: skip
+
+
+class RunDirectory:
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.flags"
+        self.checkpoints = self.path / "checkpoints"
+        self.logs = self.path / "logs"
+        self.samples = self.path / "samples"
+        self.metrics = self.path / "metrics.jsonl"
+
+    def create(self):
+        """Makes the folders; raises `InputError` where they cannot be written."""
+        try:
+            for folder in (self.path, self.checkpoints, self.logs, self.samples):
+                folder.mkdir(parents=True, exist_ok=True)
+            files.write_text(self.path / ".writable", "")
+            (self.path / ".writable").unlink()
+        except OSError as error:
+            checks.refuse(
+                f"--workdir={self.path}",
+                expected="a folder that can be written",
+                received=f"{type(error).__name__}: {error.strerror}",
+                remedy="choose another --workdir or change its permissions",
+            )
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Holds the run directory for one training process; raises `InputError` where another has it."""
+        with open(self.path / ".lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                checks.refuse(
+                    f"--workdir={self.path}",
+                    expected="a run directory that no other process trains in",
+                    received="one in use",
+                    remedy="wait for the other process or choose another --workdir",
+                )
+            yield
+
+    def require_same_config(self, config):
+        """Raises `InputError` if the directory holds a run of another configuration, naming the flags."""
+        if not self.config.exists():
+            return
+        old, new = self.read_flags(), _as_text(config.values())
+        changeable = set(CHANGEABLE)
+        if new["schedule"] == "cosine":
+            changeable -= {"steps", "epochs"}  # the schedule's shape depends on the length
+        names = [n for n in sorted(old.keys() | new.keys()) if n not in changeable and old.get(n) != new.get(n)]
+        if names:
+            differing = ", ".join(f"--{n}={new.get(n)} (the run there: {old.get(n)})" for n in names)
+            checks.refuse(
+                f"--workdir={self.path}",
+                expected="a new folder or a run of the same configuration",
+                received=f"a run that differs in {differing}",
+                remedy="choose another --workdir, or pass the flags of the run there to go on with it",
+            )
+
+    def write_config(self, config):
+        lines = [f"--{name}={value}" for name, value in _as_text(config.values()).items()]
+        files.write_text(self.config, "\n".join(lines) + "\n")
+
+    def read_flags(self):
+        """The resolved flags: dict of name to text. Raises `InputError` where there is no run."""
+        if not self.config.exists():
+            checks.refuse(
+                f"--workdir={self.path}",
+                expected="a run directory made by pga_tf.train (it has a config.flags)",
+                received="none there" if self.path.exists() else "a folder that does not exist",
+                remedy="train first, or check the path",
+            )
+        lines = self.config.read_text().splitlines()
+        return dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
+
+    def drop_metrics_after(self, step):
+        """Removes metrics of steps that a resumed run will take again."""
+        if self.metrics.exists():
+            lines = self.metrics.read_text().splitlines()
+            kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
+            files.write_text(self.metrics, "".join(line + "\n" for line in kept))
+
+    def append_metrics(self, values):
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _step_of(line):
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None  # a line cut short by a kill
+
+
+def _as_text(values):
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}

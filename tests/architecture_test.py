@@ -1,0 +1,81 @@
+"""The layers: a file imports only from lower levels, and never from another package of its own level."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+LEVELS = {
+    "core": 0,
+    "objectives": 1,
+    "networks": 1,
+    "data": 1,
+    "evaluation": 1,
+    "methods": 2,
+    "priors": 2,
+    "training": 3,
+    "serving": 3,
+}
+COMMANDS = 4
+SHARED_BY_COMMANDS = {"flags"}
+FILES = sorted(ROOT.glob("pga_tf/**/*.py"))
+
+
+def _room(parts):
+    """Room of a module below pga_tf: its package, or its own name for a module of the top level."""
+    return parts[1] if len(parts) > 1 else ""
+
+
+def _level(room):
+    return LEVELS.get(room, COMMANDS)
+
+
+def _imports(path):
+    """Rooms of pga_tf that the file imports from."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "pga_tf" else [node.module]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "pga_tf":
+                yield _room(name.split("."))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_downwards(path):
+    own = path.relative_to(ROOT).with_suffix("").parts
+    room = _room(own)
+    for imported in _imports(path):
+        allowed = (
+            imported == room
+            or _level(imported) < _level(room)
+            or (_level(room) == COMMANDS and imported in SHARED_BY_COMMANDS)
+        )
+        assert allowed, f"{'/'.join(own)}.py (level {_level(room)}) imports {imported} (level {_level(imported)})"
+
+
+def test_every_package_has_a_level():
+    packages = {path.parent.name for path in ROOT.glob("pga_tf/*/__init__.py")}
+    assert packages <= LEVELS.keys()
+
+
+def test_packages_say_what_their_room_is_for():
+    for path in ROOT.glob("pga_tf/**/__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def test_only_the_shim_imports_tf_gan():
+    for path in FILES:
+        assert "tensorflow_gan" not in path.read_text() or path.name == "tfgan.py", path
+
+
+def test_the_project_names_no_place_of_a_machine():
+    for path in [*FILES, *ROOT.glob("flagfiles/*.flags"), *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        text = path.read_text()
+        assert "../shared" not in text, path
+        assert "/work/" not in text, path

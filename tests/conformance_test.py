@@ -1,0 +1,198 @@
+"""Every registered method and every prior keeps the contracts that later stages build on.
+
+A new method or prior is covered by being registered; nothing here names one.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pga_tf import networks
+from pga_tf.core import interfaces, ranges
+from pga_tf.core.checks import InputError
+from pga_tf.methods import METHODS
+from pga_tf.networks import NetworkOptions
+from pga_tf.priors import PRIORS
+from pga_tf.training import loop
+from tests.methods import builders
+from tests.training import helpers
+
+NORMS = ["none", "per_source"]
+method_and_norm = pytest.mark.parametrize(
+    ("method", "batch_norm"), [(m, norm) for m in METHODS.names() for norm in NORMS]
+)
+each_method = pytest.mark.parametrize("method", METHODS.names())
+each_prior = pytest.mark.parametrize("prior", PRIORS.names())
+
+
+def _ready(method, **kwargs):
+    """A method with every loss on from the first step."""
+    fields = METHODS.get(method).Options.__dataclass_fields__
+    if "warmup_steps" in fields:
+        kwargs["warmup_steps"] = 0
+    return builders.build(method, **kwargs)
+
+
+def _train(model, step, count=2):
+    for i in range(count):
+        logs = step(builders.images(model, seed=i))
+    return {name: float(value) for name, value in logs.items()}, builders.weights(model)
+
+
+@method_and_norm
+def test_eager_equals_graph_equals_xla(method, batch_norm):
+    results = []
+    for wrap in (lambda f: f, tf.function, lambda f: tf.function(f, jit_compile=True)):
+        model = _ready(method, batch_norm=batch_norm)
+        results.append(_train(model, wrap(model.train_step)))
+    (eager_logs, eager), *others = results
+    for logs, weights in others:
+        assert logs == pytest.approx(eager_logs, rel=2e-3, abs=1e-5)
+        for a, b in zip(eager, weights, strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@method_and_norm
+def test_one_replica_equals_two(method, batch_norm):
+    devices = tf.config.list_logical_devices("CPU")
+    assert len(devices) == 2
+    results = []
+    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy([d.name for d in devices])):
+        with strategy.scope():
+            model = _ready(method, batch_norm=batch_norm)
+        stream = tf.data.Dataset.from_tensor_slices(np.concatenate([builders.images(model, seed=i) for i in range(3)]))
+        model.fit(stream.batch(8, drop_remainder=True), epochs=1, steps_per_epoch=3, shuffle=False, verbose=0)
+        results.append((model.get_metrics_result(), builders.weights(model)))
+    (one_logs, one), (two_logs, two) = results
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    for name, value in one_logs.items():
+        assert float(two_logs[name]) == pytest.approx(float(value), rel=5e-3, abs=1e-5), name
+
+
+@each_method
+def test_two_batches_move_every_network(method):
+    model = _ready(method)
+    before = builders.weights(model)
+    _, after = _train(model, model.train_step)
+    for variable, old, new in zip(model.trainable_variables, before, after, strict=True):
+        assert np.any(old != new), variable.path
+
+
+@each_method
+def test_bfloat16_stays_finite_and_keeps_float32_weights(method):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = _ready(method, batch_norm="per_source")
+    logs, weights = _train(model, tf.function(model.train_step), count=5)
+    assert all(np.isfinite(value) for value in logs.values()), logs
+    assert all(w.dtype == np.float32 and np.isfinite(w).all() for w in weights)
+    assert model.decode(tf.zeros([2, builders.LATENT])).dtype == tf.float32
+
+
+@each_method
+def test_interfaces(method):
+    model = _ready(method)
+    assert isinstance(model, interfaces.Decodes)
+    images = builders.images(model, count=5)
+    low, high = model.image_range
+    decoded = model.decode(tf.random.stateless_normal([5, builders.LATENT], seed=[0, 0]))
+    assert decoded.shape == images.shape
+    assert decoded.dtype == tf.float32
+    assert low <= float(tf.reduce_min(decoded)) <= float(tf.reduce_max(decoded)) <= high
+    if isinstance(model, interfaces.Encodes):
+        assert model.encode(images).shape == (5, builders.LATENT)
+    if isinstance(model, interfaces.HasPosterior):
+        posterior = model.posterior(images)
+        assert posterior.batch_shape == (5,)
+        assert posterior.event_shape == (builders.LATENT,)
+        np.testing.assert_array_equal(posterior.mean(), model.encode(images))
+
+
+@each_method
+def test_logs_carry_the_papers_names_and_a_gradient_norm_for_each_network(method):
+    model = _ready(method)
+    logs, _ = _train(model, model.train_step, count=1)
+    assert set(model.LOSSES) <= logs.keys()
+    for network in model.networks():
+        assert logs[f"gradient_norm/{network}"] > 0.0
+
+
+@each_method
+def test_diagnostics_are_finite(method):
+    model = _ready(method)
+    for name, value in model.diagnostics(builders.images(model)).items():
+        assert np.isfinite(value).all(), name
+
+
+@each_method
+def test_savedmodel_decodes_as_in_process(method, tmp_path):
+    model = _ready(method, batch_norm="per_source")
+    _train(model, model.train_step)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("decode", model.decode, [tf.TensorSpec([None, builders.LATENT], tf.float32)])
+    archive.write_out(str(tmp_path / "model"), verbose=False)
+    codes = tf.random.stateless_normal([3, builders.LATENT], seed=[0, 1])
+    served = tf.saved_model.load(str(tmp_path / "model")).decode(codes)
+    np.testing.assert_allclose(served, model.decode(codes), atol=1e-5)
+
+
+@each_method
+def test_resume_is_bitwise_exact(method, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    settings = {"batch_norm": "per_source", "optimizer": "adam", "learning_rate": 1e-3, "ema": 0.9}
+    loop.train(helpers.config(whole, method=method, steps=7, **settings), out=str)
+    for steps in (3, 7):
+        loop.train(helpers.config(parts, method=method, steps=steps, **settings), out=str)
+    helpers.assert_same_state(helpers.state(whole), helpers.state(parts))
+
+
+@each_method
+def test_same_flags_and_seed_give_the_same_weights_and_another_seed_others(method, tmp_path):
+    states = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        loop.train(helpers.config(tmp_path / name, method=method, steps=2, seed=seed), out=str)
+        states.append(helpers.state(tmp_path / name))
+    helpers.assert_same_state(states[0], states[1])
+    kernel = next(name for name in states[0] if "kernel" in name and states[0][name].ndim > 1)
+    assert np.any(states[0][kernel] != states[2][kernel])
+
+
+@each_method
+@pytest.mark.parametrize("network", networks.names())
+def test_a_network_takes_the_image_size_or_says_which_it_takes(method, network):
+    needs = METHODS.get(method).requirements(METHODS.get(method).Options())
+    options = NetworkOptions(network=network, latent_dim=2, filters=4)
+    build = lambda shape: networks.build(options, shape, stochastic=needs["stochastic"], output=needs["output"])  # noqa: E731
+    with pytest.raises(InputError, match=r"expected .*received .*Remedy"):
+        build((0, 0, 1))
+    encoder, decoder = build((32, 32, 3))
+    codes = encoder(tf.zeros([2, 32, 32, 3]))
+    assert decoder(codes[0] if needs["stochastic"] else codes).shape == (2, 32, 32, 3)
+
+
+@each_prior
+def test_prior_samples_are_a_function_of_their_own_seed(prior):
+    model = PRIORS.get(prior)(4)
+    assert isinstance(model, interfaces.Samples)
+    seeds = tf.constant([5, 9, 2**40 + 1, 5], tf.int64)
+    codes = model.sample(seeds).numpy()
+    assert codes.shape == (4, 4)
+    np.testing.assert_array_equal(codes[0], codes[3])
+    np.testing.assert_array_equal(codes[2:3], model.sample(seeds[2:3]))
+    assert model.sample(seeds[:0]).shape == (0, 4)
+    assert len({row.tobytes() for row in codes}) == 3
+
+
+@each_prior
+def test_prior_draws_many_different_codes_of_unit_scale(prior):
+    codes = PRIORS.get(prior)(4).sample(tf.range(20000, dtype=tf.int64)).numpy()
+    np.testing.assert_allclose(codes.mean(axis=0), 0.0, atol=0.03)  # 4 standard errors
+    np.testing.assert_allclose(np.cov(codes.T), np.eye(4), atol=0.05)
+
+
+def test_quantisation_is_the_inverse_of_rescaling():
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    for target in ((-1.0, 1.0), (0.0, 1.0)):
+        np.testing.assert_array_equal(ranges.to_uint8(ranges.rescale(pixels, ranges.UINT8, target), target), pixels)

@@ -1,0 +1,158 @@
+"""tfds:NAME, on a small dataset written here: in memory, streamed, held out, and what is refused."""
+
+import os
+
+import numpy as np
+import pytest
+
+from pga_tf.core.checks import InputError
+from pga_tf.data import DataOptions, format_report, inspect, load, memory, records
+
+BYTES = (0.0, 255.0)
+COUNT = 50
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """`tiny` (10x8x3, PNG, train and test), `tiny_train` (train alone, several sizes), `tiny_text` (no image)."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    root = tmp_path_factory.mktemp("tfds")
+    image = tfds.features.Image(shape=(10, 8, 3), encoding_format="png")
+
+    def build(name, features, **splits):
+        data = {
+            split: tf.data.Dataset.from_generator(
+                lambda items=items: iter(items),
+                output_signature={k: tf.TensorSpec(f.shape, f.tf_dtype) for k, f in features.items()},
+            )
+            for split, items in splits.items()
+        }
+        tfds.dataset_builders.TfDataBuilder(
+            name=name,
+            version="1.0.0",
+            features=tfds.features.FeaturesDict(features),
+            split_datasets=data,
+            data_dir=root,
+            description=name,
+        ).download_and_prepare()
+
+    def images(start, count, sizes=((10, 8),)):
+        return [np.full((*sizes[i % len(sizes)], 3), start + i, np.uint8) for i in range(count)]
+
+    label = tfds.features.ClassLabel(num_classes=2)
+    labelled = [{"image": i, "label": 1} for i in images(0, COUNT)]
+    build(
+        "tiny",
+        {"image": image, "label": label},
+        train=labelled,
+        test=[{"image": i, "label": 0} for i in images(90, 7)],
+    )
+    several = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
+    build("tiny_train", {"image": several}, train=[{"image": i} for i in images(0, 20, ((10, 8), (12, 16)))])
+    build("tiny_text", {"label": label}, train=[{"label": 0}, {"label": 1}])
+    return root
+
+
+@pytest.fixture(params=["memory", "streamed"])
+def storage(request, data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    if request.param == "streamed":
+        monkeypatch.setattr(memory, "LIMIT_BYTES", 0)
+        monkeypatch.setattr(records, "WINDOW_RECORDS", 16)
+    return request.param
+
+
+def stream(source, steps, *, seed=0, start_step=0, batch_size=6):
+    batches = source.batches("train", batch_size, seed=seed, start_step=start_step, value_range=BYTES)
+    return np.stack(list(batches.take(steps).as_numpy_iterator()))[..., 0, 0, 0].astype(int)
+
+
+def test_every_epoch_is_a_permutation_and_resume_is_exact(storage):
+    source = load(DataOptions(dataset="tfds:tiny"))
+    assert isinstance(source.readers["train"], records.Records) == (storage == "streamed")
+    assert (source.image_shape, source.counts) == ((10, 8, 3), {"train": COUNT, "test": 7})
+    whole = stream(source, 25)
+    epochs = whole.reshape(3, COUNT)
+    np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(COUNT), (3, 1)))
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    for start in (1, 3, 8, 9, 20):  # inside a window, at a later one, across and after the border of an epoch
+        np.testing.assert_array_equal(stream(source, 25 - start, start_step=start), whole[start:])
+    np.testing.assert_array_equal(stream(load(DataOptions(dataset="tfds:tiny:1.0.0")), 25), whole)
+    assert not np.array_equal(stream(source, 25, seed=1), whole)
+
+
+def test_stored_order_is_read_in_full(storage):
+    source = load(DataOptions(dataset="tfds:tiny"))
+    values = source.examples("train", 1000)[:, 0, 0, 0]
+    assert sorted(values) == list(range(COUNT))
+    assert sorted(source.examples("test", 1000)[:, 0, 0, 0]) == list(range(90, 97))
+    assert [len(b) for b in source.ordered("train", 20)] == [20, 20, 10]
+    report = inspect(source, limit=30)
+    assert (report.count, report.looked_at, report.duplicates) == (COUNT, 30, 0)
+    assert "warning: 30 of 30 images are near constant" in format_report(report, (0.0, 1.0))
+
+
+def test_a_test_split_is_held_out_where_there_is_none(storage):
+    source = load(DataOptions(dataset="tfds:tiny_train", image_size=6, colour="grey", test_fraction=0.25))
+    assert (source.image_shape, source.counts) == ((6, 6, 1), {"train": 15, "test": 5})
+    values = [v for split in ("train", "test") for v in source.examples(split, 20)[:, 0, 0, 0]]
+    assert sorted(values) == list(range(20))
+    assert sorted(stream(source, 3, batch_size=5).reshape(-1)) == sorted(values[:15])
+
+
+def test_images_of_several_sizes_need_image_size(data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    with pytest.raises(
+        InputError, match="expected one size, received images of several sizes.*--image_size=64"
+    ):
+        load(DataOptions(dataset="tfds:tiny_train"))
+
+
+def test_a_dataset_without_images_is_refused(data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    with pytest.raises(InputError, match="expected a feature 'image' of uint8.*received features label"):
+        load(DataOptions(dataset="tfds:tiny_text"))
+
+
+def test_absent_data_is_refused_with_the_command_that_gets_it(tmp_path, monkeypatch):
+    import socket
+
+    def unreachable(*_):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    with pytest.raises(
+        InputError, match=r"Name or service not known.*TFDS_DATA_DIR=DIR python -c .*load\('mnist'\)"
+    ):
+        load(DataOptions(dataset="tfds:mnist"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnits", "did you mean tfds:mnist"),
+        ("mnist:9.9.9", "Remedy: correct the name"),
+        ("mnist/nothing", "Remedy: correct the name"),
+        ("a b", "expected tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION"),
+    ],
+)
+def test_wrong_names_are_refused(tmp_path, monkeypatch, name, message):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(InputError, match=message):
+        load(DataOptions(dataset=f"tfds:{name}"))
+
+
+@pytest.mark.skipif(
+    not os.path.isdir(os.path.join(os.environ.get("TFDS_DATA_DIR", ""), "mnist")),
+    reason="TFDS_DATA_DIR has no mnist",
+)
+def test_mnist_is_mnist():
+    source = load(DataOptions(dataset="tfds:mnist"))
+    assert (source.image_shape, source.counts) == ((28, 28, 1), {"train": 60000, "test": 10000})
+    images = source.examples("test", 10000)
+    assert images.mean() / 255 == pytest.approx(0.1325, abs=5e-4)  # known of the test set

@@ -1,0 +1,128 @@
+"""METHODS row by row: each loss trains what its superscript says, and gives exactly zero to everything else."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.methods import builders
+
+# loss -> networks that it trains; weights of L_lr,H are on so that its own pass exists
+ROUTING = {
+    "lpga": {
+        "L_r": {"encoder", "decoder"},
+        "L_lr_N": {"encoder"},
+        "L_lr_H": {"encoder"},
+        "L_nll_phi": {"encoder"},
+        "L_nll_theta": {"decoder"},
+    },
+    "vpga": {
+        "L_r": {"encoder", "decoder"},
+        "L_lr_N": {"encoder"},
+        "L_lr_H": {"encoder"},
+        "L_vr": {"encoder", "decoder"},
+        "L_vkl": {"encoder"},
+    },
+    "lvpga": {
+        "L_r": {"encoder", "decoder"},
+        "L_lr_N": {"encoder"},
+        "L_lr_H": {"encoder"},
+        "L_vr": {"encoder", "decoder"},
+        "L_nll_phi": {"encoder"},
+        "L_vkl": {"encoder"},
+    },
+}
+ROWS = [(method, loss) for method, rows in ROUTING.items() for loss in rows]
+
+
+def _gradients(model, x, loss):
+    variables = {**model.networks()}
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(model.terms(x)[loss])
+    flat = tape.gradient(value, [v for group in variables.values() for v in group])
+    named, start = {}, 0
+    for name, group in variables.items():
+        named[name] = flat[start : start + len(group)]
+        start += len(group)
+    return named
+
+
+def _size(gradients):
+    return sum(0.0 if g is None else float(tf.reduce_sum(tf.abs(g))) for g in gradients)
+
+
+@pytest.mark.parametrize("batch_norm", ["none", "shared", "per_source"])
+@pytest.mark.parametrize(("method", "loss"), ROWS)
+def test_loss_trains_exactly_its_networks(method, loss, batch_norm):
+    model = builders.build(method, batch_norm=batch_norm, weight_lr_h=1.0)
+    gradients = _gradients(model, builders.images(model), loss)
+    for network, values in gradients.items():
+        if network in ROUTING[method][loss]:
+            assert _size(values) > 0.0
+        else:
+            assert _size(values) == 0.0  # exactly: nothing may leak
+
+
+@pytest.mark.parametrize("method", ["vpga", "lvpga"])
+def test_l_vr_trains_the_encoder_through_sigma_alone(method):
+    model = builders.build(method)
+    x = builders.images(model)
+    sigma = [v for v in model.encoder.trainable_variables if "stddev" in v.path or "variance" in v.path]
+    mean = [v for v in model.encoder.trainable_variables if "mean" in v.path]
+    assert sigma
+    assert mean
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(model.terms(x)["L_vr"])
+    gradients = tape.gradient(value, sigma + mean)
+    assert _size(gradients[: len(sigma)]) > 0.0
+    assert _size(gradients[len(sigma) :]) == 0.0
+
+
+@pytest.mark.parametrize("method", ["lpga", "vpga", "lvpga"])
+def test_l_lr_h_trains_nothing_without_its_weight(method):
+    model = builders.build(method, weight_lr_h=0.0)
+    assert all(_size(g) == 0.0 for g in _gradients(model, builders.images(model), "L_lr_H").values())
+
+
+@pytest.mark.parametrize("batch_norm", ["none", "per_source"])
+def test_l_r_has_the_gradient_of_the_plain_autoencoder(batch_norm):
+    """The carried gradient equals that of 1/2 |g(f(x)) - x|^2 computed without any trick."""
+    model = builders.build("lpga", batch_norm=batch_norm)
+    x = builders.images(model)
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        x_hat = model.decoder(model.encoder(x, training=True), training=True)
+        plain = tf.reduce_mean(tf.square(x_hat - x), axis=[1, 2, 3])
+    expected = tape.gradient(plain, variables)
+    with tf.GradientTape() as tape:
+        value = model.terms(x)["L_r"]
+    np.testing.assert_allclose(value, plain, rtol=1e-5)
+    for received, wanted in zip(tape.gradient(value, variables), expected, strict=True):
+        np.testing.assert_allclose(received, wanted, rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("method", sorted(ROUTING))
+def test_one_tape_equals_separate_losses(method):
+    """One scalar with held parameters gives the same gradients as one tape for each loss and network."""
+    model = builders.build(method, weight_lr_h=0.5, warmup_steps=0)
+    x = builders.images(model)
+    weight = {
+        "L_lr_N": model.options.weight_lr_n,
+        "L_lr_H": 0.5,
+        "L_nll_phi": getattr(model.options, "weight_nll", 0.0),
+        "L_nll_theta": getattr(model.options, "weight_nll", 0.0),
+        "L_vr": getattr(model.options, "weight_vr", 0.0),
+        "L_vkl": getattr(model.options, "weight_vkl", 0.0),
+    }
+    expected = None
+    for loss, trained in ROUTING[method].items():
+        gradients = _gradients(model, x, loss)
+        scaled = [
+            np.zeros(v.shape) if g is None or name not in trained else weight.get(loss, 1.0) * g.numpy() / len(x)
+            for name, group in gradients.items()
+            for g, v in zip(group, model.networks()[name], strict=True)
+        ]
+        expected = scaled if expected is None else [a + b for a, b in zip(expected, scaled, strict=True)]
+    before = builders.weights(model)
+    model.train_step(x)
+    for old, new, gradient in zip(before, builders.weights(model), expected, strict=True):
+        np.testing.assert_allclose(old - new, 0.05 * gradient, rtol=2e-3, atol=1e-7)

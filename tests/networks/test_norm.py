@@ -1,0 +1,164 @@
+"""SourceBatchNorm against NumPy in float64, segment by segment and source by source."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pga_tf.networks import norm
+from pga_tf.networks.norm import EPSILON, MOMENTUM, SourceBatchNorm
+
+SOURCES = ("data", "perturbed", "prior")
+SHAPES = [(4, 7), (4, 3, 2, 7)]  # One segment; few positions, so that biased and unbiased variances differ.
+
+
+def images(count, shape, seed=0):
+    """`count` segments, each with its own mean and scale, float32."""
+    rng = np.random.default_rng(seed)
+    parts = [(k + 1) * (rng.standard_normal(shape) + 3 * k) for k in range(count)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def layer(mode, channels):
+    built = SourceBatchNorm(known_sources=SOURCES, mode=mode)
+    built.build((None, channels))
+    rng = np.random.default_rng(9)
+    built.gamma.assign(rng.uniform(0.5, 2.0, channels))
+    built.beta.assign(rng.standard_normal(channels))
+    return built
+
+
+def moments(segment):
+    axes = tuple(range(segment.ndim - 1))
+    segment = segment.astype(np.float64)
+    return segment.mean(axes), segment.var(axes)
+
+
+def affine(built, x, mean, variance):
+    return built.gamma.numpy() * (x - mean) / np.sqrt(variance + EPSILON) + built.beta.numpy()
+
+
+@pytest.mark.parametrize("mode", ["per_source", "shared"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_training_uses_the_statistics_of_each_segment(mode, shape):
+    built = layer(mode, shape[-1])
+    x = images(3, shape)
+    expected = [affine(built, part, *moments(part)) for part in np.split(x, 3)]
+    np.testing.assert_allclose(
+        built(x, sources=SOURCES, training=True), np.concatenate(expected), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_source_moves_its_own_running_statistics(shape):
+    built = layer("per_source", shape[-1])
+    x = images(2, shape)
+    built(x, sources=("prior", "data"), training=True)
+    for row, part in ((2, x[:4]), (0, x[4:])):
+        mean, variance = moments(part)
+        np.testing.assert_allclose(built.running_mean[row], (1 - MOMENTUM) * mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            built.running_variance[row], MOMENTUM + (1 - MOMENTUM) * variance, rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_array_equal(built.running_mean[1], np.zeros(shape[-1]))
+    np.testing.assert_array_equal(built.running_variance[1], np.ones(shape[-1]))
+
+
+@pytest.mark.parametrize("mode", ["per_source", "shared"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_call_on_segments_equals_one_call_for_each(mode, shape):
+    together, apart = layer(mode, shape[-1]), layer(mode, shape[-1])
+    x = images(3, shape)
+    y = together(x, sources=SOURCES, training=True)
+    parts = [apart(p, sources=(s,), training=True) for p, s in zip(np.split(x, 3), SOURCES, strict=True)]
+    np.testing.assert_allclose(y, np.concatenate(parts), rtol=1e-5, atol=1e-5)
+    for a, b in zip(together.variables, apart.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("mode", "rows"), [("per_source", [2, 0]), ("shared", [0, 0])])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_inference_uses_the_running_statistics_of_the_source(mode, rows, shape):
+    built = layer(mode, shape[-1])
+    count = 3 if mode == "per_source" else 1
+    assert built.running_mean.shape == (count, shape[-1])
+    rng = np.random.default_rng(1)
+    mean, variance = rng.standard_normal((count, shape[-1])), rng.uniform(0.5, 3.0, (count, shape[-1]))
+    built.running_mean.assign(mean)
+    built.running_variance.assign(variance)
+    x = images(2, shape)
+    expected = [affine(built, p, mean[r], variance[r]) for p, r in zip(np.split(x, 2), rows, strict=True)]
+    np.testing.assert_allclose(
+        built(x, sources=("prior", "data")), np.concatenate(expected), rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(built.running_mean, mean, rtol=1e-6)
+
+
+def test_a_source_never_trained_keeps_mean_0_and_variance_1():
+    built = layer("per_source", 7)
+    x = images(1, (4, 7))
+    for _ in range(3):
+        built(x, sources=("data",), training=True)
+    np.testing.assert_allclose(built(x, sources=("prior",)), affine(built, x, 0.0, 1.0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_fused_and_the_synchronised_forms_agree(shape):
+    x, weights = tf.constant(images(2, shape)), tf.constant(images(2, shape, seed=1))
+    gamma, beta = tf.linspace(0.5, 2.0, 7), tf.linspace(-1.0, 1.0, 7)
+    results = []
+    for form in (norm._fused, norm._synchronised):
+        with tf.GradientTape() as tape:
+            tape.watch([x, gamma, beta])
+            y, mean, variance = form(x, 2, gamma, beta)
+            loss = tf.reduce_sum(tf.reshape(y, x.shape) * weights)
+        results.append([tf.reshape(y, x.shape), mean, variance, *tape.gradient(loss, [x, gamma, beta])])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_one_replica_equals_two():
+    devices = tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        pytest.skip("needs two logical CPU devices")
+    strategy = tf.distribute.MirroredStrategy([d.name for d in devices[:2]])
+    alone = layer("per_source", 7)
+    with strategy.scope():
+        shared = layer("per_source", 7)
+    x, weights = (
+        images(2, (4, 3, 2, 7)).reshape(2, 4, 3, 2, 7),
+        images(2, (4, 3, 2, 7), seed=1).reshape(2, 4, 3, 2, 7),
+    )
+
+    def step(built, x, weights):
+        """Output `[2, b, ...]`, and gradients of a sum over examples, which replicas add up."""
+        flat = tf.reshape(x, [-1, 3, 2, 7])
+        with tf.GradientTape() as tape:
+            tape.watch(flat)
+            y = built(flat, sources=("prior", "data"), training=True)
+            loss = tf.reduce_sum(y * tf.reshape(weights, flat.shape))
+        d_x, d_gamma, d_beta = tape.gradient(loss, [flat, built.gamma.value, built.beta.value])
+        return tf.reshape(y, x.shape), tf.reshape(d_x, x.shape), d_gamma, d_beta
+
+    expected = step(alone, tf.constant(x), tf.constant(weights))
+
+    @tf.function
+    def run():
+        def local():
+            half = tf.distribute.get_replica_context().replica_id_in_sync_group * 2
+            return step(shared, tf.constant(x)[:, half : half + 2], tf.constant(weights)[:, half : half + 2])
+
+        return strategy.run(local)
+
+    y, d_x, d_gamma, d_beta = (strategy.experimental_local_results(r) for r in run())
+    np.testing.assert_allclose(tf.concat(y, axis=1), expected[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tf.concat(d_x, axis=1), expected[1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tf.add_n(d_gamma), expected[2], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tf.add_n(d_beta), expected[3], rtol=1e-4, atol=1e-4)
+    for a, b in zip(shared.variables, alone.variables, strict=True):
+        for local in strategy.experimental_local_results(a.value):
+            np.testing.assert_allclose(local, b, rtol=1e-5, atol=1e-6)
+
+
+def test_unknown_modes_are_refused():
+    with pytest.raises(ValueError, match="one of per_source, shared"):
+        SourceBatchNorm(known_sources=SOURCES, mode="each")

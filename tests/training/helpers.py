@@ -1,0 +1,52 @@
+"""Short runs for tests: tiny networks on generated images."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from pga_tf.data import DataOptions
+from pga_tf.methods import METHODS
+from pga_tf.networks import NetworkOptions
+from pga_tf.training.config import Config, OptimizerOptions, RunOptions
+
+
+def config(workdir, *, method="lpga", dataset="fake:8x8x1", **values):
+    """A `Config` whose options of any group are set by name."""
+    method_class = METHODS.get(method)
+    defaults = {
+        "method": method, "workdir": str(workdir), "steps": 8, "batch_size": 8, "log_every": 2, "image_every": 100,
+        "checkpoint_every": 4, "dataset": dataset, "network": "conv_8", "latent_dim": 3, "filters": 4,
+        "learning_rate": 0.05,
+    }  # fmt: skip
+    if "warmup_steps" in {f.name for f in dataclasses.fields(method_class.Options)}:
+        defaults["warmup_steps"] = 2
+    values = defaults | values
+    groups = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "optimizer": OptimizerOptions}
+    groups["method"] = method_class.Options
+    made, used = {}, set()
+    for key, cls in groups.items():
+        own = {f.name for f in dataclasses.fields(cls)} & values.keys()
+        made[key] = cls(**{name: values[name] for name in own})
+        used |= own
+    assert used == values.keys(), f"no such options: {values.keys() - used}"
+    return Config(**made)
+
+
+def flags(config):
+    """The command line of a configuration."""
+    return [f"--{name}={value}" for name, value in config.values().items()]
+
+
+def state(workdir):
+    """All values of the newest checkpoint under `workdir`, by name."""
+    reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
+    names = [n for n in reader.get_variable_to_shape_map() if n.endswith("VARIABLE_VALUE") and "save_counter" not in n]
+    return {name: np.array(reader.get_tensor(name)) for name in names}
+
+
+def assert_same_state(a, b):
+    """Bit for bit."""
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name], err_msg=name)
