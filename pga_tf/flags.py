@@ -62,8 +62,7 @@ def config_from_flags(flag_values=flags.FLAGS):
         if name not in own:
             checks.refuse(
                 f"--{name}",
-                expected=f"a flag of --method={groups['run'].method}, which has "
-                + ", ".join(f"--{n}" for n in own),
+                expected=f"a flag of --method={groups['run'].method}, which has " + ", ".join(f"--{n}" for n in own),
                 received=f"a flag of {', '.join(m for m, _ in _method_fields()[name])}",
                 remedy="leave it out or choose the method that has it",
             )
@@ -74,7 +73,9 @@ def config_from_flags(flag_values=flags.FLAGS):
 
 
 def _default_workdir(config):
-    flagfiles = [argument.partition("=")[2] for argument in sys.argv if argument.startswith(("--flagfile=", "-flagfile="))]
+    flagfiles = [
+        argument.partition("=")[2] for argument in sys.argv if argument.startswith(("--flagfile=", "-flagfile="))
+    ]
     name = pathlib.Path(flagfiles[-1]).stem if flagfiles else f"{config.run.method}_{config.data.dataset}"
     return str(pathlib.Path("runs") / name.replace(":", "_").replace("/", "_"))
 
@@ -110,7 +111,9 @@ def training_help():
 def _help_line(field, default):
     choices = field.metadata["choices"]
     value = "|".join(map(str, choices)) if choices else type(field.default).__name__
-    return f"  --{field.name}=<{value}>\n      {options.describe(field)} (default: {default if default != '' else 'none'})"
+    return (
+        f"  --{field.name}=<{value}>\n      {options.describe(field)} (default: {default if default != '' else 'none'})"
+    )
 
 
 def run(main, *, usage, help_text=None):

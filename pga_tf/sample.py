@@ -15,7 +15,8 @@ from pga_tf.training.run_directory import RunDirectory
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
 python -m pga_tf.sample --workdir=RUN --out=FILE.npz --num_samples=10000
 
-Writes PNG grids under RUN/samples/, or raw samples as array `images` of FILE.npz. The same seed gives the same picture."""
+Writes PNG grids under RUN/samples/, or raw samples as array `images` of FILE.npz. The same seed gives the same
+picture."""
 
 FLAGS = absl_flags.FLAGS
 
@@ -25,7 +26,10 @@ def define_flags():
     absl_flags.DEFINE_integer("seed", 0, "sample i is a function of (seed, i)", lower_bound=0, upper_bound=2**31 - 1)
     absl_flags.DEFINE_string("grid", "10x10", "rows x columns of the sample grid [unit: images]")
     absl_flags.DEFINE_integer(
-        "interpolate", 0, "also draw 8 rows of this many images between test images; 0: none [unit: images]", lower_bound=0
+        "interpolate",
+        0,
+        "also draw 8 rows of this many images between test images; 0: none [unit: images]",
+        lower_bound=0,
     )
     absl_flags.DEFINE_boolean("reconstruct", False, "also draw test images beside their reconstructions")
     absl_flags.DEFINE_string("out", None, "write uint8 images [N, H, W, C] to this .npz instead of a grid")
@@ -46,7 +50,12 @@ def load(workdir):
 def _parse_grid(text):
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if not match:
-        checks.refuse("--grid", expected="ROWSxCOLUMNS, such as 10x10", received=text, remedy="write two positive numbers")
+        checks.refuse(
+            "--grid",
+            expected="ROWSxCOLUMNS, such as 10x10",
+            received=text,
+            remedy="write two positive numbers",
+        )
     return int(match[1]), int(match[2])
 
 
@@ -68,7 +77,10 @@ def main():
     if FLAGS.reconstruct:
         pictures["reconstructions"] = (draw.reconstructions(images, value_range), 16)
     if FLAGS.interpolate:
-        pictures["interpolations"] = (draw.interpolations(images[:16], value_range, FLAGS.interpolate), FLAGS.interpolate)
+        pictures["interpolations"] = (
+            draw.interpolations(images[:16], value_range, FLAGS.interpolate),
+            FLAGS.interpolate,
+        )
     folder.mkdir(exist_ok=True)
     for name, (content, width) in pictures.items():
         grids.write_png(folder / f"{name}.png", drawing.picture(content, width))

@@ -19,10 +19,11 @@ def standard_normal(shape, key):
     Returns:
       float32 of `shape`, of absolute value below 5.8; equal to float rounding however it is executed.
     """
-    bits = tf.random.stateless_uniform(
-        [2, *shape], seed=key, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
-    )
+    bits = tf.random.stateless_uniform([2, *shape], seed=key, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
     # The upper 24 bits, moved off zero by half a step: uniform in (0, 1), exact in float32 but for rounding at 1.
-    uniform = tf.minimum((tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) + 0.5) * 2.0**-24, 1.0 - 2.0**-24)
+    uniform = tf.minimum(
+        (tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) + 0.5) * 2.0**-24,
+        1.0 - 2.0**-24,
+    )
     radius = tf.sqrt(-2.0 * tf.math.log(uniform[0]))
     return radius * tf.cos(2.0 * math.pi * uniform[1])

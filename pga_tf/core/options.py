@@ -21,9 +21,7 @@ def option(default, help, *, unit=None, source=None, minimum=None, above=None, m
       minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound.
       choices: the values allowed.
     """
-    metadata = dict(
-        help=help, unit=unit, source=source, minimum=minimum, above=above, maximum=maximum, choices=choices
-    )
+    metadata = dict(help=help, unit=unit, source=source, minimum=minimum, above=above, maximum=maximum, choices=choices)
     return dataclasses.field(default=default, metadata=metadata)
 
 

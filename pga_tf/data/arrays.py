@@ -24,9 +24,7 @@ def from_arrays(name, images, splits, options, *, value_range=ranges.UINT8):
     for split, chosen in splits.items():
         members = np.arange(len(images))[chosen]
         if isinstance(images, np.memmap):
-            readers[split] = memory.RandomAccess(
-                len(members), functools.partial(memory.mapped, images, members)
-            )
+            readers[split] = memory.RandomAccess(len(members), functools.partial(memory.mapped, images, members))
         else:
             readers[split] = memory.RandomAccess(len(members), functools.partial(memory.held, images[chosen]))
     return Source(name, shape, images.dtype.type, value_range, readers)

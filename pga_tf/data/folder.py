@@ -80,9 +80,7 @@ class Folder:
             return image if keep else None
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            images = [
-                image for image in pool.map(decoded, order.spread(self.count, limit)) if image is not None
-            ]
+            images = [image for image in pool.map(decoded, order.spread(self.count, limit)) if image is not None]
         return np.stack(images) if images else np.zeros((0, *self._shape), np.uint8)
 
     def read(self, index):
@@ -134,9 +132,7 @@ def _refuse_corrupt(what, corrupt, count):
 def _find(name, root):
     """Paths of the images below `root`, relative to it and sorted; hidden files are no images."""
     if not os.path.isdir(root):
-        checks.refuse(
-            f"--dataset={name}", expected="a folder", received=f"no folder {root}", remedy="correct the path"
-        )
+        checks.refuse(f"--dataset={name}", expected="a folder", received=f"no folder {root}", remedy="correct the path")
     found = [
         os.path.relpath(os.path.join(folder, file), root)
         for folder, _, files in os.walk(root)

@@ -38,8 +38,6 @@ def load(options):
             "--dataset",
             expected="one of " + ", ".join(FORMS),
             received=repr(options.dataset),
-            remedy=f"did you mean {close!r}? If not, choose from the list"
-            if close
-            else "choose from the list",
+            remedy=f"did you mean {close!r}? If not, choose from the list" if close else "choose from the list",
         )
     return LOADERS[kind](options.dataset, argument, options)

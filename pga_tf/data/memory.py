@@ -54,9 +54,7 @@ def mapped(images, members):
     """A function from int64 indices `[B]` to those rows of `images[members]`, read from a mapped file."""
 
     def gather(indices):
-        rows = tf.numpy_function(
-            lambda i: np.asarray(images[members[i]]), [indices], images.dtype, stateful=False
-        )
+        rows = tf.numpy_function(lambda i: np.asarray(images[members[i]]), [indices], images.dtype, stateful=False)
         return tf.ensure_shape(rows, [*indices.shape, *images.shape[1:]])
 
     return gather

@@ -65,9 +65,7 @@ def _require_images(name, images):
             what,
             expected="shape [N, H, W], or [N, H, W, C] with 1 or 3 channels",
             received=f"shape {list(shape)}",
-            remedy="np.moveaxis(images, 1, -1) puts channels last"
-            if first
-            else "reshape it or drop channels",
+            remedy="np.moveaxis(images, 1, -1) puts channels last" if first else "reshape it or drop channels",
         )
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
         checks.refuse(

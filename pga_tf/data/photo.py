@@ -14,9 +14,7 @@ def header(path):
         width, height = image.size
         if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
             width, height = height, width
-        return (height, width), not (
-            image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F"))
-        )
+        return (height, width), not (image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F")))
 
 
 def decode(path, shape, *, crop):

@@ -45,12 +45,8 @@ class Records:
         return np.concatenate(list(self.ordered(256).take(-(-limit // 256)).as_numpy_iterator()))[:limit]
 
     def _records(self, file_order):
-        paths, skips, takes = (
-            tf.gather(tf.constant(column), file_order) for column in zip(*self._files, strict=True)
-        )
-        files = tf.data.Dataset.from_tensor_slices(
-            (paths, tf.cast(skips, tf.int64), tf.cast(takes, tf.int64))
-        )
+        paths, skips, takes = (tf.gather(tf.constant(column), file_order) for column in zip(*self._files, strict=True))
+        files = tf.data.Dataset.from_tensor_slices((paths, tf.cast(skips, tf.int64), tf.cast(takes, tf.int64)))
         return files.flat_map(lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take))
 
     def _epoch(self, key, skip):

@@ -127,9 +127,7 @@ def format_report(report, decoder_range):
     if report.duplicates:
         lines.append(f"warning: {report.duplicates} of {report.looked_at} images repeat another one exactly")
     if report.corrupt:
-        lines.append(
-            f"warning: {len(report.corrupt)} of the files looked at are corrupt; others stand in for them:"
-        )
+        lines.append(f"warning: {len(report.corrupt)} of the files looked at are corrupt; others stand in for them:")
         lines += [f"warning:   {name}: {reason}" for name, reason in sorted(report.corrupt.items())[:NAMED]]
         if len(report.corrupt) > NAMED:
             lines.append(f"warning:   and {len(report.corrupt) - NAMED} more")

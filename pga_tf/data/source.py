@@ -74,9 +74,7 @@ class Source:
     def _reader(self, split, batch_size):
         checks.require_member(f"Split of {self.name}", split, self.readers)
         if batch_size < 1:
-            checks.refuse(
-                "Batch size", expected=">= 1", received=batch_size, remedy="ask for at least one image"
-            )
+            checks.refuse("Batch size", expected=">= 1", received=batch_size, remedy="ask for at least one image")
         return self.readers[split]
 
 

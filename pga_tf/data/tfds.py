@@ -27,9 +27,7 @@ def load(name, argument, options):
         readers[split] = Records(
             [(file.filename, file.skip, file.take) for file in info.file_instructions],
             count=info.num_examples,
-            record_bytes=max(
-                builder.info.splits["train"].num_bytes // builder.info.splits["train"].num_examples, 1
-            ),
+            record_bytes=max(builder.info.splits["train"].num_bytes // builder.info.splits["train"].num_examples, 1),
             decode=_decoder(feature, shape, options),
         )
     if sum(reader.count for reader in readers.values()) * np.prod(shape) <= memory.LIMIT_BYTES:
@@ -50,9 +48,7 @@ def _builder(name, argument):
             received=repr(argument),
             remedy=f"did you mean tfds:{close}?" if close else "see https://tensorflow.org/datasets/catalog",
         )
-    except (
-        Exception
-    ) as error:  # TFDS answers a bad version, configuration or spelling with errors of many types
+    except Exception as error:  # TFDS answers a bad version, configuration or spelling with errors of many types
         checks.refuse(
             f"--dataset={name}",
             expected="tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION",
@@ -78,9 +74,7 @@ def _download(name, argument, builder):
         if not any(os.environ.get(k) for k in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
             socket.getaddrinfo("storage.googleapis.com", 443)
         builder.download_and_prepare()
-    except (
-        Exception
-    ) as error:  # network, disk, checksums, manual downloads: all mean that the data is not here
+    except Exception as error:  # network, disk, checksums, manual downloads: all mean that the data is not here
         checks.refuse(
             f"--dataset={name}",
             expected=f"the prepared dataset in {builder.data_dir}, or a network to download it from",
@@ -97,9 +91,7 @@ def _image_feature(name, features):
         checks.refuse(
             f"--dataset={name}",
             expected="a feature 'image' of uint8 with 1 or 3 channels",
-            received=f"image {shape} {feature.np_dtype.__name__}"
-            if shape
-            else f"features {', '.join(features)}",
+            received=f"image {shape} {feature.np_dtype.__name__}" if shape else f"features {', '.join(features)}",
             remedy="choose an image dataset",
         )
     return feature

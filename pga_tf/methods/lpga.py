@@ -45,7 +45,7 @@ class LPGA(keras.Model):
         return {"stochastic": False, "output": "tanh", "image_range": (-1.0, 1.0)}
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
-        super().__init__()
+        super().__init__(name="lpga")
         self.encoder, self.decoder = encoder, decoder
         self.options, self.latent_dim, self.seed = options, latent_dim, seed
         self.image_range = self.requirements(options)["image_range"]

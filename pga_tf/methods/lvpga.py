@@ -48,7 +48,7 @@ class LVPGA(keras.Model):
         return {"stochastic": True, "output": "tanh", "image_range": (-1.0, 1.0)}
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
-        super().__init__()
+        super().__init__(name="lvpga")
         self.encoder, self.decoder = encoder, decoder
         self.options, self.latent_dim, self.seed = options, latent_dim, seed
         self.image_range = self.requirements(options)["image_range"]
@@ -69,9 +69,7 @@ class LVPGA(keras.Model):
         """Every loss of Eq. 16 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
         o, pixels, dim = self.options, x.shape[1] * x.shape[2] * x.shape[3], self.latent_dim
         # delta' = sigma_phi(x) * eps: the encoder is trained through sigma alone.
-        p = perceptual.forward(
-            self, x, perturb=lambda eps, s: self._bounded(s) * eps, with_l_lr_h=o.weight_lr_h > 0
-        )
+        p = perceptual.forward(self, x, perturb=lambda eps, s: self._bounded(s) * eps, with_l_lr_h=o.weight_lr_h > 0)
         # Without a weight L_lr,H is reported from h, which costs no pass, and trains nothing.
         h_data = p.h_data if o.weight_lr_h > 0 else tf.stop_gradient(p.h)
         return {

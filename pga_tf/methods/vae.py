@@ -26,13 +26,22 @@ LOG_GAMMA_LIMIT = 20.0  # exp(-2 * 20) still is a normal float32
 @dataclasses.dataclass(frozen=True)
 class VAEOptions:
     likelihood: str = option(
-        "learned_gamma", "p(x|z)", source="Dai and Wipf", choices=("fixed_gamma", "learned_gamma", "cross_entropy")
+        "learned_gamma",
+        "p(x|z)",
+        source="Dai and Wipf",
+        choices=("fixed_gamma", "learned_gamma", "cross_entropy"),
     )
     gamma: float = option(
-        1.0, "standard deviation of p(x|z): the fixed value, or where learning starts", unit="pixel range units", above=0.0
+        1.0,
+        "standard deviation of p(x|z): the fixed value, or where learning starts",
+        unit="pixel range units",
+        above=0.0,
     )
     posterior_stddev: float = option(
-        0.0, "sigma of q(z|x), the same for every x (CV-VAE); 0: the encoder gives it", unit="latent units", minimum=0.0
+        0.0,
+        "sigma of q(z|x), the same for every x (CV-VAE); 0: the encoder gives it",
+        unit="latent units",
+        minimum=0.0,
     )
     pixel_range: str = option("symmetric", "[-1, 1] with tanh, or [0, 1] with sigmoid", choices=tuple(PIXEL_RANGES))
 
@@ -60,7 +69,7 @@ class VAE(keras.Model):
         return {"stochastic": options.posterior_stddev == 0.0, "output": output, "image_range": image_range}
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
-        super().__init__()
+        super().__init__(name="vae")
         self.encoder, self.decoder = encoder, decoder
         self.options, self.latent_dim, self.seed = validate(options), latent_dim, seed
         self.image_range = self.requirements(options)["image_range"]
@@ -115,7 +124,12 @@ class VAE(keras.Model):
             negative_elbo = losses["nll"] + losses["kl"]
             total = replicas.mean_loss(scale * negative_elbo)
         norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
-        values = {**losses, "negative_elbo": negative_elbo, "pixel_error": pixel_error, "gamma": tf.exp(self._gamma())}
+        values = {
+            **losses,
+            "negative_elbo": negative_elbo,
+            "pixel_error": pixel_error,
+            "gamma": tf.exp(self._gamma()),
+        }
         return updates.record(self.meters, {**values, **norms})
 
     def encode(self, images):

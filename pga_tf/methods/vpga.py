@@ -42,7 +42,7 @@ class VPGA(keras.Model):
         return {"stochastic": True, "output": "tanh", "image_range": (-1.0, 1.0)}
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
-        super().__init__()
+        super().__init__(name="vpga")
         self.encoder, self.decoder = encoder, decoder
         self.options, self.latent_dim, self.seed = options, latent_dim, seed
         self.image_range = self.requirements(options)["image_range"]
@@ -60,9 +60,7 @@ class VPGA(keras.Model):
         """Every loss of Eq. 13 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
         o, pixels, dim = self.options, x.shape[1] * x.shape[2] * x.shape[3], self.latent_dim
         # z' = sg(mu) + sigma_phi(x) * eps: the encoder is trained through sigma alone.
-        p = perceptual.forward(
-            self, x, perturb=lambda eps, stddev: stddev * eps, with_l_lr_h=o.weight_lr_h > 0
-        )
+        p = perceptual.forward(self, x, perturb=lambda eps, stddev: stddev * eps, with_l_lr_h=o.weight_lr_h > 0)
         # sigma is proportional to the norm of z, so that shrinking all codes gains nothing.
         sigma = tf.stop_gradient(tf.sqrt(replicas.batch_mean(tf.square(p.z))))
         # Without a weight L_lr,H is reported from h, which costs no pass, and trains nothing.

@@ -106,9 +106,7 @@ def _require_fit(name, image_shape):
     height, width, _ = image_shape
     multiple = NETWORKS.get(name).multiple
     if height % multiple or width % multiple:
-        fitting = [
-            n for n in names() if not (height % NETWORKS.get(n).multiple or width % NETWORKS.get(n).multiple)
-        ]
+        fitting = [n for n in names() if not (height % NETWORKS.get(n).multiple or width % NETWORKS.get(n).multiple)]
         checks.refuse(
             f"Image size for network {name}",
             expected=f"height and width that are multiples of {multiple}",

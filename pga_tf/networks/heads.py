@@ -20,9 +20,7 @@ class GaussianHead(keras.layers.Layer):
         super().__init__(name=name, dtype="float32")
         start = keras.initializers.Constant(LOG_VARIANCE_START)
         self.mean = keras.layers.Dense(latent_dim, dtype="float32", name="mean")
-        self.log_variance = keras.layers.Dense(
-            latent_dim, bias_initializer=start, dtype="float32", name="log_variance"
-        )
+        self.log_variance = keras.layers.Dense(latent_dim, bias_initializer=start, dtype="float32", name="log_variance")
 
     def build(self, input_shape):
         self.mean.build(input_shape)

@@ -68,9 +68,7 @@ def _fused(x, count, gamma, beta):
     """(y, mean, variance) of each segment by TensorFlow's kernel, twice as fast as separate operations."""
     positions = x.shape[1:-1].num_elements() or 1
     segments = tf.split(tf.reshape(x, [-1, positions, 1, x.shape[-1]]), count)
-    parts = [
-        tf.compat.v1.nn.fused_batch_norm(s, gamma, beta, epsilon=EPSILON, is_training=True) for s in segments
-    ]
+    parts = [tf.compat.v1.nn.fused_batch_norm(s, gamma, beta, epsilon=EPSILON, is_training=True) for s in segments]
     y, mean, unbiased = (list(part) for part in zip(*parts, strict=True))
     examples = tf.cast(tf.shape(segments[0])[0] * positions, tf.float32)
     return tf.concat(y, axis=0), tf.stack(mean), tf.stack(unbiased) * (examples - 1.0) / examples

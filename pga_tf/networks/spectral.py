@@ -31,9 +31,7 @@ class _Spectral(SourceLayer):
         self.outputs, self.use_bias = outputs, use_bias
 
     def _add_weights(self, kernel_shape):
-        self.kernel = self.add_weight(
-            name="kernel", shape=kernel_shape, initializer="glorot_uniform", autocast=False
-        )
+        self.kernel = self.add_weight(name="kernel", shape=kernel_shape, initializer="glorot_uniform", autocast=False)
         # Replicas hold the same kernel and the same u, so any one of them may write.
         self.u = self.add_weight(
             name="u",

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from pga_tf.core import checks
 
+SMALLEST_MOVE = 1e-20  # of |h(z + delta) - h(z)|^2; far below float32's resolution of codes of any useful size
+
 
 def _half_squared_distance(name_a, a, name_b, b):
     checks.require_same_shape(name_a, a, name_b, b)
@@ -61,12 +63,14 @@ def volume_nll(h_perturbed, h, delta):
       delta: `[B, H_dim]`, non-zero; hold it where the perturbation itself is trained (Eq. 16).
 
     Returns:
-      `[B]`, nats. Raises `InputError` on unequal shapes; is -inf where h does not change at all.
+      `[B]`, nats. Raises `InputError` on unequal shapes. Where h does not change at all (every unit on its path is
+      off) the paper's value is -inf; here it is that of `SMALLEST_MOVE`, and has no gradient.
     """
     checks.require_same_shape("h_perturbed", h_perturbed, "h", h)
     checks.require_same_shape("h", h, "delta", delta)
     moved = tf.reduce_sum(tf.square(h_perturbed - h), axis=1)
     distance = tf.reduce_sum(tf.square(delta), axis=1)
+    moved = tf.maximum(moved, tf.cast(SMALLEST_MOVE, moved.dtype))
     return 0.5 * h.shape[1] * (tf.math.log(moved) - tf.math.log(distance))
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from pga_tf import data, networks
 from pga_tf.methods import METHODS
 from pga_tf.training import config as config_lib
-from pga_tf.training import devices, schedules
+from pga_tf.training import devices, optimizers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,19 +56,13 @@ def build(config):
         encoder, decoder = networks.build(
             config.network, source.image_shape, stochastic=needs["stochastic"], output=needs["output"]
         )
-        model = method(
-            encoder, decoder, config.method, latent_dim=config.network.latent_dim, seed=config.run.seed
-        )
-        optimizers = {
-            name: schedules.build_optimizer(
-                config.optimizer, steps_per_epoch=steps_per_epoch, total_steps=total_steps
-            )
+        model = method(encoder, decoder, config.method, latent_dim=config.network.latent_dim, seed=config.run.seed)
+        updates = {
+            name: optimizers.build_optimizer(config.optimizer, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
             for name in method.OPTIMIZERS
         }
         # "auto" would pick XLA by itself, which --jit is there to decide.
-        model.compile(
-            **optimizers, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution
-        )
+        model.compile(**updates, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
         for name, variables in model.optimized().items():
             getattr(model, name).build(variables)
     return Experiment(config, source, model, strategy, total_steps, steps_per_epoch)
@@ -78,4 +72,4 @@ def use_average_weights(experiment):
     """Replaces the weights by their moving averages, where the run keeps them (`--ema`). Not to be undone."""
     if experiment.config.optimizer.ema:
         for name, variables in experiment.model.optimized().items():
-            getattr(experiment.model, name).finalize_variable_values(variables)
+            optimizers.use_average_weights(getattr(experiment.model, name), variables)

@@ -47,9 +47,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.clock = clock
 
     def on_train_batch_end(self, batch, logs=None):
-        for name, value in logs.items():
-            if not np.isfinite(value):
-                raise checks.NonFiniteError(f"{name} is {float(value)} at step {self.clock.step}")
+        for name in self.model.meters:  # in the order of the paper; `logs` is sorted by name
+            if not np.isfinite(logs[name]):
+                raise checks.NonFiniteError(f"{name} is {float(logs[name])} at step {self.clock.step}")
 
 
 class Progress(keras.callbacks.Callback):
@@ -75,11 +75,13 @@ class Progress(keras.callbacks.Callback):
             pace = f"{speed:.0f} images/s, {left} left"
         filled = 20 * clock.step // clock.total
         losses = " ".join(f"{name} {float(logs[name]):.4g}" for name in self.names)
-        line = (
-            f"step {clock.step}/{clock.total} [{'=' * filled}{'.' * (20 - filled)}] {losses}"
-            f" | {pace}"
+        line = f"step {clock.step}/{clock.total} [{'=' * filled}{'.' * (20 - filled)}] {losses} | {pace}"
+        print(
+            f"\r\033[K{line}" if self.rewrite else line,
+            end="" if self.rewrite else "\n",
+            file=self.stream,
+            flush=True,
         )
-        print(f"\r\033[K{line}" if self.rewrite else line, end="" if self.rewrite else "\n", file=self.stream, flush=True)
 
     def on_train_end(self, logs=None):
         if self.rewrite:

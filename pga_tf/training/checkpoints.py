@@ -52,7 +52,8 @@ class Checkpoints:
                 f"Checkpoint at step {self.step}",
                 expected=f"room for {self.size() / 2**20:.0f} MiB in {self._manager.directory}",
                 received=str(error).splitlines()[0],
-                remedy=f"free some space and run the same command again; it goes on from {self.latest() or 'the start'}",
+                remedy="free some space and run the same command again; it goes on from "
+                + (self.latest() or "the start"),
             )
 
     def restore(self):
@@ -65,7 +66,12 @@ class Checkpoints:
             return 0
         try:
             self._manager.checkpoint.restore(path).assert_consumed()
-        except (tf.errors.OpError, ValueError, AssertionError) as error:
+        except (
+            tf.errors.OpError,
+            ValueError,
+            IndexError,
+            AssertionError,
+        ) as error:  # TensorFlow raises all four
             checks.refuse(
                 f"Checkpoint {path}",
                 expected="a whole checkpoint of this configuration",

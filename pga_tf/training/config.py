@@ -13,12 +13,17 @@ from pga_tf.networks import NetworkOptions
 class OptimizerOptions:
     optimizer: str = option("sgd", "update rule", choices=("sgd", "adam"))
     learning_rate: float = option(0.1, "peak learning rate", unit="factor", above=0.0)
-    momentum: float = option(0.9, "momentum of SGD, first-moment decay of Adam", unit="factor", minimum=0.0, maximum=1.0)
+    momentum: float = option(
+        0.9, "momentum of SGD, first-moment decay of Adam", unit="factor", minimum=0.0, maximum=1.0
+    )
     schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
     halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
     learning_rate_warmup: int = option(0, "linear rise from 0 to the peak", unit="steps", minimum=0)
     ema: float = option(
-        0.0, "decay of a moving average of the weights, used for samples; 0: none", unit="factor per step", minimum=0.0,
+        0.0,
+        "decay of a moving average of the weights, used for samples; 0: none",
+        unit="factor per step",
+        minimum=0.0,
         maximum=0.999999,
     )
 
@@ -43,7 +48,9 @@ class RunOptions:
     jit: bool = option(False, "compile the train step with XLA")
     steps_per_execution: int = option(1, "train steps in one call of the runtime", unit="steps", minimum=1)
     replicas: int = option(
-        1, "devices that train together (MirroredStrategy): GPUs if there are any, else logical CPUs", minimum=1
+        1,
+        "devices that train together (MirroredStrategy): GPUs if there are any, else logical CPUs",
+        minimum=1,
     )
     dry_run: bool = option(False, "print the data report and the plan, train nothing")
 
@@ -69,7 +76,9 @@ def validate(config):
         options.validate(getattr(config, field.name))
     run = config.run
     if not run.steps and not run.epochs:
-        checks.refuse("Length of training", expected="--steps or --epochs above 0", received="neither", remedy="set one")
+        checks.refuse(
+            "Length of training", expected="--steps or --epochs above 0", received="neither", remedy="set one"
+        )
     if run.batch_size % run.replicas:
         checks.refuse(
             "--batch_size",

@@ -41,7 +41,7 @@ def _split_cpu(replicas):
 def configure():
     """Process-wide settings that every run wants: the same bits from the same seed, and a quiet graph optimiser."""
     tf.config.experimental.enable_op_determinism()
-    # Grappler's remapper gives up on leaky ReLU's gradient ("remapper failed", printed as an error), so it wins nothing.
+    # Grappler's remapper gives up on leaky ReLU's gradient and prints an error, "remapper failed": it wins nothing.
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
 

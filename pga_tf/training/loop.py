@@ -91,7 +91,7 @@ def _fit(experiment, directory, checkpoints, start):
         )
     except checks.NonFiniteError as error:
         raise checks.NonFiniteError(
-            f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none: no step was saved'}. "
+            f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none yet'}. "
             "Remedy: lower --learning_rate, or look at the data if the first step failed."
         ) from None
     finally:

@@ -50,7 +50,7 @@ def test_every_file_is_in_one_split_and_every_epoch_is_a_permutation(folder):
     source = load(options(folder))
     train, test = (source.examples(s, 100)[:, 0, 0, 0].astype(int) for s in ("train", "test"))
     assert sorted([*train, *test]) == list(range(0, 240, 10))
-    assert (source.image_shape, source.dtype) == ((8, 8, 1), np.uint8) or source.image_shape == (8, 8, 3)
+    assert (source.image_shape, source.dtype, source.value_range) == ((8, 8, 3), np.uint8, BYTES)
     n = source.counts["train"]
     epochs = stream(source, 3 * n, batch_size=5).reshape(-1)[: 3 * n].reshape(3, n)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.sort(train), (3, 1)))
@@ -104,9 +104,7 @@ def test_a_truncated_jpeg_among_good_ones_is_found(folder):
 def test_strict_data_stops_and_names_the_files(folder):
     load(options(folder, strict_data=True))
     damage(folder, "a/01.png", "a/07.png")
-    with pytest.raises(
-        InputError, match=r"files that decode, received 2 of 24 that do not \(a/01.png: .*; a/07"
-    ):
+    with pytest.raises(InputError, match=r"files that decode, received 2 of 24 that do not \(a/01.png: .*; a/07"):
         load(options(folder, strict_data=True))
 
 

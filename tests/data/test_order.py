@@ -86,9 +86,7 @@ def test_ordered_gives_each_image_once_in_stored_order():
 
 def test_an_unknown_split_and_an_empty_batch_are_refused():
     source = load(DataOptions(dataset="digits"))
-    with pytest.raises(
-        InputError, match=r"Split of digits: expected one of train, test, received 'tst'.*'test'"
-    ):
+    with pytest.raises(InputError, match=r"Split of digits: expected one of train, test, received 'tst'.*'test'"):
         source.batches("tst", 4, seed=0, value_range=UNIT)
     with pytest.raises(InputError, match="Batch size: expected >= 1, received 0"):
         source.batches("train", 0, seed=0, value_range=UNIT)

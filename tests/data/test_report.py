@@ -54,9 +54,7 @@ def test_values_in_a_small_part_of_the_range_are_warned_of(images):
     assert "warning: the values fill only [-1, -0.992] of the decoder's range" in text
 
 
-@pytest.mark.parametrize(
-    ("bad", "message"), [(np.nan, "NaN or infinity in 1 of the 30"), (300.0, r"in \[0, 300\]")]
-)
+@pytest.mark.parametrize(("bad", "message"), [(np.nan, "NaN or infinity in 1 of the 30"), (300.0, r"in \[0, 300\]")])
 def test_values_that_cannot_be_are_refused(images, bad, message):
     floats = images.astype(np.float32)
     floats[7, 1, 1, 1] = bad

@@ -75,9 +75,7 @@ def test_options_out_of_range_are_refused():
         load(DataOptions(image_size=-1))
     with pytest.raises(InputError, match="--colour: expected one of auto, grey, rgb, received 'gray'"):
         load(DataOptions(colour="gray"))
-    with pytest.raises(
-        InputError, match="--crop=9: expected at most the shorter side.*8 x 8.*--crop=8 or less"
-    ):
+    with pytest.raises(InputError, match=r"--crop=9: expected at most the shorter side.*8 x 8.*--crop=8 or less"):
         load(DataOptions(crop=9))
 
 

@@ -14,7 +14,7 @@ COUNT = 50
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """`tiny` (10x8x3, PNG, train and test), `tiny_train` (train alone, several sizes), `tiny_text` (no image)."""
+    """`tiny` (10x8x3, train and test), `tiny_train` (train alone, several sizes), `tiny_text` (no image)."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -104,15 +104,13 @@ def test_a_test_split_is_held_out_where_there_is_none(storage):
 
 def test_images_of_several_sizes_need_image_size(data_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
-    with pytest.raises(
-        InputError, match="expected one size, received images of several sizes.*--image_size=64"
-    ):
+    with pytest.raises(InputError, match=r"expected one size, received images of several sizes.*--image_size=64"):
         load(DataOptions(dataset="tfds:tiny_train"))
 
 
 def test_a_dataset_without_images_is_refused(data_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
-    with pytest.raises(InputError, match="expected a feature 'image' of uint8.*received features label"):
+    with pytest.raises(InputError, match=r"expected a feature 'image' of uint8.*received features label"):
         load(DataOptions(dataset="tfds:tiny_text"))
 
 
@@ -126,9 +124,7 @@ def test_absent_data_is_refused_with_the_command_that_gets_it(tmp_path, monkeypa
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
-    with pytest.raises(
-        InputError, match=r"Name or service not known.*TFDS_DATA_DIR=DIR python -c .*load\('mnist'\)"
-    ):
+    with pytest.raises(InputError, match=r"Name or service not known.*TFDS_DATA_DIR=DIR python -c .*load\('mnist'\)"):
         load(DataOptions(dataset="tfds:mnist"))
 
 

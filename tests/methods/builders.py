@@ -10,7 +10,17 @@ from pga_tf.methods import METHODS
 LATENT = 3
 
 
-def build(name, *, batch_norm="none", seed=0, optimizer=None, jit=False, network="conv_8", shape=(8, 8, 1), **options):
+def build(
+    name,
+    *,
+    batch_norm="none",
+    seed=0,
+    optimizer=None,
+    jit=False,
+    network="conv_8",
+    shape=(8, 8, 1),
+    **options,
+):
     method = METHODS.get(name)
     options = method.Options(**options)
     needs = method.requirements(options)

@@ -74,9 +74,7 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(("network", "latent_dim", "encoder_size", "decoder_size"), PUBLISHED)
-def test_published_networks_have_the_published_number_of_parameters(
-    network, latent_dim, encoder_size, decoder_size
-):
+def test_published_networks_have_the_published_number_of_parameters(network, latent_dim, encoder_size, decoder_size):
     encoder, decoder = make(network, latent_dim=latent_dim)
     assert networks.parameter_count(encoder) == encoder_size
     assert networks.parameter_count(decoder) == decoder_size
@@ -192,9 +190,7 @@ def test_images_need_not_be_square():
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(network, size, multiple, fits):
-    with pytest.raises(
-        InputError, match=f"multiples of {multiple}, received {size[0]}x{size[1]}.*: {fits}\\."
-    ):
+    with pytest.raises(InputError, match=f"multiples of {multiple}, received {size[0]}x{size[1]}.*: {fits}\\."):
         make(network, (*size, 3))
 
 
@@ -226,9 +222,7 @@ def test_unknown_output_is_refused():
 @pytest.mark.parametrize("sources", [("data", "prior"), "data", ()])
 def test_unknown_sources_are_refused(sources):
     encoder, _ = make("mlp")
-    with pytest.raises(
-        ValueError, match=r"encoder: expected sources .* data, reconstructions, perturbed, samples"
-    ):
+    with pytest.raises(ValueError, match=r"encoder: expected sources .* data, reconstructions, perturbed, samples"):
         encoder(tf.zeros([4, 1, 1, 2]), sources=sources)
 
 

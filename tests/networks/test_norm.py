@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pga_tf.networks import norm
 from pga_tf.networks.norm import EPSILON, MOMENTUM, SourceBatchNorm
+from tests import strategies
 
 SOURCES = ("data", "perturbed", "prior")
 SHAPES = [(4, 7), (4, 3, 2, 7)]  # One segment; few positions, so that biased and unbiased variances differ.
@@ -43,9 +44,7 @@ def test_training_uses_the_statistics_of_each_segment(mode, shape):
     built = layer(mode, shape[-1])
     x = images(3, shape)
     expected = [affine(built, part, *moments(part)) for part in np.split(x, 3)]
-    np.testing.assert_allclose(
-        built(x, sources=SOURCES, training=True), np.concatenate(expected), rtol=1e-4, atol=1e-4
-    )
+    np.testing.assert_allclose(built(x, sources=SOURCES, training=True), np.concatenate(expected), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -87,9 +86,7 @@ def test_inference_uses_the_running_statistics_of_the_source(mode, rows, shape):
     built.running_variance.assign(variance)
     x = images(2, shape)
     expected = [affine(built, p, mean[r], variance[r]) for p, r in zip(np.split(x, 2), rows, strict=True)]
-    np.testing.assert_allclose(
-        built(x, sources=("prior", "data")), np.concatenate(expected), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(built(x, sources=("prior", "data")), np.concatenate(expected), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(built.running_mean, mean, rtol=1e-6)
 
 
@@ -117,10 +114,7 @@ def test_the_fused_and_the_synchronised_forms_agree(shape):
 
 
 def test_one_replica_equals_two():
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        pytest.skip("needs two logical CPU devices")
-    strategy = tf.distribute.MirroredStrategy([d.name for d in devices[:2]])
+    strategy = strategies.two_replicas()
     alone = layer("per_source", 7)
     with strategy.scope():
         shared = layer("per_source", 7)

@@ -37,6 +37,14 @@ def test_volume_nll_equals_eq_7():
     np.testing.assert_allclose(value, expected, rtol=1e-12)
 
 
+def test_volume_nll_of_a_map_that_does_not_move_is_finite_and_trains_nothing():
+    h = tf.Variable(tf.ones([2, 3]))
+    with tf.GradientTape() as tape:
+        value = pga.volume_nll(tf.ones([2, 3]), h, 0.1 * tf.ones([2, 3]))
+    np.testing.assert_allclose(value, 1.5 * np.log(1e-20 / 0.03), rtol=1e-5)
+    np.testing.assert_array_equal(tape.gradient(value, h), 0.0)
+
+
 def test_variational_reconstruction_is_a_gaussian_nll_less_its_constant():
     z_hat, h_perturbed, sigma = _normal(5, 7), _normal(5, 7), RNG.uniform(0.5, 2.0, 7)
     nll = 0.5 * ((z_hat - h_perturbed) / sigma) ** 2 + np.log(sigma) + 0.5 * np.log(2 * np.pi)

@@ -22,7 +22,12 @@ def config(workdir, *, method="lpga", dataset="fake:8x8x1", **values):
     if "warmup_steps" in {f.name for f in dataclasses.fields(method_class.Options)}:
         defaults["warmup_steps"] = 2
     values = defaults | values
-    groups = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "optimizer": OptimizerOptions}
+    groups = {
+        "run": RunOptions,
+        "data": DataOptions,
+        "network": NetworkOptions,
+        "optimizer": OptimizerOptions,
+    }
     groups["method"] = method_class.Options
     made, used = {}, set()
     for key, cls in groups.items():

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, as functions of the step alone."""
+"""Optimisers, and learning rates as functions of the step alone."""
 
 import keras
 import tensorflow as tf
@@ -44,5 +44,14 @@ def build_optimizer(options, *, steps_per_epoch, total_steps):
     )
     ema = {"use_ema": True, "ema_momentum": options.ema} if options.ema else {}
     if options.optimizer == "adam":
-        return keras.optimizers.Adam(learning_rate=rate, beta_1=options.momentum, **ema)
-    return keras.optimizers.SGD(learning_rate=rate, momentum=options.momentum, **ema)
+        optimizer = keras.optimizers.Adam(name="adam", learning_rate=rate, beta_1=options.momentum, **ema)
+    else:
+        optimizer = keras.optimizers.SGD(name="sgd", learning_rate=rate, momentum=options.momentum, **ema)
+    # `fit` would end by overwriting the weights with their averages, and a run could not go on from there.
+    optimizer.finalize_variable_values = lambda variables: None
+    return optimizer
+
+
+def use_average_weights(optimizer, variables):
+    """Overwrites `variables`, those that `optimizer` was built for, with their moving averages."""
+    type(optimizer).finalize_variable_values(optimizer, variables)

@@ -1,0 +1,167 @@
+"""The command line: every flagfile parses, flags round-trip through a run directory, mistakes get one clear line."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl import flags as absl_flags
+from PIL import Image
+
+from pga_tf import flags, networks
+from pga_tf.core.checks import InputError
+from pga_tf.methods import METHODS
+from pga_tf.training import config as config_lib
+from pga_tf.training import loop
+from pga_tf.training.run_directory import RunDirectory
+from tests.training import helpers
+
+ROOT = pathlib.Path(__file__).parents[1]
+FLAGFILES = sorted(ROOT.glob("flagfiles/*.flags"))
+# image shapes of the data sets that need a download
+SHAPES = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3), "celeb_a": (64, 64, 3)}
+
+
+def parse(*arguments):
+    values = absl_flags.FlagValues()
+    flags.define_training_flags(values)
+    values(["train", *arguments])
+    return flags.config_from_flags(values)
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+def test_flagfile_is_a_valid_configuration_with_a_full_header(path):
+    config = config_lib.validate(parse(f"--flagfile={path}"))
+    text = path.read_text()
+    assert f"# Command:   tools/run python -m pga_tf.train --flagfile=flagfiles/{path.name}" in text
+    for entry in ("# Hardware:", "# Time:", "# Published:", "# Ours:"):
+        assert text.count(entry) == 1
+    kind, _, name = config.data.dataset.partition(":")
+    shape = SHAPES[name] if kind == "tfds" else {"digits": (8, 8, 1), "toy2d": (1, 1, 2)}[kind]
+    if config.network.filters < 256:  # the widest one takes seconds to make
+        needs = METHODS.get(config.run.method).requirements(config.method)
+        networks.build(config.network, shape, stochastic=needs["stochastic"], output=needs["output"])
+
+
+def test_every_published_row_has_its_flagfile():
+    names = {path.stem for path in FLAGFILES}
+    rows = {f"{m}_{d}" for m in ("lpga", "vpga", "lvpga", "vae") for d in ("mnist", "cifar10", "celeba")}
+    assert rows <= names
+    assert {f"{row}_fast" for row in rows} <= names
+
+
+def test_flags_after_the_flagfile_override_it():
+    config = parse(f"--flagfile={ROOT}/flagfiles/lpga_digits.flags", "--latent_dim=3", "--weight_nll=0.5")
+    assert (config.network.latent_dim, config.method.weight_nll, config.data.dataset) == (3, 0.5, "digits")
+
+
+def test_the_default_workdir_is_named_after_the_flagfile(monkeypatch):
+    path = f"{ROOT}/flagfiles/vae_digits.flags"
+    monkeypatch.setattr(sys, "argv", ["train", f"--flagfile={path}"])
+    assert parse(f"--flagfile={path}").run.workdir == "runs/vae_digits"
+
+
+def test_a_flag_of_another_method_is_refused_with_the_ones_there_are():
+    with pytest.raises(InputError, match=r"--weight_vkl: expected a flag of --method=lpga, which has --weight_lr_n"):
+        parse("--method=lpga", "--weight_vkl=1")
+
+
+@pytest.mark.parametrize(("name", "close"), [("lpgaa", "lpga"), ("vqga", "vpga"), ("VAE", "vae")])
+def test_an_unknown_method_is_refused_with_the_nearest_name(name, close):
+    with pytest.raises(InputError, match=f"Unknown method: expected one of .*, received '{name}'"):
+        parse(f"--method={name}")
+    if name != "VAE":
+        with pytest.raises(InputError, match=f"did you mean '{close}'"):
+            parse(f"--method={name}")
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_the_config_of_a_run_is_read_back_as_it_was(method, tmp_path):
+    config = helpers.config(tmp_path, method=method, batch_norm="shared", jit=True)
+    RunDirectory(tmp_path).write_config(config)
+    assert flags.config_of_run(tmp_path) == config
+    assert parse(f"--flagfile={tmp_path}/config.flags") == config
+
+
+def test_a_missing_run_is_refused():
+    with pytest.raises(InputError, match="a folder that does not exist"):
+        flags.config_of_run("nowhere")
+
+
+def test_help_groups_every_flag_and_states_units():
+    text = flags.training_help()
+    for config_field in config_lib.RunOptions.__dataclass_fields__:
+        assert f"--{config_field}=" in text
+    for group in ("run:", "data:", "network:", "optimizer:", "method"):
+        assert f"\n{group}" in text
+    assert "unit: steps" in text
+    assert "lvpga 0.02" in text
+
+
+def command(module, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"pga_tf.{module}", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method=lpga", "--dataset=folder:{empty}", "--steps=1"], "error: "),
+        (["--flagfile={empty}/missing.flags"], "missing.flags"),
+        (["--steps=many"], "steps"),
+    ],
+)
+def test_the_command_prints_one_error_line_and_exits_with_2(arguments, message, tmp_path):
+    arguments = [argument.format(empty=tmp_path) for argument in arguments]
+    result = command("train", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert message in result.stderr
+
+
+def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_path):
+    """The whole of what a user does, on real files: report, training, grids, raw images."""
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 256, (20 + i, 30, 3), dtype=np.uint8)).save(photos / f"{i}.jpg")
+    (photos / "broken.jpg").write_bytes((photos / "3.jpg").read_bytes()[:200])
+    config = helpers.config(run, dataset=f"folder:{photos}", image_size=8, steps=6, batch_size=16)
+    result = command("train", *helpers.flags(config))
+    assert result.returncode == 0, result.stderr
+    assert "broken.jpg" in result.stdout + result.stderr
+    assert "trained 6 steps" in result.stdout
+
+    result = command("sample", f"--workdir={run}", "--grid=2x3", "--interpolate=4", "--reconstruct", "--seed=7")
+    assert result.returncode == 0, result.stderr
+    made = [pathlib.Path(line) for line in result.stdout.splitlines()]
+    assert [path.name for path in made] == ["grid_seed7.png", "reconstructions.png", "interpolations.png"]
+    assert Image.open(made[0]).size == (3 * 42 - 2, 2 * 42 - 2)  # 8x8 images enlarged to 40, with gaps of 2
+
+    for name in ("a", "b"):
+        out = tmp_path / f"{name}.npz"
+        assert command("sample", f"--workdir={run}", f"--out={out}", "--num_samples=5").returncode == 0
+    a, b = (np.load(tmp_path / f"{name}.npz")["images"] for name in ("a", "b"))
+    assert a.shape == (5, 8, 8, 3)
+    assert a.dtype == np.uint8
+    np.testing.assert_array_equal(a, b)
+
+    strict = command("train", *helpers.flags(config), "--strict_data", f"--workdir={tmp_path}/strict")
+    assert strict.returncode == 2
+    assert "broken.jpg" in strict.stderr
+
+
+def test_sampling_with_averaged_weights_differs_from_the_last_weights(tmp_path):
+    from pga_tf import sample
+
+    config = helpers.config(tmp_path, steps=6, ema=0.9, network="mlp", learning_rate=0.5)
+    loop.train(config, out=str)
+    experiment, draw = sample.load(tmp_path)
+    saved = [v for k, v in sorted(helpers.state(tmp_path).items()) if k.startswith("model")]
+    assert any(
+        np.any(np.array(v) != s) for v in experiment.model.trainable_variables for s in saved if v.shape == s.shape
+    )
+    assert draw.samples(3).shape == (3, 8, 8, 1)

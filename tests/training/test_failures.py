@@ -1,0 +1,182 @@
+"""What goes wrong is refused or stopped with one clear message, and what is on disk stays whole."""
+
+import contextlib
+import dataclasses
+import os
+import resource
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pga_tf import data
+from pga_tf.core.checks import InputError, NonFiniteError
+from pga_tf.training import loop
+from pga_tf.training.checkpoints import Checkpoints
+from tests.methods import builders
+from tests.training import helpers
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"latent_dim": 0}, r"--latent_dim.*>= 1.*received 0"),
+        ({"batch_size": -4}, r"--batch_size.*received -4"),
+        ({"learning_rate": 0.0}, r"--learning_rate.*> 0"),
+        ({"learning_rate": float("nan")}, r"--learning_rate.*finite"),
+        ({"steps": 0}, r"--steps or --epochs"),
+        ({"weight_nll": -1.0}, r"--weight_nll.*>= 0"),
+        ({"perturbation": "sphre"}, r"did you mean 'sphere'"),
+        ({"network": "conv_mnits"}, r"did you mean 'conv_mnist'"),
+        ({"dataset": "digit"}, r"did you mean 'digits'"),
+        ({"dataset": "fake:9x9x1"}, r"9.*conv_8|conv_8.*9"),
+        ({"replicas": 3}, r"multiple of --replicas=3"),
+        ({"replicas": 2, "jit": True, "steps_per_execution": 2}, r"--steps_per_execution=1"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(tmp_path, values, message):
+    with pytest.raises(InputError, match=message):
+        loop.train(helpers.config(tmp_path / "run", **values), out=str)
+    assert not (tmp_path / "run").exists()
+
+
+def test_cross_entropy_wants_pixels_in_the_unit_interval(tmp_path):
+    with pytest.raises(InputError, match="add --pixel_range=unit"):
+        loop.train(helpers.config(tmp_path, method="vae", likelihood="cross_entropy"), out=str)
+
+
+def test_a_dry_run_writes_nothing_and_prints_the_plan(tmp_path):
+    lines = []
+    loop.train(helpers.config(tmp_path / "run", dry_run=True), out=lines.append)
+    text = "\n".join(lines)
+    assert not (tmp_path / "run").exists()
+    for part in ("8x8x1", "parameters: encoder", "ms a step", "MiB of memory", "steps: 8"):
+        assert part in text
+
+
+def test_a_workdir_of_another_configuration_is_refused_naming_the_flags(tmp_path):
+    loop.train(helpers.config(tmp_path, steps=2, network="mlp"), out=str)
+    before = helpers.state(tmp_path)
+    with pytest.raises(InputError, match=r"--latent_dim=5 \(the run there: 3\), --learning_rate=0.01"):
+        loop.train(helpers.config(tmp_path, steps=2, network="mlp", latent_dim=5, learning_rate=0.01), out=str)
+    helpers.assert_same_state(before, helpers.state(tmp_path))
+
+
+def test_a_longer_run_of_the_same_configuration_goes_on_but_not_under_a_cosine(tmp_path):
+    loop.train(helpers.config(tmp_path / "a", steps=2, network="mlp"), out=str)
+    loop.train(helpers.config(tmp_path / "a", steps=4, network="mlp"), out=str)
+    assert int(next(v for k, v in helpers.state(tmp_path / "a").items() if "iteration" in k)) == 4
+    loop.train(helpers.config(tmp_path / "b", steps=2, network="mlp", schedule="cosine"), out=str)
+    with pytest.raises(InputError, match="--steps=4"):
+        loop.train(helpers.config(tmp_path / "b", steps=4, network="mlp", schedule="cosine"), out=str)
+
+
+def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="a folder that can be written"):
+        loop.train(helpers.config(tmp_path / "file" / "run"), out=str)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_workdir_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="PermissionError"):
+        loop.train(helpers.config(tmp_path / "run"), out=str)
+
+
+def test_a_workdir_in_use_is_refused(tmp_path):
+    config = helpers.config(tmp_path, steps=2, network="mlp")
+    loop.train(config, out=str)
+    with loop.RunDirectory(tmp_path).locked(), pytest.raises(InputError, match="one in use"):
+        loop.train(config, out=str)
+
+
+def test_a_learning_rate_of_a_million_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):
+    loop.train(helpers.config(tmp_path / "good", steps=4, network="mlp"), out=str)
+    with pytest.raises(
+        NonFiniteError, match=r"Training stopped: \S+ is (nan|inf|-inf) at step \d+.*last good checkpoint"
+    ):
+        loop.train(helpers.config(tmp_path / "bad", learning_rate=1e6, steps=200, checkpoint_every=1), out=str)
+    for name, value in helpers.state(tmp_path / "bad").items():
+        assert np.isfinite(value).all(), name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Poisoned:
+    """A source whose seventh batch holds one NaN pixel."""
+
+    source: data.Source
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def batches(self, *args, start_step=0, **kwargs):
+        def poison(k, images):
+            spot = tf.reshape(tf.one_hot(5, tf.size(images), on_value=float("nan"), off_value=0.0), tf.shape(images))
+            return tf.where(k == 6, images + spot, images)
+
+        stream = self.source.batches(*args, start_step=start_step, **kwargs)
+        return stream.enumerate(start_step).map(poison)
+
+
+def test_a_nan_in_the_data_stops_training_naming_quantity_and_step(tmp_path, monkeypatch):
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda options: _Poisoned(load(options)))
+    with pytest.raises(NonFiniteError, match=r"L_r is nan at step 7.*step-4"):
+        loop.train(helpers.config(tmp_path, steps=12, warmup_steps=0), out=str)
+    assert all(np.isfinite(value).all() for value in helpers.state(tmp_path).values())
+
+
+@contextlib.contextmanager
+def _files_limited_to(size):
+    """No file may grow beyond `size` bytes: what a full disk does to a writer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path):
+    model = builders.build("lpga")
+    checkpoints = Checkpoints(tmp_path, model, {"optimizer": model.optimizer}, keep=1)
+    checkpoints.save()
+    good = builders.weights(model)
+    model.train_step(builders.images(model))
+    with (
+        _files_limited_to(1000),
+        pytest.raises(InputError, match=r"Checkpoint at step 1.*room for .*free some space"),
+    ):
+        checkpoints.save()
+    assert checkpoints.restore() == 0
+    for a, b in zip(good, builders.weights(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.train_step(builders.images(model))
+    checkpoints.save()  # and once there is room again, it works
+    assert checkpoints.latest_step() == 1
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tmp_path):
+    model = builders.build("lpga")
+    Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).save()
+    other = builders.build("lpga", batch_norm="shared")
+    with pytest.raises(InputError, match="of this configuration"):
+        Checkpoints(tmp_path, other, {"optimizer": other.optimizer}).restore()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    model = builders.build("lpga")
+    path = Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).save()
+    with open(f"{path}.data-00000-of-00001", "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(InputError, match="a whole checkpoint"):
+        Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).restore()
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    model = builders.build("lpga")
+    model.trainable_variables[0].assign(tf.fill(model.trainable_variables[0].shape, float("inf")))
+    with pytest.raises(NonFiniteError, match="no checkpoint was written"):
+        Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).save()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,109 @@
+"""A run that is killed goes on at the step after its last checkpoint, bit for bit, in a real process."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from pga_tf.training import loop
+from pga_tf.training.run_directory import RunDirectory
+from tests.training import helpers
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def start(config):
+    command = [sys.executable, "-m", "pga_tf.train", *helpers.flags(config)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for_step(process, workdir, step, limit=120):
+    """Waits until the run has a checkpoint at `step` or later."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        steps = [int(path.name[len("step-") : -len(".index")]) for path in workdir.glob("checkpoints/step-*.index")]
+        if max(steps, default=0) >= step:
+            return
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    raise AssertionError(f"no checkpoint at step {step} within {limit} s")
+
+
+def steps_of(workdir):
+    return [json.loads(line)["step"] for line in RunDirectory(workdir).metrics.read_text().splitlines()]
+
+
+def test_sigkill_then_the_same_command_gives_the_weights_of_an_unbroken_run(tmp_path):
+    settings = {
+        "batch_norm": "per_source",
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "ema": 0.9,
+    }
+    settings |= {"steps": 500, "checkpoint_every": 20, "log_every": 20}
+    broken = helpers.config(tmp_path / "broken", **settings)
+    process = start(broken)
+    wait_for_step(process, tmp_path / "broken", 60)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stopped_at = RunDirectory(tmp_path / "broken")
+    assert 60 <= max(steps_of(tmp_path / "broken")) < 500
+    assert stopped_at.config.exists()
+
+    process = start(broken)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "starting after step 0" not in output
+    loop.train(helpers.config(tmp_path / "whole", **settings), out=str)
+    helpers.assert_same_state(helpers.state(tmp_path / "broken"), helpers.state(tmp_path / "whole"))
+    assert steps_of(tmp_path / "broken") == list(range(20, 501, 20))  # none twice, none missing
+
+
+def test_ctrl_c_ends_cleanly_with_a_checkpoint_at_the_very_step(tmp_path):
+    config = helpers.config(tmp_path / "run", steps=100_000, checkpoint_every=50, network="mlp")
+    process = start(config)
+    wait_for_step(process, tmp_path / "run", 50)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert "stopped by SIGINT" in output
+    step = int(output.split("after step ")[-1].split(";")[0])
+    assert (tmp_path / "run" / "checkpoints" / f"step-{step}.index").exists()
+
+
+def test_same_flags_and_seed_give_the_same_weights_and_another_seed_others(tmp_path):
+    states = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        loop.train(helpers.config(tmp_path / name, steps=2, seed=seed, network="mlp"), out=str)
+        states.append(helpers.state(tmp_path / name))
+    helpers.assert_same_state(states[0], states[1])
+    assert any(np.any(value != states[2][name]) for name, value in states[0].items() if "kernel" in name)
+
+
+def test_steps_per_execution_and_xla_change_nothing_but_rounding(tmp_path):
+    settings = {"steps": 8, "checkpoint_every": 4, "perturbation_scale": 0.3, "network": "mlp"}
+    loop.train(helpers.config(tmp_path / "plain", **settings), out=str)
+    loop.train(helpers.config(tmp_path / "fused", steps_per_execution=4, jit=True, **settings), out=str)
+    plain, fused = helpers.state(tmp_path / "plain"), helpers.state(tmp_path / "fused")
+    for name, value in plain.items():
+        np.testing.assert_allclose(value, fused[name], atol=2e-4, err_msg=name)
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    config = helpers.config(tmp_path, steps=2, network="mlp")
+    loop.train(config, out=str)
+    before = helpers.state(tmp_path)
+    lines = []
+    assert loop.train(config, out=lines.append)
+    assert "trained already" in lines[-1]
+    helpers.assert_same_state(before, helpers.state(tmp_path))
