@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pga_tf.core import replicas, updates
 from pga_tf.core.options import option
-from pga_tf.methods import latent_map, perceptual
+from pga_tf.methods import assembly, latent_map, perceptual
 from pga_tf.objectives import gaussian, pga
 
 
@@ -36,7 +36,7 @@ class LPGA(keras.Model):
     """Images in [-1, 1]. Interfaces: Encodes, Decodes."""
 
     Options = LPGAOptions
-    OPTIMIZERS = ("optimizer",)
+    OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
     LOSSES = ("L_r", "L_lr_N", "L_lr_H", "L_nll_phi", "L_nll_theta")
 
     @staticmethod
@@ -46,18 +46,10 @@ class LPGA(keras.Model):
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
         super().__init__(name="lpga")
-        self.encoder, self.decoder = encoder, decoder
-        self.options, self.latent_dim, self.seed = options, latent_dim, seed
-        self.image_range = self.requirements(options)["image_range"]
-        self.meters = updates.meters([*self.LOSSES, "loss", *updates.gradient_names(self.networks())])
-        self.built = True  # the networks are built before they are injected
+        assembly.assemble(self, encoder, decoder, options, latent_dim=latent_dim, seed=seed, extra_meters=["loss"])
 
     def networks(self):
         return {"encoder": self.encoder.trainable_variables, "decoder": self.decoder.trainable_variables}
-
-    def optimized(self):
-        """The variables that each optimiser trains."""
-        return {"optimizer": [v for variables in self.networks().values() for v in variables]}
 
     def terms(self, x):
         """Every loss of Eq. 9 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
@@ -68,12 +60,10 @@ class LPGA(keras.Model):
             perturb=lambda eps, _: pga.perturbation(eps, o.perturbation_scale, o.perturbation),
             with_l_lr_h=o.weight_lr_h > 0,
         )
-        # Without a weight L_lr,H is reported from h, which costs no pass, and trains nothing.
-        h_data = p.h_data if o.weight_lr_h > 0 else tf.stop_gradient(p.h)
         return {
             "L_r": pga.published_scale(pixels) * p.l_r,
             "L_lr_N": pga.published_scale(dim) * pga.latent_reconstruction(p.z_n, p.h_n),
-            "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), h_data),
+            "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), p.h_data),
             "L_nll_phi": pga.code_nll(p.z) / dim + 0.5 * gaussian.LOG_2_PI,
             "L_nll_theta": pga.volume_nll(p.h_pert, p.h, p.delta) / dim,
         }

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from pga_tf.core import replicas, updates
 from pga_tf.core.options import option
-from pga_tf.methods import perceptual, posteriors
+from pga_tf.methods import assembly, perceptual, posteriors
 from pga_tf.objectives import gaussian, pga
 
 
@@ -39,7 +39,7 @@ class LVPGA(keras.Model):
     """Images in [-1, 1]. Interfaces: Encodes, Decodes, HasPosterior."""
 
     Options = LVPGAOptions
-    OPTIMIZERS = ("optimizer",)
+    OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
     LOSSES = ("L_r", "L_lr_N", "L_lr_H", "L_vr", "L_nll_phi", "L_vkl")
 
     @staticmethod
@@ -49,18 +49,10 @@ class LVPGA(keras.Model):
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
         super().__init__(name="lvpga")
-        self.encoder, self.decoder = encoder, decoder
-        self.options, self.latent_dim, self.seed = options, latent_dim, seed
-        self.image_range = self.requirements(options)["image_range"]
-        self.meters = updates.meters([*self.LOSSES, "loss", *updates.gradient_names(self.networks())])
-        self.built = True  # the networks are built before they are injected
+        assembly.assemble(self, encoder, decoder, options, latent_dim=latent_dim, seed=seed, extra_meters=["loss"])
 
     def networks(self):
         return {"encoder": self.encoder.trainable_variables, "decoder": self.decoder.trainable_variables}
-
-    def optimized(self):
-        """The variables that each optimiser trains."""
-        return {"optimizer": [v for variables in self.networks().values() for v in variables]}
 
     def _bounded(self, stddev):
         return tf.sqrt(tf.square(stddev) + self.options.perturbation_scale**2)
@@ -70,12 +62,10 @@ class LVPGA(keras.Model):
         o, pixels, dim = self.options, x.shape[1] * x.shape[2] * x.shape[3], self.latent_dim
         # delta' = sigma_phi(x) * eps: the encoder is trained through sigma alone.
         p = perceptual.forward(self, x, perturb=lambda eps, s: self._bounded(s) * eps, with_l_lr_h=o.weight_lr_h > 0)
-        # Without a weight L_lr,H is reported from h, which costs no pass, and trains nothing.
-        h_data = p.h_data if o.weight_lr_h > 0 else tf.stop_gradient(p.h)
         return {
             "L_r": pga.published_scale(pixels) * p.l_r,
             "L_lr_N": pga.published_scale(dim) * pga.latent_reconstruction(p.z_n, p.h_n),
-            "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), h_data),
+            "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), p.h_data),
             # |delta'| is constant in the denominator: else sigma would cancel and train nothing.
             "L_vr": pga.volume_nll(p.h_pert, p.h, tf.stop_gradient(p.delta)) / dim,
             "L_nll_phi": pga.code_nll(p.z) / dim + 0.5 * gaussian.LOG_2_PI,

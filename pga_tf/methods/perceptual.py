@@ -26,7 +26,7 @@ class Passes:
     h_pert: tf.Tensor  # h(z_pert), f held: theta, and phi through delta
     z_n: tf.Tensor  # prior noise: nothing
     h_n: tf.Tensor  # h(z_n), g held: phi
-    h_data: tf.Tensor | None  # h(z), g and z held: phi
+    h_data: tf.Tensor  # h(z), g and z held: phi; without a weight on L_lr,H the value alone: nothing
     l_r: tf.Tensor  # Eq. 1, `[B]`: phi and theta
 
 
@@ -36,7 +36,7 @@ def forward(model, x, *, perturb, with_l_lr_h):
     Args:
       model: has `encoder`, `decoder`, `seed`, `latent_dim` and a built `optimizer` whose iterations count steps.
       perturb: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`.
-      with_l_lr_h: whether to make `h_data`, the pass that L_lr,H alone needs.
+      with_l_lr_h: whether to spend a pass on an `h_data` that trains phi, as L_lr,H alone needs.
 
     Returns:
       `Passes`.
@@ -70,8 +70,9 @@ def forward(model, x, *, perturb, with_l_lr_h):
     codes = routing.held(f)(pair, sources=("reconstructions", "perturbed"), training=True)
     h, h_pert = tf.split(codes[0] if isinstance(codes, tuple) else codes, 2)
 
-    h_data = None
     if with_l_lr_h:
         codes = f(tf.stop_gradient(x_hat), sources=("reconstructions",), training=True)
         h_data = codes[0] if isinstance(codes, tuple) else codes
+    else:
+        h_data = tf.stop_gradient(h)
     return Passes(z, stddev, delta, h, h_pert, z_n, h_n, h_data, l_r)

@@ -15,8 +15,8 @@ import keras
 import tensorflow as tf
 
 from pga_tf.core import checks, replicas, updates
-from pga_tf.core.options import option, validate
-from pga_tf.methods import posteriors
+from pga_tf.core.options import option
+from pga_tf.methods import assembly, posteriors
 from pga_tf.objectives import gaussian
 
 PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
@@ -50,8 +50,8 @@ class VAE(keras.Model):
     """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior."""
 
     Options = VAEOptions
-    OPTIMIZERS = ("optimizer",)
-    LOSSES = ("nll", "kl", "negative_elbo")
+    OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
+    LOSSES = ("nll", "kl")
 
     @staticmethod
     def requirements(options):
@@ -70,28 +70,20 @@ class VAE(keras.Model):
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
         super().__init__(name="vae")
-        self.encoder, self.decoder = encoder, decoder
-        self.options, self.latent_dim, self.seed = validate(options), latent_dim, seed
-        self.image_range = self.requirements(options)["image_range"]
         self.log_gamma = self.add_weight(
             name="log_gamma",
             shape=(),
             initializer=keras.initializers.Constant(math.log(options.gamma)),
             trainable=options.likelihood == "learned_gamma",
         )
-        names = [*self.LOSSES, "pixel_error", "gamma", *updates.gradient_names(self.networks())]
-        self.meters = updates.meters(names)
-        self.built = True  # the networks are built before they are injected
+        extra = ["negative_elbo", "pixel_error", "gamma"]
+        assembly.assemble(self, encoder, decoder, options, latent_dim=latent_dim, seed=seed, extra_meters=extra)
 
     def networks(self):
         decoder = list(self.decoder.trainable_variables)
         if self.log_gamma.trainable:
             decoder.append(self.log_gamma)
         return {"encoder": self.encoder.trainable_variables, "decoder": decoder}
-
-    def optimized(self):
-        """The variables that each optimiser trains."""
-        return {"optimizer": [v for variables in self.networks().values() for v in variables]}
 
     def _moments(self, x, training):
         codes = self.encoder(x, training=training)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pga_tf.core import replicas, updates
 from pga_tf.core.options import option
-from pga_tf.methods import perceptual, posteriors
+from pga_tf.methods import assembly, perceptual, posteriors
 from pga_tf.objectives import gaussian, pga
 
 
@@ -33,7 +33,7 @@ class VPGA(keras.Model):
     """Images in [-1, 1]. Interfaces: Encodes, Decodes, HasPosterior."""
 
     Options = VPGAOptions
-    OPTIMIZERS = ("optimizer",)
+    OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
     LOSSES = ("L_r", "L_lr_N", "L_lr_H", "L_vr", "L_vkl")
 
     @staticmethod
@@ -43,18 +43,10 @@ class VPGA(keras.Model):
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
         super().__init__(name="vpga")
-        self.encoder, self.decoder = encoder, decoder
-        self.options, self.latent_dim, self.seed = options, latent_dim, seed
-        self.image_range = self.requirements(options)["image_range"]
-        self.meters = updates.meters([*self.LOSSES, "loss", *updates.gradient_names(self.networks())])
-        self.built = True  # the networks are built before they are injected
+        assembly.assemble(self, encoder, decoder, options, latent_dim=latent_dim, seed=seed, extra_meters=["loss"])
 
     def networks(self):
         return {"encoder": self.encoder.trainable_variables, "decoder": self.decoder.trainable_variables}
-
-    def optimized(self):
-        """The variables that each optimiser trains."""
-        return {"optimizer": [v for variables in self.networks().values() for v in variables]}
 
     def terms(self, x):
         """Every loss of Eq. 13 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
@@ -63,12 +55,10 @@ class VPGA(keras.Model):
         p = perceptual.forward(self, x, perturb=lambda eps, stddev: stddev * eps, with_l_lr_h=o.weight_lr_h > 0)
         # sigma is proportional to the norm of z, so that shrinking all codes gains nothing.
         sigma = tf.stop_gradient(tf.sqrt(replicas.batch_mean(tf.square(p.z))))
-        # Without a weight L_lr,H is reported from h, which costs no pass, and trains nothing.
-        h_data = p.h_data if o.weight_lr_h > 0 else tf.stop_gradient(p.h)
         return {
             "L_r": pga.published_scale(pixels) * p.l_r,
             "L_lr_N": pga.published_scale(dim) * pga.latent_reconstruction(p.z_n, p.h_n),
-            "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), h_data),
+            "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), p.h_data),
             "L_vr": pga.published_scale(dim) * pga.variational_reconstruction(p.h, p.h_pert, sigma),
             "L_vkl": tf.reduce_mean(gaussian.kl_standard_normal(p.z, p.stddev), axis=1),
         }

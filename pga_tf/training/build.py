@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from pga_tf import data, networks
-from pga_tf.methods import METHODS
+from pga_tf.methods import METHODS, assembly
 from pga_tf.training import config as config_lib
 from pga_tf.training import devices, optimizers
 
@@ -63,7 +63,7 @@ def build(config):
         }
         # "auto" would pick XLA by itself, which --jit is there to decide.
         model.compile(**updates, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
-        for name, variables in model.optimized().items():
+        for name, variables in assembly.optimized(model).items():
             getattr(model, name).build(variables)
     return Experiment(config, source, model, strategy, total_steps, steps_per_epoch)
 
@@ -71,5 +71,5 @@ def build(config):
 def use_average_weights(experiment):
     """Replaces the weights by their moving averages, where the run keeps them (`--ema`). Not to be undone."""
     if experiment.config.optimizer.ema:
-        for name, variables in experiment.model.optimized().items():
+        for name, variables in assembly.optimized(experiment.model).items():
             optimizers.use_average_weights(getattr(experiment.model, name), variables)

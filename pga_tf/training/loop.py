@@ -124,6 +124,10 @@ def _closing(experiment, directory, checkpoints, stopped_by):
         if stopped_by
         else f"trained {experiment.total_steps} steps"
     )
+    corrupt = experiment.source.readers["train"].corrupt
+    if corrupt:
+        names = ", ".join(sorted(corrupt)[:10]) + (" and others" if len(corrupt) > 10 else "")
+        state += f"\nwarning: {len(corrupt)} unreadable images were replaced by their neighbours: {names}"
     return (
         f"{state}\n"
         f"  samples:      {pictures[-1] if pictures else directory.samples}\n"

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import networks
-from pga_tf.methods import METHODS
+from pga_tf.methods import METHODS, assembly
 
 LATENT = 3
 
@@ -30,7 +30,7 @@ def build(
     model = method(encoder, decoder, options, latent_dim=LATENT, seed=seed)
     optimizers = {key: optimizer() if optimizer else keras.optimizers.SGD(0.05) for key in method.OPTIMIZERS}
     model.compile(**optimizers, jit_compile=jit)
-    for key, variables in model.optimized().items():
+    for key, variables in assembly.optimized(model).items():
         getattr(model, key).build(variables)
     return model
 
