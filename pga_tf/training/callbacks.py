@@ -150,6 +150,7 @@ class Pictures(keras.callbacks.Callback):
             for name, value in self.diagnose(images).items():
                 if value.shape.rank:
                     tf.summary.histogram(f"diagnostics/{name}", value)
+                    name += "_mean"  # one name, one kind of summary
                 tf.summary.scalar(f"diagnostics/{name}", tf.reduce_mean(value))
         self.writer.flush()
 
