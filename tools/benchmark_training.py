@@ -56,7 +56,7 @@ def plain_step(model):
     stochastic = model.requirements(o)["stochastic"]
     mean = (lambda x: f(x, training=True)[0]) if stochastic else (lambda x: f(x, training=True))
     phi, theta = f.trainable_variables, g.trainable_variables
-    weight = lambda name: getattr(o, name, 0.0)  # noqa: E731
+    weight = lambda name: getattr(o, name, 0.0)
 
     def step(x):
         noise = tf.random.stateless_normal([2, tf.shape(x)[0], model.latent_dim], seed=[0, 1])

@@ -22,17 +22,19 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self, start, total, batch_size):
         super().__init__()
-        self.start = self.step = start
+        self.start = self.step = self.previous = start
         self.total, self.batch_size = total, batch_size
         self.began = None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step = self.start + batch + 1
+        # Several steps to an execution: the last one may be cut short by the end of training.
+        self.previous, self.step = self.step, min(self.start + batch + 1, self.total)
         if self.began is None:  # the first step includes tracing: time from its end
             self.began, self.timed_from = time.monotonic(), self.step
 
     def due(self, every):
-        return self.step % every == 0 or self.step == self.total
+        """Whether a multiple of `every` steps, or the last step, was reached since the previous reading."""
+        return self.step // every > self.previous // every or self.step == self.total
 
     def images_per_second(self):
         steps = self.step - self.timed_from
@@ -173,6 +175,7 @@ class StopOnSignal(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.received = None
+        self._previous = {}
 
     def on_train_begin(self, logs=None):
         self._previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -82,7 +82,7 @@ def _fit(experiment, directory, checkpoints, start):
     ]
     try:
         model.fit(
-            experiment.batches(start),
+            experiment.batches(start).take(experiment.total_steps - start),
             epochs=1,
             steps_per_epoch=experiment.total_steps - start,
             shuffle=False,  # the stream has its order
