@@ -73,9 +73,12 @@ def config_from_flags(flag_values=flags.FLAGS):
 
 
 def _default_workdir(config):
-    flagfiles = [
-        argument.partition("=")[2] for argument in sys.argv if argument.startswith(("--flagfile=", "-flagfile="))
-    ]
+    flagfiles = []
+    for argument, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        if argument in ("--flagfile", "-flagfile"):
+            flagfiles.append(following)
+        elif argument.startswith(("--flagfile=", "-flagfile=")):
+            flagfiles.append(argument.partition("=")[2])
     name = pathlib.Path(flagfiles[-1]).stem if flagfiles else f"{config.run.method}_{config.data.dataset}"
     return str(pathlib.Path("runs") / name.replace(":", "_").replace("/", "_"))
 
@@ -102,9 +105,9 @@ def training_help():
     lines = []
     for key, cls in GROUPS.items():
         lines += ["", f"{key}:"] + [_help_line(field, field.default) for field in dataclasses.fields(cls)]
-    lines += ["", "method (each has the flags whose list of defaults names it):"]
-    for uses in _method_fields().values():
-        lines.append(_help_line(uses[0][1], ", ".join(f"{method} {field.default}" for method, field in uses)))
+    for method in METHODS.names():
+        lines += ["", f"with --method={method}:"]
+        lines += [_help_line(field, field.default) for field in dataclasses.fields(METHODS.get(method).Options)]
     return "\n".join(lines)
 
 
@@ -131,6 +134,9 @@ def run(main, *, usage, help_text=None):
             return main()
         except (checks.InputError, checks.NonFiniteError) as error:
             print(f"error: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:  # a disk that is full or read-only, at whatever file it showed
+            print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

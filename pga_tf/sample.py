@@ -6,7 +6,7 @@ import re
 import numpy as np
 from absl import flags as absl_flags
 
-from pga_tf import flags, priors
+from pga_tf import data, flags, priors
 from pga_tf.core import checks, files, grids, ranges
 from pga_tf.training import build, drawing
 from pga_tf.training.checkpoints import Checkpoints
@@ -37,14 +37,16 @@ def define_flags():
 
 
 def load(workdir):
-    """The trained model of a run, ready to draw from: (Experiment, Drawing). Raises `InputError` if untrained."""
-    experiment = build.build(flags.config_of_run(workdir))
-    checkpoints = Checkpoints(RunDirectory(workdir).checkpoints, experiment.model, experiment.optimizers())
-    if not checkpoints.restore():
+    """The trained model of a run, ready to draw from: (Config, Drawing). Raises `InputError` if untrained.
+
+    It needs neither the run's data nor its devices.
+    """
+    config, directory = flags.config_of_run(workdir), RunDirectory(workdir)
+    model = build.build_model(config, directory.read_image_shape())
+    if not Checkpoints(directory.checkpoints, model, build.optimizers_of(model)).restore():
         checks.refuse(f"--workdir={workdir}", expected="a checkpoint", received="none", remedy="train first")
-    build.use_average_weights(experiment)
-    prior = priors.PRIORS.get("normal")(experiment.config.network.latent_dim)
-    return experiment, drawing.Drawing(experiment.model, prior)
+    build.use_average_weights(config, model)
+    return config, drawing.Drawing(model, priors.PRIORS.get("normal")(config.network.latent_dim))
 
 
 def _parse_grid(text):
@@ -67,20 +69,23 @@ def main():
         checks.refuse("--out", expected="a file name that ends in .npz", received=FLAGS.out, remedy="rename it")
     if FLAGS.interpolate == 1:
         checks.refuse("--interpolate", expected="0 or at least 2", received=1, remedy="try --interpolate=8")
-    experiment, draw = load(FLAGS.workdir)
+    out_folder = pathlib.Path(FLAGS.out or "").parent
+    if not out_folder.is_dir():
+        checks.refuse("--out", expected="a file in a folder that exists", received=FLAGS.out, remedy="make the folder")
+    config, draw = load(FLAGS.workdir)
     if FLAGS.out:
-        return _write_array(experiment, draw)
+        return _write_array(draw)
 
-    folder, images = RunDirectory(FLAGS.workdir).samples, experiment.source.examples("test", 64)
-    value_range = experiment.source.value_range
     pictures = {f"grid_seed{FLAGS.seed}": (draw.samples(rows * columns, FLAGS.seed), columns)}
+    if FLAGS.reconstruct or FLAGS.interpolate:
+        source = data.load(config.data)
+        images, value_range = source.examples("test", 64), source.value_range
     if FLAGS.reconstruct:
         pictures["reconstructions"] = (draw.reconstructions(images, value_range), 16)
     if FLAGS.interpolate:
-        pictures["interpolations"] = (
-            draw.interpolations(images[:16], value_range, FLAGS.interpolate),
-            FLAGS.interpolate,
-        )
+        rows_of_images = draw.interpolations(images[:16], value_range, FLAGS.interpolate)
+        pictures["interpolations"] = (rows_of_images, FLAGS.interpolate)
+    folder = RunDirectory(FLAGS.workdir).samples
     folder.mkdir(exist_ok=True)
     for name, (content, width) in pictures.items():
         grids.write_png(folder / f"{name}.png", drawing.picture(content, width))
@@ -88,10 +93,10 @@ def main():
     return 0
 
 
-def _write_array(experiment, draw):
+def _write_array(draw):
     images = draw.samples(FLAGS.num_samples, FLAGS.seed)
     if images.dtype != np.uint8:
-        images = ranges.to_uint8(images, experiment.model.image_range).numpy()
+        images = ranges.to_uint8(images, draw.model.image_range).numpy()
     with files.replacing(FLAGS.out) as file:
         np.savez_compressed(file, images=images)
     print(f"{FLAGS.out}: images {images.shape} {images.dtype}")

@@ -79,7 +79,7 @@ def test_an_unknown_method_is_refused_with_the_nearest_name(name, close):
 @pytest.mark.parametrize("method", METHODS.names())
 def test_the_config_of_a_run_is_read_back_as_it_was(method, tmp_path):
     config = helpers.config(tmp_path, method=method, batch_norm="shared", jit=True)
-    RunDirectory(tmp_path).write_config(config)
+    RunDirectory(tmp_path).write_config(config, (8, 8, 1))
     assert flags.config_of_run(tmp_path) == config
     assert parse(f"--flagfile={tmp_path}/config.flags") == config
 
@@ -93,10 +93,11 @@ def test_help_groups_every_flag_and_states_units():
     text = flags.training_help()
     for config_field in config_lib.RunOptions.__dataclass_fields__:
         assert f"--{config_field}=" in text
-    for group in ("run:", "data:", "network:", "optimizer:", "method"):
+    for group in ("run:", "data:", "network:", "optimizer:", *(f"with --method={m}:" for m in METHODS.names())):
         assert f"\n{group}" in text
     assert "unit: steps" in text
-    assert "lvpga 0.02" in text
+    lvpga = text[text.index("with --method=lvpga:") :]
+    assert "lower bound of sigma_phi" in lvpga[: lvpga.index("with --method=vae:")]
 
 
 def command(module, *arguments):

@@ -25,6 +25,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", ["conv_mnist", "conv_32"], "networks to measure")
 flags.DEFINE_list("methods", METHODS.names(), "methods to measure")
 flags.DEFINE_integer("batch_size", 64, "examples in a step")
+flags.DEFINE_string(
+    "dataset", "", "data for the pipeline's share, such as tfds:mnist or folder:PATH; default generated"
+)
+flags.DEFINE_integer("image_size", 0, "with --dataset: side to which images are resized [unit: pixels]")
 flags.DEFINE_integer("rounds", 5, "rounds in which the candidates take turns")
 flags.DEFINE_integer("steps", 4, "steps of each candidate in a round")
 flags.DEFINE_boolean("jit", False, "also measure the step compiled by XLA")
@@ -133,7 +137,8 @@ def measure(name, network):
         candidates["bfloat16"] = build(name, network, bfloat16=True)[1]
     devices.set_precision("none")
     passes = bare_passes(model)
-    source = data.load(data.DataOptions(dataset="fake:" + "x".join(map(str, SHAPES[network]))))
+    generated = "fake:" + "x".join(map(str, SHAPES[network]))
+    source = data.load(data.DataOptions(dataset=FLAGS.dataset or generated, image_size=FLAGS.image_size))
     stream = iter(source.batches("train", FLAGS.batch_size, seed=0, value_range=(-1.0, 1.0)))
     for function in [*candidates.values(), *(p for p, _ in passes.values())]:
         function(x)  # traces

@@ -42,17 +42,6 @@ def require_member(what, name, names):
     )
 
 
-def require_rank(name, tensor, rank):
-    """Raises `InputError` unless `tensor` has the static rank `rank`."""
-    if tensor.shape.rank != rank:
-        refuse(
-            f"Tensor {name}",
-            expected=f"rank {rank}",
-            received=f"shape {tuple(tensor.shape)}",
-            remedy="reshape it",
-        )
-
-
 def require_same_shape(name_a, a, name_b, b):
     """Raises `InputError` unless the static shapes of `a` and `b` are compatible."""
     a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)

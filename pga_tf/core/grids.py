@@ -24,7 +24,7 @@ def tile(images, columns=None):
             "A grid of images",
             expected="a non-empty uint8 array [N, H, W, 1 or 3]",
             received=f"{images.dtype} {images.shape}",
-            remedy="quantise with core.ranges.to_uint8 and stack",
+            remedy="quantise the images and stack them",
         )
     enlarge = math.ceil(READABLE_SIDE / images.shape[1])
     images = images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)

@@ -17,7 +17,7 @@ def standard_normal(shape, key):
       key: integer tensor `[2]`.
 
     Returns:
-      float32 of `shape`, of absolute value below 5.8; equal to float rounding however it is executed.
+      float32 of `shape`, of absolute value below 5.9; equal to float rounding however it is executed.
     """
     bits = tf.random.stateless_uniform([2, *shape], seed=key, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
     # The upper 24 bits, moved off zero by half a step: uniform in (0, 1), exact in float32 but for rounding at 1.

@@ -9,6 +9,8 @@ import tensorflow as tf
 from pga_tf.core import noise
 from pga_tf.objectives import pga
 
+LARGEST_EXACT = 32  # latent dimensions
+
 
 def h(model, codes):
     """h(z) for codes `[B, H_dim]`, with the statistics that inference uses for data codes."""
@@ -16,21 +18,23 @@ def h(model, codes):
     return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
-def log_det_bound(model, codes, scale, draws=8):
+def log_det_bound(model, codes, *, scale, kind, draws=8):
     """Monte Carlo estimate of E_delta[L_nll^theta], Eq. 7, at each code: `[B, H_dim]` to `[B]`, in nats.
 
-    `scale` is the root-mean-square size of delta per dimension; the noise is fixed, so that values compare
-    from step to step.
+    `scale` and `kind` are those of `pga.perturbation`; the noise is fixed, so that values compare from step to step.
     """
     codes = tf.repeat(codes, draws, axis=0)
     eps = noise.standard_normal([tf.shape(codes)[0], codes.shape[1]], tf.constant([0, 7]))
-    delta = pga.perturbation(eps, scale, "sphere")
+    delta = pga.perturbation(eps, scale, kind)
     values = pga.volume_nll(h(model, codes + delta), h(model, codes), delta)
     return tf.reduce_mean(tf.reshape(values, [-1, draws]), axis=1)
 
 
 def log_det_exact(model, codes):
-    """log|det dh/dz| at each code by the full Jacobian: `[B, H_dim]` to `[B]`, in nats; for small latents."""
+    """log|det dh/dz| at each code by the full Jacobian: `[B, H_dim]` to `[B]`, in nats.
+
+    It runs `H_dim` backward passes for each code at once: keep to `LARGEST_EXACT` dimensions and a few codes.
+    """
     with tf.GradientTape() as tape:
         tape.watch(codes)
         mapped = h(model, codes)

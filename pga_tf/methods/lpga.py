@@ -3,8 +3,9 @@
 Paper: Zhang et al., Perceptual Generative Autoencoders, ICML 2020, section 3.2.
 Algorithm: L_lpga = L_r + a L_lr,N + b L_lr,H + g (L_nll^phi + L_nll^theta), Eq. 9, where L_lr and L_nll^phi
 train the encoder alone and L_nll^theta the decoder alone.
-Deviations: none. As in the authors' settings every loss is a mean over its dimensions, so that the published
-coefficients apply, and L_r trains alone for the first `warmup_steps` steps.
+Deviations: batch norm may keep statistics for each source of input, where the paper samples in training mode. As in the
+authors' settings every loss is a mean over its dimensions, so that the published coefficients apply, and L_r trains
+alone for the first `warmup_steps` steps.
 """
 
 import dataclasses
@@ -87,9 +88,10 @@ class LPGA(keras.Model):
         return self.decoder(codes, sources=(source,))
 
     def diagnostics(self, images):
-        """The bound of Proposition 1 on log|det dh/dz| at data codes, in nats, beside its exact value."""
+        """Proposition 1 at data codes: the bound on log|det dh/dz| in nats, and for small latents its exact value."""
+        scale, kind = self.options.perturbation_scale, self.options.perturbation
         codes = self.encode(images)
-        return {
-            "log_det_bound": latent_map.log_det_bound(self, codes, self.options.perturbation_scale),
-            "log_det_exact": latent_map.log_det_exact(self, codes),
-        }
+        values = {"log_det_bound": latent_map.log_det_bound(self, codes, scale=scale, kind=kind)}
+        if self.latent_dim <= latent_map.LARGEST_EXACT:
+            values["log_det_exact"] = latent_map.log_det_exact(self, codes[:8])
+        return values

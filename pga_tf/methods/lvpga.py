@@ -4,9 +4,9 @@ Paper: Zhang et al., Perceptual Generative Autoencoders, ICML 2020, section 3.5.
 Algorithm: L_lvpga = L_r + a L_lr,N + b L_lr,H + g' L_vr + g L_nll^phi + eta L_vkl, Eq. 16, where L_vr is the
 log-ratio of Eq. 7 with delta' ~ N(0, diag sigma_phi^2(x)), sigma_phi > eps, and |delta'| constant in the
 denominator. It is the likelihood of Eq. 15 with H scaled by g'.
-Deviations: the constraint is met smoothly, sigma_phi = sqrt(s^2 + eps^2) with s the encoder's output. Every loss is a
-mean over its dimensions, so that the published coefficients apply, and L_r trains alone for the first
-`warmup_steps` steps, as in the authors' settings.
+Deviations: batch norm as in lpga.py; the constraint is met smoothly, sigma_phi = sqrt(s^2 + eps^2) with s the encoder's
+output. Every loss is a mean over its dimensions, so that the published coefficients apply, and L_r trains alone for
+the first `warmup_steps` steps, as in the authors' settings.
 """
 
 import dataclasses

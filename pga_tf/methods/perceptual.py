@@ -71,6 +71,7 @@ def forward(model, x, *, perturb, with_l_lr_h):
     h, h_pert = tf.split(codes[0] if isinstance(codes, tuple) else codes, 2)
 
     if with_l_lr_h:
+        # A second pass on reconstructions: under batch norm their running statistics move twice in such a step.
         codes = f(tf.stop_gradient(x_hat), sources=("reconstructions",), training=True)
         h_data = codes[0] if isinstance(codes, tuple) else codes
     else:

@@ -5,7 +5,8 @@ gamma fixed or learned is Dai and Wipf, Diagnosing and Enhancing VAE Models, 201
 posterior variance (CV-VAE) is Ghosh et al., From Variational to Deterministic Autoencoders, 2020.
 Algorithm: minimise - log p(x|z) + KL(q(z|x) || N(0, I)), z = mu(x) + sigma(x) * eps.
 Deviations: the bound is trained in units that suit SGD and change no minimum: times 2 gamma^2 / D for a fixed gamma
-(the mean squared error plus 2 gamma^2 / D times KL), else divided by D, the number of pixels. Reported in nats.
+(the mean squared error plus 2 gamma^2 / D times KL), else divided by D, the number of pixels; so Adam's epsilon
+weighs D times more than in the papers' units. Reported in nats.
 """
 
 import dataclasses

@@ -3,8 +3,9 @@
 Paper: Zhang et al., Perceptual Generative Autoencoders, ICML 2020, section 3.3.
 Algorithm: L_vpga = L_r + a L_lr,N + b L_lr,H + eta (L_vr + L_vkl), Eq. 13. L_vkl trains the encoder alone; L_vr the
 decoder, and the encoder through sigma_phi(x) only.
-Deviations: L_vr and L_vkl carry a weight each, as in the authors' settings, where the paper's text has one eta
-and a tuned sigma. Every loss is a mean over its dimensions, so that the published coefficients apply.
+Deviations: batch norm as in lpga.py; L_vr and L_vkl carry a weight each, as in the authors' settings, where
+the paper's text has one eta and a tuned sigma. Every loss is a mean over its dimensions, so that the published
+coefficients apply.
 """
 
 import dataclasses

@@ -29,9 +29,6 @@ class Experiment:
             "train", run.batch_size, seed=run.seed, start_step=start_step, value_range=self.model.image_range
         )
 
-    def optimizers(self):
-        return {name: getattr(self.model, name) for name in type(self.model).OPTIMIZERS}
-
 
 def resolved(config):
     """`config` with what depends on the machine decided, so that it can be written down and compared."""
@@ -42,34 +39,48 @@ def resolved(config):
 def build(config):
     """Builds every part. Raises `InputError` for whatever the configuration asks that cannot be."""
     config = resolved(config_lib.validate(config))
-    method = METHODS.get(config.run.method)
-    needs = method.requirements(config.method)
+    METHODS.get(config.run.method).requirements(config.method)  # refuses contradictions before data is read
     strategy = devices.strategy(config.run.replicas)
     source = data.load(config.data)
     steps_per_epoch = source.counts["train"] / config.run.batch_size
     total_steps = config.run.steps or max(1, round(config.run.epochs * steps_per_epoch))
-
-    devices.configure()
-    devices.set_precision(config.run.mixed_precision)
-    keras.utils.set_random_seed(config.run.seed)
     with strategy.scope():
-        encoder, decoder = networks.build(
-            config.network, source.image_shape, stochastic=needs["stochastic"], output=needs["output"]
-        )
-        model = method(encoder, decoder, config.method, latent_dim=config.network.latent_dim, seed=config.run.seed)
-        updates = {
-            name: optimizers.build_optimizer(config.optimizer, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-            for name in method.OPTIMIZERS
-        }
-        # "auto" would pick XLA by itself, which --jit is there to decide.
-        model.compile(**updates, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
-        for name, variables in assembly.optimized(model).items():
-            getattr(model, name).build(variables)
+        model = build_model(config, source.image_shape, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
     return Experiment(config, source, model, strategy, total_steps, steps_per_epoch)
 
 
-def use_average_weights(experiment):
+def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
+    """The compiled method of a resolved `config` for images of `image_shape`; all its variables exist.
+
+    The lengths shape the learning rate alone, so that a model which is not to be trained needs none.
+    """
+    method = METHODS.get(config.run.method)
+    needs = method.requirements(config.method)
+    devices.configure()
+    devices.set_precision(config.run.mixed_precision)
+    keras.utils.set_random_seed(config.run.seed)
+    encoder, decoder = networks.build(
+        config.network, image_shape, stochastic=needs["stochastic"], output=needs["output"]
+    )
+    model = method(encoder, decoder, config.method, latent_dim=config.network.latent_dim, seed=config.run.seed)
+    updates = {
+        name: optimizers.build_optimizer(config.optimizer, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+        for name in method.OPTIMIZERS
+    }
+    # "auto" would pick XLA by itself, which --jit is there to decide.
+    model.compile(**updates, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
+    for name, variables in assembly.optimized(model).items():
+        getattr(model, name).build(variables)
+    return model
+
+
+def optimizers_of(model):
+    """A compiled method's optimisers by name."""
+    return {name: getattr(model, name) for name in model.OPTIMIZERS}
+
+
+def use_average_weights(config, model):
     """Replaces the weights by their moving averages, where the run keeps them (`--ema`). Not to be undone."""
-    if experiment.config.optimizer.ema:
-        for name, variables in assembly.optimized(experiment.model).items():
-            optimizers.use_average_weights(getattr(experiment.model, name), variables)
+    if config.optimizer.ema:
+        for name, variables in assembly.optimized(model).items():
+            optimizers.use_average_weights(getattr(model, name), variables)

@@ -25,7 +25,7 @@ class Checkpoints:
 
     @property
     def step(self):
-        return int(self._step)
+        return int(np.asarray(self._step))  # a mirrored variable is no number
 
     def latest(self):
         """Path of the newest checkpoint, or None."""

@@ -14,7 +14,7 @@ class OptimizerOptions:
     optimizer: str = option("sgd", "update rule", choices=("sgd", "adam"))
     learning_rate: float = option(0.1, "peak learning rate", unit="factor", above=0.0)
     momentum: float = option(
-        0.9, "momentum of SGD, first-moment decay of Adam", unit="factor", minimum=0.0, maximum=1.0
+        0.9, "momentum of SGD, first-moment decay of Adam", unit="factor", minimum=0.0, maximum=0.9999
     )
     schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
     halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
@@ -86,11 +86,11 @@ def validate(config):
             received=run.batch_size,
             remedy=f"try --batch_size={-(-run.batch_size // run.replicas) * run.replicas}",
         )
-    if run.replicas > 1 and run.jit and run.steps_per_execution > 1:
+    if run.replicas > 1 and run.steps_per_execution > 1:
         checks.refuse(
-            "--replicas, --jit and --steps_per_execution",
-            expected="at most two of them, because MirroredStrategy fails under all three",
-            received=f"--replicas={run.replicas} --jit --steps_per_execution={run.steps_per_execution}",
+            "--replicas and --steps_per_execution",
+            expected="at most one of them above 1, because TensorFlow fails under both",
+            received=f"--replicas={run.replicas} --steps_per_execution={run.steps_per_execution}",
             remedy="use --steps_per_execution=1",
         )
     return config

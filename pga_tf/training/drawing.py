@@ -53,10 +53,14 @@ class Drawing:
         return np.stack([originals, restored], axis=1).reshape(-1, *restored.shape[1:])
 
     def interpolations(self, images, value_range, steps):
-        """Rows of `steps` images from images[2i] to images[2i + 1], linear between their codes."""
+        """Rows of `steps` images from images[2i] to images[2i + 1], linear between their codes.
+
+        The last of an odd number goes to the first.
+        """
         codes = self.encode(images, value_range)
         weights = np.linspace(0.0, 1.0, steps, dtype=np.float32)[None, :, None]
-        paths = codes[0::2, None] * (1.0 - weights) + codes[1::2, None] * weights
+        ends = np.roll(codes, -1, axis=0)
+        paths = codes[0::2, None] * (1.0 - weights) + ends[0::2, None] * weights
         return self.decode(paths.reshape(-1, codes.shape[1]), source="data")
 
 

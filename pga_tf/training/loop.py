@@ -40,12 +40,15 @@ def train(config, *, out=print):
     directory.create()
     with directory.locked():
         checkpoints = Checkpoints(
-            directory.checkpoints, experiment.model, experiment.optimizers(), keep=run.keep_checkpoints
+            directory.checkpoints,
+            experiment.model,
+            build_lib.optimizers_of(experiment.model),
+            keep=run.keep_checkpoints,
         )
         start = checkpoints.restore()
-        directory.write_config(experiment.config)
+        directory.write_config(experiment.config, experiment.source.image_shape)
         if start >= experiment.total_steps:
-            out(f"{directory.path} is trained already: {start} of {experiment.total_steps} steps.")
+            out(f"{directory.path} is trained already.\n{_closing(experiment, directory, checkpoints, None)}")
             return True
         out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
         directory.drop_metrics_after(start)
@@ -67,7 +70,6 @@ def _fit(experiment, directory, checkpoints, start):
         callbacks.StopOnNonFinite(clock),
         callbacks.Progress(clock, type(model).LOSSES),
         callbacks.Logs(clock, directory, writer, run.log_every),
-        callbacks.SaveCheckpoints(clock, checkpoints, run.checkpoint_every),
         callbacks.Pictures(
             clock,
             directory,
@@ -78,6 +80,7 @@ def _fit(experiment, directory, checkpoints, start):
             value_range=experiment.source.value_range,
             weights=lambda: averaged_weights(experiment),
         ),
+        callbacks.SaveCheckpoints(clock, checkpoints, run.checkpoint_every),
         stop,
     ]
     try:
@@ -109,7 +112,7 @@ def averaged_weights(experiment):
         yield
         return
     own = [np.array(v) for v in experiment.model.trainable_variables]
-    build_lib.use_average_weights(experiment)
+    build_lib.use_average_weights(experiment.config, experiment.model)
     try:
         yield
     finally:

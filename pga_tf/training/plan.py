@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import networks
+from pga_tf.training import build
 
 TRIAL_STEPS = 3
 
@@ -18,7 +19,7 @@ def trial(experiment):
     """
     model, run = experiment.model, experiment.config.run
     variables = [*model.variables]
-    for optimizer in experiment.optimizers().values():
+    for optimizer in build.optimizers_of(model).values():
         variables += optimizer.variables
     before = [np.array(v) for v in variables]
     calls = TRIAL_STEPS + 1
@@ -68,7 +69,7 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
             f"{experiment.steps_per_epoch:,.1f} to an epoch; starting after step {start_step:,}",
             f"  optimiser: {optimizer.optimizer}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}; "
             f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}",
-            f"  expected: {1000 * seconds_per_step:.1f} ms a step, {seconds_per_step * left / 60:.1f} minutes; "
-            f"{peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, then undone)",
+            f"  expected: {1000 * seconds_per_step:.1f} ms a step, {seconds_per_step * left / 60:.1f} minutes without "
+            f"pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, then undone)",
         ]
     )

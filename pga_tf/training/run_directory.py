@@ -1,6 +1,7 @@
 """The run directory: what training leaves on disk, and all that later commands need.
 
 config.flags      the resolved flags, a flagfile that can be passed back
+image_shape.json  (H, W, C) of its images, so that sampling needs no data
 checkpoints/      newest checkpoints, each exact to the step
 logs/             TensorBoard
 samples/          PNG grids
@@ -27,6 +28,7 @@ class RunDirectory:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.config = self.path / "config.flags"
+        self.shape = self.path / "image_shape.json"
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
         self.samples = self.path / "samples"
@@ -80,9 +82,15 @@ class RunDirectory:
                 remedy="choose another --workdir, or pass the flags of the run there to go on with it",
             )
 
-    def write_config(self, config):
+    def write_config(self, config, image_shape):
+        """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
         lines = [f"--{name}={value}" for name, value in _as_text(config.values()).items()]
         files.write_text(self.config, "\n".join(lines) + "\n")
+        files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
+
+    def read_image_shape(self):
+        """(H, W, C) of the images that the run was trained on."""
+        return tuple(json.loads(self.shape.read_text())["image_shape"])
 
     def read_flags(self):
         """The resolved flags: dict of name to text. Raises `InputError` where there is no run."""

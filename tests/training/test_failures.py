@@ -31,7 +31,8 @@ from tests.training import helpers
         ({"dataset": "digit"}, r"did you mean 'digits'"),
         ({"dataset": "fake:9x9x1"}, r"9.*conv_8|conv_8.*9"),
         ({"replicas": 3}, r"multiple of --replicas=3"),
-        ({"replicas": 2, "jit": True, "steps_per_execution": 2}, r"--steps_per_execution=1"),
+        ({"replicas": 2, "steps_per_execution": 2}, r"--steps_per_execution=1"),
+        ({"momentum": 1.0}, r"--momentum.*<= 0.9999"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(tmp_path, values, message):

@@ -9,9 +9,13 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
-from pga_tf.training import loop
+from pga_tf import sample
+from pga_tf.priors import PRIORS
+from pga_tf.training import drawing, loop
 from pga_tf.training.run_directory import RunDirectory
+from tests.methods import builders
 from tests.training import helpers
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -112,3 +116,31 @@ def test_a_finished_run_is_left_alone(tmp_path):
     assert loop.train(config, out=lines.append)
     assert "trained already" in lines[-1]
     helpers.assert_same_state(before, helpers.state(tmp_path))
+
+
+def test_two_replicas_train_resume_and_sample_in_a_real_process(tmp_path):
+    settings = {"replicas": 2, "batch_norm": "per_source", "checkpoint_every": 2, "ema": 0.9, "perturbation_scale": 0.3}
+    for steps in (2, 4):
+        process = start(helpers.config(tmp_path / "two", steps=steps, **settings))
+        output, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, output
+    assert "starting after step 2" in output
+    loop.train(helpers.config(tmp_path / "one", steps=4, **{**settings, "replicas": 1}), out=str)
+    one, two = helpers.state(tmp_path / "one"), helpers.state(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in (n for n in one if n.startswith("model")):
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-3, err_msg=name)
+    assert sample.load(tmp_path / "two")[1].samples(2).shape == (2, 8, 8, 1)  # on one device
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_interpolations_of_any_number_of_images(count):
+    model = builders.build("lpga")
+    draw = drawing.Drawing(model, PRIORS.get("normal")(builders.LATENT))
+    images = builders.images(model, count=count).numpy()
+    rows = draw.interpolations(images, model.image_range, 5).reshape(-1, 5, 8, 8, 1)
+    assert len(rows) == (count + 1) // 2
+    ends = draw.reconstructions(images, model.image_range)[1::2]
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(row[0], ends[2 * i])
+        np.testing.assert_array_equal(row[-1], ends[(2 * i + 1) % count])
