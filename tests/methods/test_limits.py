@@ -1,8 +1,13 @@
 """Where one method becomes another: the limits of Eq. 16, and the bound of Proposition 1 on a real network."""
 
+import types
+
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from pga_tf import networks
 from pga_tf.methods import latent_map, perceptual
 from pga_tf.objectives import pga
 from tests.methods import builders
@@ -46,13 +51,29 @@ def test_lvpga_without_code_nll_has_the_form_of_vpga():
     np.testing.assert_allclose(left["L_vr"], log_ratio, atol=1e-3)  # sigma_phi differs by eps^2 alone
 
 
-def test_proposition_1_holds_on_a_network():
-    model = builders.build("lpga", network="mlp", shape=(1, 1, 2))
-    codes = tf.random.stateless_normal([16, builders.LATENT], seed=[0, 1])
+@pytest.mark.parametrize("kind", ["sphere", "gaussian"])
+def test_proposition_1_holds_on_a_network(kind):
+    keras.utils.set_random_seed(0)
+    options = networks.NetworkOptions(network="mlp", latent_dim=3, filters=64)
+    encoder, decoder = networks.build(options, (4, 4, 1), stochastic=False, output="tanh")
+    model = types.SimpleNamespace(encoder=encoder, decoder=decoder)
+    codes = tf.random.stateless_normal([16, 3], seed=[0, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(codes)
+        mapped = latent_map.h(model, codes)
+    jacobian = tape.batch_jacobian(mapped, codes).numpy()
     exact = latent_map.log_det_exact(model, codes).numpy()
-    bound = latent_map.log_det_bound(model, codes, 1e-2, draws=512).numpy()
-    assert np.all(np.isfinite(bound))
-    assert np.all(exact < bound)  # three latent dimensions through two: the determinant is (near) zero
+    np.testing.assert_allclose(exact, np.linalg.slogdet(jacobian)[1], atol=0.02)
+
+    repeated = tf.repeat(codes, 64, axis=0)  # 64 estimates at each code, each with noise of its own
+    bound = latent_map.log_det_bound(model, repeated, scale=1e-3, kind=kind, draws=16).numpy().reshape(16, 64)
+    bound, error = bound.mean(axis=1), bound.std(axis=1) / 64**0.5
+    assert np.all(exact + 4 * error < bound)
+    # and the bound is the mean of H/2 log |J u|^2 over directions u
+    directions = np.random.default_rng(0).normal(size=(20000, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    stretched = np.square(directions @ jacobian.transpose(0, 2, 1)).sum(axis=2)
+    np.testing.assert_array_less(np.abs(bound - 1.5 * np.log(stretched).mean(axis=1)), 4 * error + 0.02)
 
 
 def test_exact_log_det_equals_forward_mode():

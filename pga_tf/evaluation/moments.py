@@ -1,0 +1,53 @@
+"""First and second moments of features, streamed, so that memory does not grow with the number of images."""
+
+import numpy as np
+
+from pga_tf.core import checks
+
+
+class Moments:
+    """Mean and covariance of feature vectors that arrive in batches, in float64.
+
+    Batches are merged by Chan, Golub and LeVeque's update, which stays exact where the sum of squares would
+    cancel: features whose mean is large beside their spread.
+    """
+
+    def __init__(self, dimensions):
+        self.count = 0
+        self.mean = np.zeros(dimensions)
+        self._scatter = np.zeros((dimensions, dimensions))
+
+    def add(self, features):
+        """Adds features `[N, D]`. Raises `InputError` if one is not finite or D is another."""
+        features = np.asarray(features, np.float64)
+        if features.ndim != 2 or features.shape[1] != len(self.mean):
+            checks.refuse(
+                "Features",
+                expected=f"shape [N, {len(self.mean)}]",
+                received=f"{features.shape}",
+                remedy="use one feature network for all images",
+            )
+        if not np.isfinite(features).all():
+            row = int(np.argmin(np.isfinite(features).all(axis=1)))
+            checks.refuse(
+                "Features",
+                expected="finite values",
+                received=f"NaN or infinity, first for image {self.count + row}",
+                remedy="look at that image, and at the feature network",
+            )
+        if not len(features):
+            return self
+        mean = features.mean(axis=0)
+        centred = features - mean
+        total = self.count + len(features)
+        shift = mean - self.mean
+        self._scatter += centred.T @ centred + np.outer(shift, shift) * (self.count * len(features) / total)
+        self.mean = self.mean + shift * (len(features) / total)
+        self.count = total
+        return self
+
+    def covariance(self):
+        """Unbiased covariance `[D, D]`. Raises `InputError` for fewer than two images."""
+        if self.count < 2:
+            checks.refuse("Number of images", expected="at least 2", received=self.count, remedy="score more images")
+        return self._scatter / (self.count - 1)

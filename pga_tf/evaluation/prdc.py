@@ -1,0 +1,66 @@
+"""Precision and recall (Kynkaanniemi et al., 2019), density and coverage (Naeem et al., 2020).
+
+B(x) is the ball around x that reaches to its k-th nearest neighbour on its own side. Distances are Euclidean
+and computed in blocks, so that memory is `block_size` rows of one distance matrix, whatever the number of images.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from pga_tf.core import checks
+
+
+@dataclasses.dataclass(frozen=True)
+class PRDC:
+    precision: float  # share of generated images inside some B(real)
+    recall: float  # share of real images inside some B(generated)
+    density: float  # mean number of B(real) that hold a generated image, over k
+    coverage: float  # share of real images whose B(real) holds a generated image
+
+
+def prdc(real, generated, *, k=5, block_size=500):
+    """The four scores of features `[N, D]` and `[M, D]`, each finite and with more than k rows; distances in float64.
+
+    Raises `InputError` for too few images.
+    """
+    real, generated = (np.asarray(f, np.float64) for f in (real, generated))
+    for name, features in (("real", real), ("generated", generated)):
+        if features.ndim != 2 or len(features) <= k:
+            checks.refuse(
+                f"Features of {name} images",
+                expected=f"shape [N, D] with N > k = {k}",
+                received=f"{features.shape}",
+                remedy="score more images",
+            )
+    real_radii, generated_radii = (_radii(f, k, block_size) for f in (real, generated))
+    held = np.zeros(len(generated))
+    recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
+    for start in range(0, len(real), block_size):
+        rows = slice(start, start + block_size)
+        distances = _distances(real[rows], generated)
+        inside_real = distances <= real_radii[rows, None]
+        held += inside_real.sum(axis=0)
+        covered[rows] = inside_real.any(axis=1)
+        recalled[rows] = (distances <= generated_radii).any(axis=1)
+    return PRDC(
+        precision=float((held > 0).mean()),
+        recall=float(recalled.mean()),
+        density=float(held.mean() / k),
+        coverage=float(covered.mean()),
+    )
+
+
+def _radii(features, k, block_size):
+    """Squared distance of each row to its k-th nearest other row."""
+    radii = [
+        np.partition(_distances(features[i : i + block_size], features), k, axis=1)[:, k]  # 0 is the row itself
+        for i in range(0, len(features), block_size)
+    ]
+    return np.concatenate(radii)
+
+
+def _distances(x, y):
+    """Squared Euclidean distances `[len(x), len(y)]`."""
+    squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)
+    return np.maximum(squares - 2.0 * (x @ y.T), 0.0)

@@ -1,0 +1,155 @@
+"""Scores against analytic Gaussians, SciPy, TF-GAN and brute force, and what they refuse."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import tensorflow as tf
+
+from pga_tf.core import tfgan
+from pga_tf.core.checks import InputError
+from pga_tf.evaluation.frechet import frechet_distance
+from pga_tf.evaluation.kernel import kernel_distance
+from pga_tf.evaluation.moments import Moments
+from pga_tf.evaluation.prdc import prdc
+
+RNG = np.random.default_rng(0)
+
+
+def moments(features):
+    return Moments(features.shape[1]).add(features)
+
+
+def correlated(count, dimensions, scale=1.0, shift=0.0):
+    mixing = RNG.normal(size=(dimensions, dimensions)) / np.sqrt(dimensions)
+    return scale * (RNG.normal(size=(count, dimensions)) @ mixing + shift)
+
+
+def by_sqrtm(x, y):
+    """The distance as the papers write it, by an independent matrix square root."""
+    cov_x, cov_y = np.cov(x.T), np.cov(y.T)
+    root = scipy.linalg.sqrtm(cov_x @ cov_y).real
+    return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y - 2 * root)
+
+
+def exactly(mean, covariance, count=50):
+    """Moments that are exactly the given ones."""
+    whitened = RNG.normal(size=(count, len(mean)))
+    whitened -= whitened.mean(0)
+    whitened = whitened @ np.linalg.inv(scipy.linalg.sqrtm(np.cov(whitened.T)).real)
+    return moments(whitened @ scipy.linalg.sqrtm(covariance).real + mean)
+
+
+def test_moments_equal_numpy_whatever_the_batches():
+    features = correlated(500, 6) + 1e4  # a mean that dwarfs the spread
+    for sizes in ([500], [1] * 20 + [480], [0, 100, 399, 1]):
+        streamed, start = Moments(6), 0
+        for size in sizes:
+            streamed.add(features[start : start + size])
+            start += size
+        np.testing.assert_allclose(streamed.mean, features.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(streamed.covariance(), np.cov(features.T), rtol=1e-7, atol=1e-9)
+
+
+def test_distance_between_gaussians_that_commute_is_analytic():
+    a = exactly(np.zeros(3), np.diag([1.0, 4.0, 9.0]))
+    b = exactly(np.array([1.0, 0.0, 2.0]), np.diag([4.0, 4.0, 1.0]))
+    assert frechet_distance(a, b) == pytest.approx(5.0 + (1 - 2) ** 2 + 0 + (3 - 1) ** 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-2, 1.0, 1e4])
+def test_distance_equals_scipy_at_every_feature_scale(scale):
+    x, y = correlated(400, 20, scale), correlated(300, 20, scale, shift=0.3)
+    assert frechet_distance(moments(x), moments(y)) == pytest.approx(by_sqrtm(x, y), rel=1e-6)
+
+
+def test_distance_equals_tf_gan():
+    x, y = correlated(400, 20), correlated(300, 20, shift=0.3)
+    theirs = tfgan.metrics().frechet_classifier_distance_from_activations(x.astype("float32"), y.astype("float32"))
+    assert frechet_distance(moments(x), moments(y)) == pytest.approx(float(theirs), rel=1e-3)
+
+
+def test_distance_with_fewer_images_than_dimensions():
+    """Both covariances have rank N - 1; the distance is that within the span of all images."""
+    x, y = RNG.normal(size=(8, 40)), RNG.normal(size=(9, 40)) + 0.5
+    basis = np.linalg.qr(np.concatenate([x, y]).T)[0]
+    reference = frechet_distance(moments(x @ basis), moments(y @ basis))
+    assert frechet_distance(moments(x), moments(y)) == pytest.approx(reference, rel=1e-6)
+
+
+def test_distance_is_zero_on_itself_symmetric_and_blind_to_order():
+    x, y = correlated(200, 10), correlated(200, 10)
+    assert frechet_distance(moments(x), moments(x)) == 0.0
+    assert frechet_distance(moments(x), moments(RNG.permutation(x))) == pytest.approx(0.0, abs=1e-10)
+    assert frechet_distance(moments(x), moments(y)) == pytest.approx(frechet_distance(moments(y), moments(x)), rel=1e-9)
+
+
+def test_kernel_distance_equals_brute_force_and_tf_gan():
+    x, y = RNG.normal(size=(40, 5)), RNG.normal(size=(30, 5)) + 0.3
+    k = lambda a, b: (a @ b / 5 + 1) ** 3
+    pairs = lambda z: [k(z[i], z[j]) for i in range(len(z)) for j in range(len(z)) if i != j]
+    expected = np.mean(pairs(x)) + np.mean(pairs(y)) - 2 * np.mean([k(a, b) for a in x for b in y])
+    value, error = kernel_distance(x, y)
+    assert value == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(error)
+    theirs = tfgan.metrics().kernel_classifier_distance_from_activations(
+        tf.constant(x, tf.float32), tf.constant(y, tf.float32)
+    )
+    assert value == pytest.approx(float(theirs), rel=1e-3)
+
+
+def test_kernel_distance_of_one_distribution_is_zero_within_its_error():
+    value, error = kernel_distance(RNG.normal(size=(3000, 4)), RNG.normal(size=(3000, 4)), block_size=300)
+    assert abs(value) < 4 * error
+    value, error = kernel_distance(RNG.normal(size=(3000, 4)), RNG.normal(size=(3000, 4)) + 0.5, block_size=300)
+    assert value > 10 * error
+
+
+def brute_force_prdc(real, generated, k):
+    def radius(rows, i):
+        return sorted(np.linalg.norm(rows[i] - other) for other in rows)[k]
+
+    real_radii = [radius(real, i) for i in range(len(real))]
+    generated_radii = [radius(generated, i) for i in range(len(generated))]
+    distance = np.array([[np.linalg.norm(r - g) for g in generated] for r in real])
+    inside = distance <= np.array(real_radii)[:, None]
+    recall = (distance <= np.array(generated_radii)).any(1).mean()
+    return inside.any(0).mean(), recall, inside.sum(0).mean() / k, inside.any(1).mean()
+
+
+def test_prdc_equals_brute_force_in_any_blocks():
+    real, generated = RNG.normal(size=(90, 3)), 0.7 * RNG.normal(size=(70, 3)) + 0.4
+    expected = brute_force_prdc(real, generated, 4)
+    for block_size in (7, 90, 1000):
+        scores = prdc(real, generated, k=4, block_size=block_size)
+        np.testing.assert_allclose(
+            [scores.precision, scores.recall, scores.density, scores.coverage], expected, rtol=1e-12
+        )
+
+
+def test_prdc_tells_dropped_modes_from_bad_samples():
+    centres = np.repeat([[0.0, 0.0], [10.0, 0.0]], 200, axis=0)
+    real = centres + RNG.normal(size=(400, 2))
+    dropped = prdc(real, RNG.normal(size=(400, 2)))
+    assert dropped.precision > 0.9
+    assert dropped.recall < 0.6
+    noisy = prdc(real, centres + 4 * RNG.normal(size=(400, 2)))
+    assert noisy.precision < 0.6
+    assert noisy.recall > 0.9
+
+
+def test_bad_features_are_refused_without_a_score():
+    good = moments(correlated(10, 3))
+    with pytest.raises(InputError, match="first for image 12"):
+        good.add(np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [np.nan, 0.0, 0.0]]))
+    with pytest.raises(InputError, match=r"\[N, 3\]"):
+        good.add(np.zeros((4, 2)))
+    with pytest.raises(InputError, match="at least 2"):
+        frechet_distance(good, Moments(3).add(np.zeros((1, 3))))
+    with pytest.raises(InputError, match="constant on both sides"):
+        frechet_distance(moments(np.ones((5, 3))), moments(np.ones((5, 3))))
+    with pytest.raises(InputError, match="3 and 2 dimensions"):
+        frechet_distance(good, moments(np.zeros((5, 2))))
+    with pytest.raises(InputError, match="N >= 2"):
+        kernel_distance(np.zeros((1, 3)), np.zeros((5, 3)))
+    with pytest.raises(InputError, match="N > k = 5"):
+        prdc(np.zeros((5, 3)), np.zeros((50, 3)))

@@ -1,0 +1,93 @@
+"""The flagfiles hold the published settings, and no text a user reads has a hole left in it."""
+
+import re
+
+import pytest
+
+from tests.test_flags import FLAGFILES, ROOT, parse
+
+# METHODS.md, section 1, typed by hand: the options by data set, then the weights by method and data set
+OF_DATASET = {
+    "mnist": {
+        "dataset": "tfds:mnist", "network": "conv_mnist", "learning_rate": 0.1, "epochs": 600,
+        "batch_norm": "none", "latent_dim": 32,
+    },
+    "cifar10": {
+        "dataset": "tfds:cifar10", "network": "conv_32", "learning_rate": 0.2, "epochs": 400,
+        "batch_norm": "per_source", "latent_dim": 128,
+    },
+    "celeba": {
+        "dataset": "tfds:celeb_a", "network": "conv_64", "learning_rate": 0.4, "epochs": 100,
+        "batch_norm": "per_source", "latent_dim": 128, "crop": 108, "image_size": 64, "filters": 64,
+    },
+}  # fmt: skip
+OF_EVERY_ROW = {"optimizer": "sgd", "momentum": 0.9, "schedule": "constant", "batch_size": 64, "seed": 0}
+ROWS = {
+    ("lpga", "mnist"): {
+        "latent_dim": 12, "weight_lr_n": 6e-2, "weight_lr_h": 0, "weight_nll": 1.5e-2, "warmup_steps": 3000,
+        "perturbation": "sphere", "perturbation_scale": 1e-2,
+    },
+    ("lpga", "cifar10"): {
+        "weight_lr_n": 3e-2, "weight_lr_h": 0, "weight_nll": 1.5e-2, "warmup_steps": 3000,
+        "perturbation": "sphere", "perturbation_scale": 1e-2,
+    },
+    ("lpga", "celeba"): {
+        "weight_lr_n": 3e-2, "weight_lr_h": 1e-2, "weight_nll": 1e-2, "warmup_steps": 3000,
+        "perturbation": "sphere", "perturbation_scale": 1e-2,
+    },
+    ("vpga", "mnist"): {
+        "weight_lr_n": 6e-2, "weight_lr_h": 0, "weight_vr": 1e-2, "weight_vkl": 2e-2, "warmup_steps": 0,
+    },
+    ("vpga", "cifar10"): {
+        "weight_lr_n": 3e-2, "weight_lr_h": 0, "weight_vr": 5e-3, "weight_vkl": 3e-2, "warmup_steps": 0,
+    },
+    ("vpga", "celeba"): {
+        "weight_lr_n": 3e-2, "weight_lr_h": 1e-2, "weight_vr": 1e-2, "weight_vkl": 2e-3, "warmup_steps": 0,
+        "epochs": 60,
+    },
+    ("lvpga", "mnist"): {
+        "weight_lr_n": 6e-2, "weight_lr_h": 0, "weight_vr": 2e-2, "weight_vkl": 2e-2, "weight_nll": 0,
+        "warmup_steps": 3000, "perturbation_scale": 1e-2,
+    },
+    ("lvpga", "cifar10"): {
+        "weight_lr_n": 3e-2, "weight_lr_h": 0, "weight_vr": 1.5e-2, "weight_vkl": 5e-2, "weight_nll": 2e-2,
+        "warmup_steps": 3000, "perturbation_scale": 1e-2,
+    },
+    ("lvpga", "celeba"): {
+        "weight_lr_n": 3e-2, "weight_lr_h": 1e-2, "weight_vr": 1e-2, "weight_vkl": 5e-3, "weight_nll": 1e-2,
+        "warmup_steps": 3000, "perturbation_scale": 1e-2,
+    },
+    ("vae", "mnist"): {"posterior_stddev": 0},
+    ("vae", "cifar10"): {"posterior_stddev": 0},
+    ("vae", "celeba"): {"posterior_stddev": 0},
+}  # fmt: skip
+# a fast run reaches for the same model by another road
+ROAD = {"optimizer", "learning_rate", "momentum", "schedule", "epochs", "warmup_steps", "batch_size"}
+TEXTS = [*FLAGFILES, ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PLACEHOLDER = re.compile(r"\b[A-Z]{3,}_[A-Z_]{3,}\b")
+NAMES_IN_CAPITALS = re.compile(r"TFDS_DATA_DIR|AVX512_BF16|TF_\w+")
+
+
+@pytest.mark.parametrize(("method", "dataset"), ROWS)
+def test_a_flagfile_holds_the_published_values(method, dataset):
+    published = {"method": method, **OF_EVERY_ROW, **OF_DATASET[dataset], **ROWS[method, dataset]}
+    values = parse(f"--flagfile={ROOT}/flagfiles/{method}_{dataset}.flags").values()
+    assert {name: values[name] for name in published} == published
+    assert values["steps"] == 0  # --epochs decides
+    assert values["mixed_precision"] == "none"
+    fast = parse(f"--flagfile={ROOT}/flagfiles/{method}_{dataset}_fast.flags").values()
+    kept = published.keys() - ROAD
+    assert {name: fast[name] for name in kept} == {name: published[name] for name in kept}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_no_placeholder_is_left(path):
+    found = [name for name in PLACEHOLDER.findall(path.read_text()) if not NAMES_IN_CAPITALS.fullmatch(name)]
+    assert not found
+
+
+def test_every_image_of_the_readme_exists():
+    links = re.findall(r"!\[[^\]]*\]\(([^)\s]+)|<img[^>]*src=\"([^\"]+)", (ROOT / "README.md").read_text())
+    paths = [ROOT / (markdown or html) for markdown, html in links]
+    assert paths
+    assert [path for path in paths if not path.is_file()] == []
