@@ -41,7 +41,8 @@ def forward(model, x, *, perturb, with_l_lr_h):
     Returns:
       `Passes`.
     """
-    f, g, step = model.encoder, model.decoder, model.optimizer.iterations
+    f, g = model.encoder, model.decoder
+    step = tf.identity(model.optimizer.iterations.value)  # read once: the optimiser moves it within this step
     shape = [tf.shape(x)[0], model.latent_dim]
     z_n = replicas.normal(shape, seed=model.seed, step=step, stream=0)
     eps = replicas.normal(shape, seed=model.seed, step=step, stream=1)

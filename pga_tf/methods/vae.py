@@ -99,7 +99,8 @@ class VAE(keras.Model):
         """The two sides of the bound for images `[B, H, W, C]` in `image_range`: `[B]` each, nats, and the outputs."""
         mean, stddev = self._moments(x, training=True)
         shape = [tf.shape(x)[0], self.latent_dim]
-        eps = replicas.normal(shape, seed=self.seed, step=self.optimizer.iterations, stream=0)
+        step = tf.identity(self.optimizer.iterations.value)
+        eps = replicas.normal(shape, seed=self.seed, step=step, stream=0)
         outputs = self.decoder(mean + stddev * eps, training=True)
         if self.options.likelihood == "cross_entropy":
             nll, x_hat = gaussian.bernoulli_nll(x, outputs), tf.sigmoid(outputs)
