@@ -3,9 +3,6 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# With more threads within an operation, a step on a machine with too much to do rarely rounds otherwise:
-# docs/training.md, "What bit for bit means". Processes that tests start inherit this.
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest
 import tensorflow as tf
