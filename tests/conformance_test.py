@@ -15,7 +15,7 @@ from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
 from pga_tf.priors import PRIORS
 from pga_tf.training import loop
-from tests import strategies
+from tests import graphs, strategies
 from tests.methods import builders
 from tests.training import helpers
 
@@ -61,6 +61,14 @@ def test_eager_equals_graph_equals_xla(method):
     for logs, weights in others:
         assert logs == pytest.approx(eager_logs, rel=2e-3, abs=1e-5)
         assert_same_weights(initial, eager, weights)
+
+
+@each_method
+def test_no_weight_moves_before_all_that_the_step_computes_from_it(method):
+    model = _ready(method, batch_norm="per_source")
+    loose, pairs = graphs.unordered(graphs.optimised(tf.function(model.train_step), builders.images(model)))
+    assert pairs > 2 * len(model.trainable_variables)
+    assert not loose
 
 
 def _fit(method, batch_norm, strategy):

@@ -28,6 +28,19 @@ def gradient_names(networks):
     return [f"gradient_norm/{name}" for name in networks]
 
 
+def joined(gradients):
+    """`gradients`, each unchanged in value, none of them there before all of them are.
+
+    No variable may move while another's gradient is still computed from it, and TensorFlow does not see to that. Keras
+    passes the gradients through an `IdentityN`; Grappler first drops the edges "this weight is read before it is
+    assigned" as implied by the path through that node, then splits the node and with it the path (TF 2.21,
+    `dependency_optimizer`). A network that a loss holds was then now and then run on half updated weights.
+    """
+    norm = tf.linalg.global_norm(gradients)
+    one = tf.where(tf.math.is_nan(norm), norm, tf.ones_like(norm))
+    return [gradient * tf.cast(one, gradient.dtype) for gradient in gradients]
+
+
 def minimise(loss, *, tape, optimizer, networks):
     """One optimiser step on the scalar `loss` for all `networks`, a dict of name to trainable variables.
 
@@ -38,7 +51,7 @@ def minimise(loss, *, tape, optimizer, networks):
     variables = [v for group in networks.values() for v in group]
     gradients = tape.gradient(loss, variables)
     routing.require_gradients(gradients, variables)
-    optimizer.apply(gradients, variables)
+    optimizer.apply(joined(gradients), variables)
     if replicas.count() > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     norms, start = {}, 0
