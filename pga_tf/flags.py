@@ -119,8 +119,11 @@ def _help_line(field, default):
     )
 
 
-def run(main, *, usage, help_text=None):
-    """Runs a command: parses flags, calls `main()`, prints input errors as one line and exits with status 2."""
+def run(main, *, usage, help_text=None, arguments=False):
+    """Runs a command: parses flags, calls `main()`, prints input errors as one line and exits with status 2.
+
+    With `arguments`, what is left of the command line beside flags is passed to `main` as a list, else refused.
+    """
     if any(argument in ("--helpshort", "--help", "-h", "-help") for argument in sys.argv[1:]):
         print(usage + "\n" + (help_text() if help_text else flags.FLAGS.main_module_help()))
         return
@@ -129,6 +132,8 @@ def run(main, *, usage, help_text=None):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # libraries report every file that they open as news
         try:
+            if arguments:
+                return main(argv[1:])
             if len(argv) > 1:
                 checks.refuse("Command line", expected="flags only", received=argv[1], remedy="write --name=value")
             return main()

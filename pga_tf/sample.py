@@ -6,10 +6,9 @@ import re
 import numpy as np
 from absl import flags as absl_flags
 
-from pga_tf import data, flags, priors
+from pga_tf import data, flags
 from pga_tf.core import checks, files, grids, ranges
-from pga_tf.training import build, drawing
-from pga_tf.training.checkpoints import Checkpoints
+from pga_tf.training import drawing, trained
 from pga_tf.training.run_directory import RunDirectory
 
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
@@ -23,6 +22,7 @@ FLAGS = absl_flags.FLAGS
 
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
+    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
     absl_flags.DEFINE_integer("seed", 0, "sample i is a function of (seed, i)", lower_bound=0, upper_bound=2**31 - 1)
     absl_flags.DEFINE_string("grid", "10x10", "rows x columns of the sample grid [unit: images]")
     absl_flags.DEFINE_integer(
@@ -34,19 +34,6 @@ def define_flags():
     absl_flags.DEFINE_boolean("reconstruct", False, "also draw test images beside their reconstructions")
     absl_flags.DEFINE_string("out", None, "write uint8 images [N, H, W, C] to this .npz instead of a grid")
     absl_flags.DEFINE_integer("num_samples", 10000, "with --out [unit: images]", lower_bound=1)
-
-
-def load(workdir):
-    """The trained model of a run, ready to draw from: (Config, Drawing). Raises `InputError` if untrained.
-
-    It needs neither the run's data nor its devices.
-    """
-    config, directory = flags.config_of_run(workdir), RunDirectory(workdir)
-    model = build.build_model(config, directory.read_image_shape())
-    if not Checkpoints(directory.checkpoints, model, build.optimizers_of(model)).restore():
-        checks.refuse(f"--workdir={workdir}", expected="a checkpoint", received="none", remedy="train first")
-    build.use_average_weights(config, model)
-    return config, drawing.Drawing(model, priors.PRIORS.get("normal")(config.network.latent_dim))
 
 
 def _parse_grid(text):
@@ -72,7 +59,8 @@ def main():
     out_folder = pathlib.Path(FLAGS.out or "").parent
     if not out_folder.is_dir():
         checks.refuse("--out", expected="a file in a folder that exists", received=FLAGS.out, remedy="make the folder")
-    config, draw = load(FLAGS.workdir)
+    config = flags.config_of_run(FLAGS.workdir)
+    draw, _ = trained.load(config, FLAGS.checkpoint)
     if FLAGS.out:
         return _write_array(draw)
 

@@ -157,11 +157,11 @@ def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_pat
 
 
 def test_sampling_has_the_averaged_weights_and_not_the_last_ones(tmp_path):
-    from pga_tf import sample
+    from pga_tf.training import trained
 
     config = helpers.config(tmp_path, steps=6, ema=0.9, network="mlp", learning_rate=0.5)
     loop.train(config, out=str)
-    _, draw = sample.load(tmp_path)
+    draw, _ = trained.load(flags.config_of_run(tmp_path))
     # a checkpoint's key holds the variable's path, with `.S` for a slash, and Keras names a slot after it
     saved = {key.split("/")[0].replace(".S", "/"): value for key, value in helpers.state(tmp_path).items()}
     for variable in draw.model.trainable_variables:

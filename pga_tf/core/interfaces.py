@@ -15,8 +15,8 @@ class Decodes(Protocol):
 class Encodes(Protocol):
     """Maps images to codes. Every autoencoder has it."""
 
-    def encode(self, images):
-        """Images `[B, H, W, C]` in `image_range` to codes (posterior means) `[B, H_dim]`."""
+    def encode(self, images, source="data"):
+        """Images `[B, H, W, C]` in `image_range` to codes (posterior means) `[B, H_dim]`, by statistics of `source`."""
 
 
 @runtime_checkable

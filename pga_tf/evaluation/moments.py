@@ -15,7 +15,7 @@ class Moments:
     def __init__(self, dimensions):
         self.count = 0
         self.mean = np.zeros(dimensions)
-        self._scatter = np.zeros((dimensions, dimensions))
+        self.scatter = np.zeros((dimensions, dimensions))
 
     def add(self, features):
         """Adds features `[N, D]`. Raises `InputError` if one is not finite or D is another."""
@@ -41,7 +41,7 @@ class Moments:
         centred = features - mean
         total = self.count + len(features)
         shift = mean - self.mean
-        self._scatter += centred.T @ centred + np.outer(shift, shift) * (self.count * len(features) / total)
+        self.scatter += centred.T @ centred + np.outer(shift, shift) * (self.count * len(features) / total)
         self.mean = self.mean + shift * (len(features) / total)
         self.count = total
         return self
@@ -50,4 +50,4 @@ class Moments:
         """Unbiased covariance `[D, D]`. Raises `InputError` for fewer than two images."""
         if self.count < 2:
             checks.refuse("Number of images", expected="at least 2", received=self.count, remedy="score more images")
-        return self._scatter / (self.count - 1)
+        return self.scatter / (self.count - 1)

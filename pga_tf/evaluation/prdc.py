@@ -1,7 +1,7 @@
 """Precision and recall (Kynkaanniemi et al., 2019), density and coverage (Naeem et al., 2020).
 
 B(x) is the ball around x that reaches to its k-th nearest neighbour on its own side. Distances are Euclidean
-and computed in blocks, so that memory is `block_size` rows of one distance matrix, whatever the number of images.
+and computed in blocks, so that beside the features memory is two times `block_size` rows of one distance matrix.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ def prdc(real, generated, *, k=5, block_size=500):
 
     Raises `InputError` for too few images.
     """
-    real, generated = (np.asarray(f, np.float64) for f in (real, generated))
+    real, generated = np.asarray(real), np.asarray(generated)
     for name, features in (("real", real), ("generated", generated)):
         if features.ndim != 2 or len(features) <= k:
             checks.refuse(
@@ -60,7 +60,15 @@ def _radii(features, k, block_size):
     return np.concatenate(radii)
 
 
-def _distances(x, y):
-    """Squared Euclidean distances `[len(x), len(y)]`."""
-    squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)
-    return np.maximum(squares - 2.0 * (x @ y.T), 0.0)
+def _distances(x, y, columns=5000):
+    """Squared Euclidean distances `[len(x), len(y)]`, float64; `y` is cast `columns` rows at a time."""
+    x = x.astype(np.float64)
+    distances = np.empty((len(x), len(y)))
+    for start in range(0, len(y), columns):
+        block = y[start : start + columns].astype(np.float64)
+        part = distances[:, start : start + columns]
+        np.matmul(x, block.T, out=part)
+        part *= -2.0
+        part += (block**2).sum(axis=1)
+    distances += (x**2).sum(axis=1)[:, None]
+    return np.maximum(distances, 0.0, out=distances)

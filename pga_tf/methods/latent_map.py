@@ -12,10 +12,12 @@ from pga_tf.objectives import pga
 LARGEST_EXACT = 32  # latent dimensions
 
 
-def h(model, codes):
-    """h(z) for codes `[B, H_dim]`, with the statistics that inference uses for data codes."""
-    outputs = model.encoder(model.decoder(codes, sources=("data",)), sources=("reconstructions",))
-    return outputs[0] if isinstance(outputs, tuple) else outputs
+RECODED = {"data": "reconstructions", "prior": "samples"}  # what the encoder meets when codes of a source come back
+
+
+def h(model, codes, source="data"):
+    """h(z) for codes `[B, H_dim]` of a source, "data" or "prior", with the statistics that inference uses for them."""
+    return model.encode(model.decode(codes, source=source), source=RECODED[source])
 
 
 def log_det_bound(model, codes, *, scale, kind, draws=8):

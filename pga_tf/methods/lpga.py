@@ -81,8 +81,8 @@ class LPGA(keras.Model):
         norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
         return updates.record(self.meters, {**losses, "loss": loss, **norms})
 
-    def encode(self, images):
-        return self.encoder(images)
+    def encode(self, images, source="data"):
+        return self.encoder(images, sources=(source,))
 
     def decode(self, codes, source="prior"):
         return self.decoder(codes, sources=(source,))

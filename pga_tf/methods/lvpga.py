@@ -84,8 +84,8 @@ class LVPGA(keras.Model):
         norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
         return updates.record(self.meters, {**losses, "loss": loss, **norms})
 
-    def encode(self, images):
-        return self.encoder(images)[0]
+    def encode(self, images, source="data"):
+        return self.encoder(images, sources=(source,))[0]
 
     def posterior(self, images):
         mean, stddev = self.encoder(images)

@@ -126,7 +126,8 @@ class VAE(keras.Model):
         }
         return updates.record(self.meters, {**values, **norms})
 
-    def encode(self, images):
+    def encode(self, images, source="data"):
+        # As in `decode`: it encodes data alone in training.
         return self._moments(images, training=False)[0]
 
     def posterior(self, images):

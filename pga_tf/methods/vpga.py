@@ -76,8 +76,8 @@ class VPGA(keras.Model):
         norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
         return updates.record(self.meters, {**losses, "loss": loss, **norms})
 
-    def encode(self, images):
-        return self.encoder(images)[0]
+    def encode(self, images, source="data"):
+        return self.encoder(images, sources=(source,))[0]
 
     def posterior(self, images):
         return posteriors.diagonal_gaussian(*self.encoder(images))

@@ -157,6 +157,45 @@ class Pictures(keras.callbacks.Callback):
         self.writer.flush()
 
 
+class Evaluate(keras.callbacks.Callback):
+    """Every `every` steps: scores of samples against held-out images, and the best checkpoint so far.
+
+    Args:
+      prior: what samples are drawn from. score: function of a `Drawing` to a dict of floats; it may raise `InputError`
+        for samples that no score is defined for, such as those of a decoder that gives one image.
+      best: `Checkpoints` for the best one, or None. by: the score, lower being better, that decides.
+    """
+
+    def __init__(self, clock, run_directory, writer, every, *, prior, score, weights, best=None, by=None):
+        super().__init__()
+        self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
+        self.prior, self.score, self.weights, self.best, self.by = prior, score, weights, best, by
+        self.lowest = min((line[by] for line in run_directory.read_scores() if by in line), default=float("inf"))
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.drawing = drawing.Drawing(model, self.prior)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.clock.due(self.every):
+            return
+        step = self.clock.step
+        try:
+            with self.weights():
+                values = self.score(self.drawing)
+        except checks.InputError as error:
+            print(f"\nno scores at step {step}: {error}", file=sys.stderr)
+            return
+        if self.best and values[self.by] < self.lowest:
+            self.best.save()  # before the line that says so: a run killed in between finds the better one again
+            self.lowest = values[self.by]
+        self.run_directory.append_scores({"step": step, **values})
+        with self.writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(f"scores/{name}", value)
+        self.writer.flush()
+
+
 class SaveCheckpoints(keras.callbacks.Callback):
     """A checkpoint every `every` steps."""
 

@@ -39,6 +39,20 @@ class RunOptions:
     log_every: int = option(100, "metrics.jsonl and TensorBoard scalars", unit="steps", minimum=1)
     image_every: int = option(1000, "grids and diagnostics", unit="steps", minimum=1)
     checkpoint_every: int = option(500, "checkpoints", unit="steps", minimum=1)
+    evaluate_every: int = option(
+        0, "scores of samples against held-out images; 0: none, else at least 1", unit="steps", minimum=0
+    )
+    evaluate_samples: int = option(
+        1000, "with --evaluate_every: samples, and at most as many held-out images", unit="images", minimum=10
+    )
+    evaluate_features: str = option(
+        "", "with --evaluate_every: feature network, as --features of pga_tf.evaluate; default: that of the dataset"
+    )
+    keep_best: str = option(
+        "none",
+        "with --evaluate_every: keep the checkpoint of the best score in checkpoints/best/",
+        choices=("none", "frechet", "kernel"),
+    )
     keep_checkpoints: int = option(2, "newest checkpoints kept", unit="checkpoints", minimum=1)
     mixed_precision: str = option(
         "none",
@@ -78,6 +92,13 @@ def validate(config):
     if not run.steps and not run.epochs:
         checks.refuse(
             "Length of training", expected="--steps or --epochs above 0", received="neither", remedy="set one"
+        )
+    if run.keep_best != "none" and not run.evaluate_every:
+        checks.refuse(
+            "--keep_best",
+            expected="--evaluate_every above 0",
+            received=f"--keep_best={run.keep_best} without it",
+            remedy="add --evaluate_every=1000",
         )
     if run.batch_size % run.replicas:
         checks.refuse(

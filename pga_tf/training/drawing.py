@@ -39,10 +39,14 @@ class Drawing:
         """Images in `value_range` as float32 in the range that the model trains in."""
         return ranges.rescale(tf.constant(images), value_range, self.model.image_range)
 
-    def samples(self, count, seed=0):
-        """`count` samples; sample i is a function of (seed, i), so that more of them begin with the same ones."""
-        seeds = np.arange(count, dtype=np.int64) + np.int64(seed) * 2**32
-        return self.decode(self.prior.sample(tf.constant(seeds)).numpy())
+    def codes(self, count, seed=0, start=0):
+        """Codes of the prior for samples `start` to `start + count`: `[count, H_dim]`."""
+        seeds = np.arange(start, start + count, dtype=np.int64) + np.int64(seed) * 2**32
+        return self.prior.sample(tf.constant(seeds)).numpy()
+
+    def samples(self, count, seed=0, start=0):
+        """Samples `start` to `start + count`; sample i is a function of (seed, i), however many are drawn at once."""
+        return self.decode(self.codes(count, seed, start))
 
     def reconstructions(self, images, value_range):
         """Originals and their reconstructions in alternating order: `[2 N, H, W, C]`."""

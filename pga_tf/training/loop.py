@@ -8,7 +8,7 @@ import tensorflow as tf
 from pga_tf import data, priors
 from pga_tf.core import checks
 from pga_tf.training import build as build_lib
-from pga_tf.training import callbacks, plan
+from pga_tf.training import callbacks, plan, scoring
 from pga_tf.training.checkpoints import Checkpoints
 from pga_tf.training.run_directory import RunDirectory
 
@@ -30,6 +30,7 @@ def train(config, *, out=print):
     directory = RunDirectory(run.workdir)
     directory.require_same_config(build_lib.resolved(config))
     experiment = build_lib.build(config)
+    score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
     out(data.format_report(report, experiment.model.image_range))
     if run.dry_run:
@@ -52,12 +53,12 @@ def train(config, *, out=print):
             return True
         out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
         directory.drop_metrics_after(start)
-        stopped_by = _fit(experiment, directory, checkpoints, start)
+        stopped_by = _fit(experiment, directory, checkpoints, start, score)
         out(_closing(experiment, directory, checkpoints, stopped_by))
         return stopped_by is None
 
 
-def _fit(experiment, directory, checkpoints, start):
+def _fit(experiment, directory, checkpoints, start, score):
     """Runs the remaining steps; returns the name of the signal that stopped them, or None."""
     config, model = experiment.config, experiment.model
     run = config.run
@@ -65,6 +66,7 @@ def _fit(experiment, directory, checkpoints, start):
     callbacks.write_hyperparameters(writer, config)
     clock = callbacks.Clock(start, experiment.total_steps, run.batch_size)
     stop = callbacks.StopOnSignal()
+    prior = priors.PRIORS.get("normal")(config.network.latent_dim)
     work = [
         clock,
         callbacks.StopOnNonFinite(clock),
@@ -75,7 +77,7 @@ def _fit(experiment, directory, checkpoints, start):
             directory,
             writer,
             run.image_every,
-            prior=priors.PRIORS.get("normal")(config.network.latent_dim),
+            prior=prior,
             images=experiment.source.examples("test", FIXED_IMAGES),
             value_range=experiment.source.value_range,
             weights=lambda: averaged_weights(experiment),
@@ -83,6 +85,8 @@ def _fit(experiment, directory, checkpoints, start):
         callbacks.SaveCheckpoints(clock, checkpoints, run.checkpoint_every),
         stop,
     ]
+    if score:
+        work.insert(-2, _evaluation(experiment, directory, writer, clock, score, prior))
     try:
         model.fit(
             experiment.batches(start).take(experiment.total_steps - start),
@@ -103,6 +107,23 @@ def _fit(experiment, directory, checkpoints, start):
     if checkpoints.latest_step() != clock.step:
         checkpoints.save()
     return stop.received if clock.step < experiment.total_steps else None
+
+
+def _evaluation(experiment, directory, writer, clock, score, prior):
+    run, model, best = experiment.config.run, experiment.model, None
+    if run.keep_best != "none":
+        best = Checkpoints(directory.best, model, build_lib.optimizers_of(model))
+    return callbacks.Evaluate(
+        clock,
+        directory,
+        writer,
+        run.evaluate_every,
+        prior=prior,
+        score=score,
+        weights=lambda: averaged_weights(experiment),
+        best=best,
+        by=run.keep_best,
+    )
 
 
 @contextlib.contextmanager
@@ -136,6 +157,8 @@ def _closing(experiment, directory, checkpoints, stopped_by):
         f"  samples:      {pictures[-1] if pictures else directory.samples}\n"
         f"  checkpoint:   {checkpoints.latest()}\n"
         f"  metrics:      {directory.metrics}\n"
-        f"  TensorBoard:  tensorboard --logdir={directory.logs}\n"
-        f"  more samples: python -m pga_tf.sample --workdir={directory.path}"
+        + (f"  best:         {directory.best}\n" if experiment.config.run.keep_best != "none" else "")
+        + f"  TensorBoard:  tensorboard --logdir={directory.logs}\n"
+        f"  more samples: python -m pga_tf.sample --workdir={directory.path}\n"
+        f"  scores:       python -m pga_tf.evaluate --workdir={directory.path}"
     )

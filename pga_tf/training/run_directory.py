@@ -2,10 +2,12 @@
 
 config.flags      the resolved flags, a flagfile that can be passed back
 image_shape.json  (H, W, C) of its images, so that sampling needs no data
-checkpoints/      newest checkpoints, each exact to the step
+checkpoints/      newest checkpoints, each exact to the step; checkpoints/best/ the best one (--keep_best)
 logs/             TensorBoard
 samples/          PNG grids
 metrics.jsonl     one line of means for each logging window
+scores.jsonl      one line of scores for each evaluation during training (--evaluate_every)
+evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
 """
 
@@ -20,7 +22,7 @@ from pga_tf.core import checks, files
 # Options that say how long and how closely a run is watched, not what it computes.
 CHANGEABLE = {
     "workdir", "steps", "epochs", "log_every", "image_every", "checkpoint_every", "keep_checkpoints", "dry_run",
-    "strict_data",
+    "strict_data", "evaluate_every", "evaluate_samples", "evaluate_features", "keep_best",
 }  # fmt: skip
 
 
@@ -30,9 +32,12 @@ class RunDirectory:
         self.config = self.path / "config.flags"
         self.shape = self.path / "image_shape.json"
         self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best"
         self.logs = self.path / "logs"
         self.samples = self.path / "samples"
         self.metrics = self.path / "metrics.jsonl"
+        self.scores = self.path / "scores.jsonl"
+        self.evaluation = self.path / "evaluation"
 
     def create(self):
         """Makes the folders; raises `InputError` where they cannot be written."""
@@ -105,17 +110,29 @@ class RunDirectory:
         return dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
 
     def drop_metrics_after(self, step):
-        """Removes metrics of steps that a resumed run will take again."""
-        if self.metrics.exists():
-            lines = self.metrics.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
-            files.write_text(self.metrics, "".join(line + "\n" for line in kept))
+        """Removes metrics and scores of steps that a resumed run will take again."""
+        for path in (self.metrics, self.scores):
+            if path.exists():
+                lines = path.read_text().splitlines()
+                kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
+                files.write_text(path, "".join(line + "\n" for line in kept))
 
     def append_metrics(self, values):
-        with open(self.metrics, "a") as file:
-            file.write(json.dumps(values) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _append(self.metrics, values)
+
+    def append_scores(self, values):
+        _append(self.scores, values)
+
+    def read_scores(self):
+        """The lines of scores.jsonl: list of dicts, in order of steps."""
+        return [json.loads(line) for line in self.scores.read_text().splitlines()] if self.scores.exists() else []
+
+
+def _append(path, values):
+    with open(path, "a") as file:
+        file.write(json.dumps(values) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _step_of(line):

@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from pga_tf import sample
+from pga_tf import flags
 from pga_tf.priors import PRIORS
-from pga_tf.training import drawing, loop
+from pga_tf.training import drawing, loop, trained
 from pga_tf.training.run_directory import RunDirectory
 from tests.methods import builders
 from tests.training import helpers
@@ -130,7 +130,7 @@ def test_two_replicas_train_resume_and_sample_in_a_real_process(tmp_path):
     assert one.keys() == two.keys()
     for name in (n for n in one if n.startswith("model")):
         np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-3, err_msg=name)
-    assert sample.load(tmp_path / "two")[1].samples(2).shape == (2, 8, 8, 1)  # on one device
+    assert trained.load(flags.config_of_run(tmp_path / "two"))[0].samples(2).shape == (2, 8, 8, 1)  # on one device
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])

@@ -1,0 +1,237 @@
+"""Scores a trained model, or any images: python -m pga_tf.evaluate --workdir=runs/lpga_digits."""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+from absl import flags as absl_flags
+from PIL import Image
+from tqdm import tqdm
+
+from pga_tf import data, flags
+from pga_tf.core import checks, files, grids
+from pga_tf.evaluation import evaluate, features, protocol, report, statistics
+from pga_tf.training import drawing, scoring, trained
+from pga_tf.training.run_directory import RunDirectory
+
+USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
+python -m pga_tf.evaluate --images=FOLDER_OR_FILE.npz --against=mnist --workdir=OUT
+python -m pga_tf.evaluate --compare RUN1 RUN2 ... [--workdir=OUT]
+
+Writes evaluation.json and report.html, a page that opens offline, under RUN/evaluation/ (or OUT/evaluation/), and
+prints the table. Every score comes with the protocol by which it was got."""
+
+FLAGS = absl_flags.FLAGS
+
+
+def define_flags():
+    absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train; with --images, where results go")
+    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
+    absl_flags.DEFINE_string(
+        "features", "", "inception, mnist, cifar10, digits, pixels or PATH.keras; default: that of the dataset"
+    )
+    absl_flags.DEFINE_string("inception_path", "", "SavedModel folder or frozen graph of the Inception network")
+    absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=10)
+    absl_flags.DEFINE_integer("seeds", 3, "seeds 0, 1, ...; one: bootstrap [unit: sets of samples]", lower_bound=1)
+    absl_flags.DEFINE_string("split", "test", "real images to score against")
+    absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
+    absl_flags.DEFINE_string("cache_dir", "", "statistics of real images; default ~/.cache/pga_tf")
+    absl_flags.DEFINE_string("images", "", "folder of images or .npz with an array `images`, to score instead of a run")
+    absl_flags.DEFINE_string("against", "", "with --images: the real images, such as mnist or digits or folder:PATH")
+    absl_flags.DEFINE_boolean("compare", False, "compare the evaluations of the runs that follow")
+
+
+def main(runs):
+    if FLAGS.compare:
+        return _compare(runs)
+    if runs:
+        checks.refuse(
+            "Command line", expected="flags only", received=runs[0], remedy="add --compare, or write --name=value"
+        )
+    if not FLAGS.workdir:
+        checks.refuse("--workdir", expected="a folder", received="none", remedy="pass --workdir=runs/NAME")
+    if FLAGS.images:
+        return _evaluate_images()
+    return _evaluate_run()
+
+
+def _evaluate_run():
+    config = flags.config_of_run(FLAGS.workdir)
+    shape = RunDirectory(FLAGS.workdir).read_image_shape()
+    network = _network(config.data.dataset, shape)
+    source = data.load(config.data)
+    checks.require_member("--split", FLAGS.split, source.readers)
+    draw, step = trained.load(config, FLAGS.checkpoint)
+    subject, extract = scoring.subject(draw), network.extractor()
+
+    held = min(source.counts["train"], FLAGS.num_samples)
+    total = (FLAGS.num_real or source.counts[FLAGS.split]) + 4 * held + FLAGS.seeds * FLAGS.num_samples
+    with tqdm(total=total, unit=" images", desc="real images", mininterval=1.0) as bar:
+        real, card = _real(source, FLAGS.split, FLAGS.num_real, network, extract, bar)
+        floor, _ = _real(source, "train", held, network, extract, bar)
+        bar.set_description("samples")
+        seeds = range(FLAGS.seeds)
+        found, generated, shown = evaluate.of_samples(
+            subject, extract, real, count=FLAGS.num_samples, seeds=seeds, advance=bar.update
+        )
+        bar.set_description("where the gap comes from")
+        training = np.concatenate(list(scoring.real_images(source, "train", held)))
+        gap = evaluate.gap(subject, extract, real, training, floor, advance=bar.update)
+        bar.set_description("latent space")
+        held_out = np.concatenate(list(scoring.real_images(source, FLAGS.split, evaluate.LATENT)))[: evaluate.LATENT]
+        health, paths = evaluate.latent_health(subject, held_out)
+        memory, pairs = evaluate.memory(generated.features, real.features, floor.features, shown, training)
+        restored = evaluate.restored(subject, held_out)
+    sampled = {
+        "count": FLAGS.num_samples,
+        "seeds": list(seeds),
+        "prior": "normal",
+        "batch_norm": scoring.batch_norm_statistics(config),
+        "weights": "moving average" if config.optimizer.ema else "as trained",
+    }
+    result = {
+        "title": f"{pathlib.Path(FLAGS.workdir).resolve().name}, step {step:,}",
+        "run": {
+            "method": config.run.method,
+            "dataset": config.data.dataset,
+            "step": step,
+            "checkpoint": FLAGS.checkpoint,
+        },
+        "flags": config.values(),
+        "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
+        "card": protocol.card(network, real=card, generated=sampled),
+        "scores": found,
+        "gap": gap,
+        "reconstruction": restored,
+        "latent": health,
+        "memory": memory,
+    }
+    return _finish(result, _pictures(draw, shown, held_out, pairs, paths, health["direction_order"]))
+
+
+def _pictures(draw, shown, held_out, pairs, paths, order):
+    """What the page shows: dict of caption to picture."""
+    pictures = {"samples": drawing.picture(shown)}
+    shape, value_range = shown.shape[1:], scoring.scored_range(draw)
+    if grids.is_points(shape):
+        return pictures
+    restored = draw.reconstructions(held_out[:32], value_range)
+    paths_shown = ", ".join(map(str, order[: len(paths)]))
+    return pictures | {
+        "held-out images beside their reconstructions": drawing.picture(restored, 16),
+        "interpolations between held-out images": drawing.picture(
+            draw.interpolations(held_out[:16], value_range, 10), 10
+        ),
+        "samples and their nearest training images": drawing.picture(pairs.reshape(-1, *shape), 10),
+        f"along single latent directions by falling variance: {paths_shown}": drawing.picture(
+            paths.reshape(-1, *shape), paths.shape[1]
+        ),
+    }
+
+
+def _evaluate_images():
+    against = _source(_against(FLAGS.against))
+    checks.require_member("--split", FLAGS.split, against.readers)
+    network = _network(against.name, against.image_shape)
+    is_file = pathlib.Path(FLAGS.images).suffix in (".npz", ".npy")
+    height, _, channels = against.image_shape
+    options = data.DataOptions(
+        dataset=f"{'npz' if is_file else 'folder'}:{FLAGS.images}",
+        image_size=0 if is_file else height,
+        colour="grey" if channels == 1 else "rgb",
+        strict_data=True,
+    )
+    given = data.load(options)
+    network.require_images(given.image_shape)
+    extract, count = network.extractor(), sum(given.counts.values())
+    with tqdm(
+        total=count + (FLAGS.num_real or against.counts[FLAGS.split]),
+        unit=" images",
+        desc="real images",
+        mininterval=1.0,
+    ) as bar:
+        real, card = _real(against, FLAGS.split, FLAGS.num_real, network, extract, bar)
+        bar.set_description(FLAGS.images)
+        batches = (images for split in given.readers for images in scoring.real_images(given, split))
+        found, _, shown = evaluate.of_images(batches, extract, real, advance=bar.update)
+    result = {
+        "title": FLAGS.images,
+        "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
+        "card": protocol.card(network, real=card, generated={"count": count, "image_shape": list(given.image_shape)}),
+        "scores": found,
+    }
+    return _finish(result, {"images": drawing.picture(shown)})
+
+
+def _against(name):
+    if not name:
+        checks.refuse("--against", expected="real images", received="none", remedy="pass --against=mnist, or digits")
+    return name if ":" in name or name == "digits" else f"tfds:{name}"
+
+
+def _source(name):
+    return data.load(data.DataOptions(dataset=name))
+
+
+def _network(dataset, shape):
+    name = FLAGS.features or features.default(dataset, shape, inception_path=FLAGS.inception_path)
+    network = features.load(name, inception_path=FLAGS.inception_path)
+    network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
+    return network
+
+
+def _real(source, split, count, network, extract, bar):
+    cache = statistics.Cache(FLAGS.cache_dir or _default_cache(), warn=bar.write)
+    return scoring.real_statistics(source, split, count, network, extract, cache, advance=bar.update)
+
+
+def _default_cache():
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "pga_tf"
+
+
+def _finish(result, pictures):
+    folder = RunDirectory(FLAGS.workdir).evaluation
+    folder.mkdir(parents=True, exist_ok=True)
+    grids.write_png(folder / "samples.png", next(iter(pictures.values())))
+    files.write_text(folder / "report.html", report.page(result, pictures))
+    files.write_text(folder / "evaluation.json", json.dumps(result, indent=1) + "\n")
+    print(report.text(result))
+    print(f"\n  {folder / 'evaluation.json'}\n  {folder / 'report.html'}")
+    return 0
+
+
+def _compare(runs):
+    if len(runs) < 2:
+        checks.refuse("--compare", expected="two or more runs", received=len(runs), remedy="--compare RUN1 RUN2")
+    results, pictures = [], []
+    for run in runs:
+        folder = RunDirectory(run).evaluation
+        path = folder / "evaluation.json"
+        if not path.exists():
+            checks.refuse(
+                f"--compare {run}",
+                expected="a run that was evaluated",
+                received=f"no {path}",
+                remedy=f"python -m pga_tf.evaluate --workdir={run}",
+            )
+        try:
+            results.append(json.loads(path.read_text()))
+        except json.JSONDecodeError as error:
+            checks.refuse(f"{path}", expected="JSON", received=str(error), remedy="evaluate that run again")
+        grid = folder / "samples.png"
+        pictures.append(np.atleast_3d(np.asarray(Image.open(grid))) if grid.exists() else None)
+    text, page = report.compare(results, pictures)
+    print(text)
+    if FLAGS.workdir:
+        out = pathlib.Path(FLAGS.workdir)
+        out.mkdir(parents=True, exist_ok=True)
+        files.write_text(out / "comparison.html", page)
+        print(f"\n  {out / 'comparison.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.run(main, usage=USAGE, arguments=True)

@@ -1,0 +1,285 @@
+"""Feature networks: uint8 images in, feature vectors out, with the hash that says which network it was.
+
+Shipped: small classifiers in `feature_networks/`, trained by `tools/train_feature_network.py`; their features are
+the input of the last layer. Inception's features are `pool_3`. A Frechet distance is called FID only for those.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pga_tf.core import checks
+
+SHIPPED = pathlib.Path(__file__).parent / "feature_networks"
+RESIZE = "bicubic, antialiased"
+BATCH = 250
+LARGEST_PIXELS = 4096  # dimensions that `pixels` may have: moments grow with their square
+INCEPTION_SHAPE = (299, 299, 3)
+INCEPTION_DIMENSIONS = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureNetwork:
+    """A function of uint8 images `[B, H, W, C]` to float32 features `[B, D]`, and its identity.
+
+    Attributes:
+      name: `inception`, the name of a shipped network, `pixels`, or a file's name. sha256: of the file or folder.
+      input_shape: (H, W, C) that images are brought to, or None where every shape will do.
+      dimensions: D, or None if it depends on the images.
+      apply: float32 images `[B, H, W, C]` in [0, 255] of `input_shape` to `[B, D]`.
+    """
+
+    name: str
+    sha256: str
+    input_shape: tuple[int, int, int] | None
+    dimensions: int | None
+    apply: Callable
+
+    @property
+    def distance_name(self):
+        """What a Frechet distance between these features is called."""
+        return "FID" if self.name == "inception" else f"Frechet distance ({self.name} features)"
+
+    @property
+    def kernel_name(self):
+        return "KID" if self.name == "inception" else f"Kernel distance ({self.name} features)"
+
+    def card(self):
+        return {"network": self.name, "sha256": self.sha256, "input_shape": self.input_shape, "resize": RESIZE}
+
+    def extractor(self):
+        """A function of uint8 arrays `[N, H, W, C]` (float32 for points) to float32 features `[N, D]`.
+
+        Raises `InputError` for images that the network cannot be given, and for features that are not finite.
+        """
+        call = tf.function(lambda images: self.apply(self._prepare(images)), autograph=False, reduce_retracing=True)
+
+        def features(images):
+            self.require_images(images.shape[1:], images.dtype)
+            parts = [call(tf.constant(images[i : i + BATCH])).numpy() for i in range(0, len(images), BATCH)]
+            values = np.concatenate(parts).astype(np.float32)
+            if not np.isfinite(values).all():
+                row = int(np.argmin(np.isfinite(values).all(axis=1)))
+                checks.refuse(
+                    f"Features of {self.name}",
+                    expected="finite values",
+                    received=f"NaN or infinity, first for image {row} of a batch",
+                    remedy="look at that image, and at the feature network",
+                )
+            return values
+
+        return features
+
+    def require_images(self, shape, dtype=np.uint8):
+        """Raises `InputError` unless images `(H, W, C)` of `dtype` can be brought to the network's input."""
+        if len(shape) != 3 or (dtype != np.uint8 and self.name != "pixels"):
+            checks.refuse(
+                f"Images for --features={self.name}",
+                expected="uint8 [N, H, W, C]",
+                received=f"{np.dtype(dtype)} [N, {', '.join(map(str, shape))}]",
+                remedy="quantise them; points in the plane go with --features=pixels",
+            )
+        if self.input_shape and shape[-1] not in (self.input_shape[-1], 1):
+            checks.refuse(
+                f"Images for --features={self.name}",
+                expected=f"{self.input_shape[-1]} channel(s), or grey ones",
+                received=f"{shape[-1]} channels",
+                remedy="choose features for such images, such as --features=inception or --features=cifar10",
+            )
+        if self.name == "pixels" and np.prod(shape) > LARGEST_PIXELS:
+            checks.refuse(
+                "Images for --features=pixels",
+                expected=f"at most {LARGEST_PIXELS} values",
+                received=int(np.prod(shape)),
+                remedy="use a feature network",
+            )
+
+    def _prepare(self, images):
+        """Grey to RGB by repetition, then resized; resized values are clipped, as bicubic overshoots."""
+        images = tf.cast(images, tf.float32)
+        if self.input_shape is None:
+            return images
+        if images.shape[-1] == 1 and self.input_shape[-1] == 3:
+            images = tf.repeat(images, 3, axis=-1)
+        if tuple(images.shape[1:3]) != self.input_shape[:2]:
+            images = tf.image.resize(images, self.input_shape[:2], method="bicubic", antialias=True)
+            images = tf.clip_by_value(images, 0.0, 255.0)
+        return images
+
+
+def shipped():
+    """Names of the classifiers that come with the package, with what is recorded of each."""
+    record = SHIPPED / "networks.json"
+    return json.loads(record.read_text()) if record.exists() else {}
+
+
+def default(dataset, image_shape, *, inception_path=""):
+    """The name of the features that images of a dataset are scored by if none are asked for."""
+    if tuple(image_shape) == (1, 1, 2):
+        return "pixels"
+    own = {"digits": "digits", "tfds:mnist": "mnist", "tfds:cifar10": "cifar10"}.get(dataset)
+    if own in shipped():
+        return own
+    if inception_path:
+        return "inception"
+    return checks.refuse(
+        "--features",
+        expected=f"a feature network for {dataset}, which has no default",
+        received="none",
+        remedy=f"pass --features=inception with --inception_path, one of {', '.join(shipped())} or a .keras file",
+    )
+
+
+def load(name, *, inception_path=""):
+    """The `FeatureNetwork` of a name: `inception`, `pixels`, a shipped classifier, or a path that ends in `.keras`."""
+    if name == "pixels":
+        return FeatureNetwork("pixels", "none", None, None, lambda x: tf.reshape(x, [tf.shape(x)[0], -1]))
+    if name == "inception":
+        return _inception(inception_path)
+    if name.endswith(".keras"):
+        return _keras(pathlib.Path(name), pathlib.Path(name).stem)
+    checks.require_member("--features", name, [*shipped(), "inception", "pixels", "PATH.keras"])
+    network = _keras(SHIPPED / f"{name}.keras", name)
+    expected = shipped()[name]["sha256"]
+    if network.sha256 != expected:
+        checks.refuse(
+            f"Feature network {name}",
+            expected=f"the file with sha256 {expected[:12]}",
+            received=network.sha256[:12],
+            remedy="restore it from the repository; a network of your own goes by its path",
+        )
+    return network
+
+
+def sha256(path):
+    """Hash of a file, or of a folder's files with their names."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(str(file.relative_to(path)).encode())
+        with open(file, "rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _float32():
+    """Networks are made in float32, whatever precision the run that they score has."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _keras(path, name):
+    """A Keras classifier of images in [0, 1]; its features are the input of its last layer, flattened.
+
+    A model whose last layer is named `features` gives that layer's output.
+    """
+    if not path.is_file():
+        checks.refuse(f"--features={path}", expected="a file", received="none there", remedy="check the path")
+    try:
+        with _float32():
+            model = keras.saving.load_model(path, compile=False)
+            last = model.layers[-1]
+            outputs = last.output if last.name == "features" else last.input
+            features = keras.Model(model.inputs, outputs)
+    except (ValueError, TypeError, OSError, AttributeError) as error:  # Keras raises all four for a file it cannot use
+        checks.refuse(
+            f"--features={path}",
+            expected="a Keras model with one input and a chain of layers",
+            received=str(error).splitlines()[0],
+            remedy="save a functional or sequential model by model.save(PATH.keras)",
+        )
+    shape = features.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+        checks.refuse(
+            f"--features={path}",
+            expected="a model of images of one size: input [None, H, W, C]",
+            received=f"input {shape}",
+            remedy="give its Input a full shape",
+        )
+
+    def apply(images):
+        outputs = features(images / 255.0, training=False)
+        return tf.reshape(tf.cast(outputs, tf.float32), [tf.shape(images)[0], -1])
+
+    dimensions = int(np.prod(features.output_shape[1:]))
+    return FeatureNetwork(name, sha256(path), tuple(shape[1:]), dimensions, apply)
+
+
+def _inception(text):
+    """Inception's `pool_3`, from TF-Hub's `tfgan/eval/inception/1` on disk or the 2015-12-05 frozen graph."""
+    path = pathlib.Path(text) if text else None
+    if path is None or not path.exists():
+        checks.refuse(
+            "--inception_path",
+            expected="a folder with the SavedModel tfhub.dev/tensorflow/tfgan/eval/inception/1, or the frozen graph "
+            "classify_image_graph_def.pb of inception-2015-12-05.tgz",
+            received=f"{text!r}, which does not exist" if text else "none",
+            remedy="download either one, unpack it anywhere and pass --inception_path=THERE",
+        )
+    apply = _inception_saved_model(path) if path.is_dir() else _inception_graph(path)
+    network = FeatureNetwork("inception", sha256(path), INCEPTION_SHAPE, INCEPTION_DIMENSIONS, apply)
+    shape = _refused_as(path, lambda: apply(tf.zeros([2, *INCEPTION_SHAPE]))).shape
+    if tuple(shape) != (2, INCEPTION_DIMENSIONS):
+        _refuse_inception(path, f"a network that gives {tuple(shape)} for 2 images")
+    return network
+
+
+def _inception_saved_model(path):
+    """Takes images in [-1, 1] and returns a dict with `pool_3`."""
+    loaded = _refused_as(path, lambda: tf.saved_model.load(str(path)))
+    call = loaded if callable(loaded) else next(iter(loaded.signatures.values()), None)
+    if call is None:
+        _refuse_inception(path, "a SavedModel that cannot be called")
+
+    def apply(images, _keep=loaded):  # a signature alone does not keep the variables alive
+        outputs = call((images - 127.5) / 127.5)
+        pooled = outputs["pool_3"] if isinstance(outputs, dict) else outputs
+        return tf.reshape(pooled, [tf.shape(images)[0], -1])
+
+    return apply
+
+
+def _inception_graph(path):
+    """Takes images scaled as by the graph's own nodes, (x - 128) / 128, in the place of its node `Mul`."""
+    graph = tf.compat.v1.GraphDef()
+    _refused_as(path, lambda: graph.ParseFromString(path.read_bytes()))
+    missing = {"Mul", "pool_3"} - {node.name for node in graph.node}
+    if missing:
+        _refuse_inception(path, f"a graph without node {', '.join(sorted(missing))}")
+
+    def build(images):
+        (pooled,) = tf.graph_util.import_graph_def(graph, input_map={"Mul:0": images}, return_elements=["pool_3:0"])
+        return pooled
+
+    spec = tf.TensorSpec([None, *INCEPTION_SHAPE], tf.float32)
+    function = tf.compat.v1.wrap_function(build, [spec])
+    return lambda images: tf.reshape(function((images - 128.0) / 128.0), [tf.shape(images)[0], -1])
+
+
+def _refused_as(path, action):
+    try:
+        return action()
+    except Exception as error:  # what TensorFlow raises for a foreign file is not documented
+        return _refuse_inception(path, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+
+
+def _refuse_inception(path, received):
+    checks.refuse(
+        f"--inception_path={path}",
+        expected="Inception with a 2048-dimensional `pool_3`, as a SavedModel folder or the 2015-12-05 frozen graph",
+        received=received,
+        remedy="download it again",
+    )

@@ -1,0 +1,60 @@
+"""The protocol card: how a score was got. Scores under different cards are not comparable."""
+
+import hashlib
+import importlib.metadata
+import json
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "scipy")
+
+
+def versions():
+    """Versions of the libraries that a score depends on."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def card(network, *, real, generated):
+    """The card of a score: nested dict of plain values.
+
+    Args:
+      network: the `FeatureNetwork`.
+      real: dict on the real side: dataset, split, count, hash of the images.
+      generated: dict on the other side: count, seeds, prior, statistics of batch norm, weights.
+    """
+    return plain(
+        {
+            "features": network.card(),
+            "quantisation": "uint8, rounded to nearest" if network.name != "pixels" else "as stored",
+            "real": real,
+            "generated": generated,
+            "versions": versions(),
+        }
+    )
+
+
+def plain(value):
+    """`value` as it is after a round trip through JSON."""
+    return json.loads(json.dumps(value))
+
+
+def digest(card):
+    """Hash of a card, or of a part of one: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def flat(card, prefix=""):
+    """A nested card as a dict of dotted names to values."""
+    entries = {}
+    for name, value in card.items():
+        if isinstance(value, dict):
+            entries |= flat(value, f"{prefix}{name}.")
+        else:
+            entries[f"{prefix}{name}"] = value
+    return entries
+
+
+def differences(cards):
+    """Entries in which cards differ: dict of dotted name to the list of values, None where a card lacks it."""
+    flats = [flat(card) for card in cards]
+    names = sorted(set().union(*flats))
+    values = {name: [entries.get(name) for entries in flats] for name in names}
+    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}

@@ -1,0 +1,105 @@
+"""What is kept of a set of images to score against: moments of all features, and some of the features themselves.
+
+Those of real images are cached under the hash of what they depend on, so that a second score reads them back.
+"""
+
+import dataclasses
+import pathlib
+import zipfile
+import zlib
+
+import numpy as np
+
+from pga_tf.core import checks, files
+from pga_tf.evaluation import protocol
+from pga_tf.evaluation.moments import Moments
+
+NEIGHBOURS = 50_000  # images of a side that are compared pair by pair; at 2048 dimensions, 400 MB of features
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Of N images: `moments` of all N features, and `features` `[min(N, keep), D]` float32 of the first ones."""
+
+    moments: Moments
+    features: np.ndarray
+
+
+def collect(batches, extract, *, keep=NEIGHBOURS, what="images"):
+    """Streams image batches `[B, H, W, C]` through `extract` to `Statistics`; memory does not grow with N.
+
+    Raises `InputError` for fewer than two images, for images that are all the same, and for what `extract` refuses.
+    """
+    moments, kept, held, first, differ = None, [], 0, None, False
+    for images in batches:
+        first = images[:1] if first is None else first
+        differ = differ or bool((images != first).any())
+        features = extract(images)
+        moments = moments or Moments(features.shape[1])
+        moments.add(features)
+        if held < keep:
+            kept.append(features[: keep - held])
+            held += len(kept[-1])
+    if moments is None or moments.count < 2:
+        checks.refuse(
+            f"Number of {what}",
+            expected="at least 2",
+            received=moments.count if moments else 0,
+            remedy="score more images",
+        )
+    if not differ:
+        checks.refuse(
+            f"{what.capitalize()}",
+            expected="images that differ from each other",
+            received=f"{moments.count} equal ones",
+            remedy="look at one of them; no score is defined for a constant set",
+        )
+    return Statistics(moments, np.concatenate(kept))
+
+
+class Cache:
+    """Statistics of real images on disk, one file for each key. None of it is needed: it saves time."""
+
+    def __init__(self, folder, *, warn=print):
+        self.folder, self.warn = pathlib.Path(folder), warn
+
+    def get(self, key, build):
+        """The statistics under `key`, a dict of plain values, from disk or else by `build()`.
+
+        A file that cannot be read is built anew, with a warning; so is everything where the folder cannot be written.
+        """
+        path = self.folder / f"{protocol.digest(key)}.npz"
+        if path.exists():
+            try:
+                return _read(path, key)
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                self.warn(f"warning: {path} cannot be used ({error}); it is built anew")
+        statistics = build()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(path, key, statistics)
+        except OSError as error:
+            self.warn(f"warning: statistics of the real images are not kept: {error}")
+        return statistics
+
+
+def _write(path, key, statistics):
+    moments = statistics.moments
+    with files.replacing(path) as file:
+        np.savez(
+            file,
+            key=np.array(protocol.digest(key)),
+            count=moments.count,
+            mean=moments.mean,
+            scatter=moments.scatter,
+            features=statistics.features,
+        )
+
+
+def _read(path, key):
+    with np.load(path, allow_pickle=False) as stored:
+        if str(stored["key"]) != protocol.digest(key):
+            raise ValueError("it is of another protocol")
+        moments = Moments(len(stored["mean"]))
+        moments.count, moments.mean, moments.scatter = int(stored["count"]), stored["mean"], stored["scatter"]
+        return Statistics(moments, stored["features"])

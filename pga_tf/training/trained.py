@@ -1,0 +1,35 @@
+"""A trained run, ready to draw from."""
+
+from pga_tf import priors
+from pga_tf.core import checks
+from pga_tf.training import build, drawing
+from pga_tf.training.checkpoints import Checkpoints
+from pga_tf.training.run_directory import RunDirectory
+
+CHECKPOINTS = ("last", "best")
+
+
+def load(config, checkpoint="last"):
+    """The model of the run that `config` describes, with the weights that it samples with: (Drawing, step).
+
+    It needs neither the run's data nor its devices.
+
+    Args:
+      config: `Config` of a run directory. checkpoint: "last", or "best" where it was trained with `--keep_best`.
+
+    Raises `InputError` where there is no such checkpoint.
+    """
+    checks.require_member("--checkpoint", checkpoint, CHECKPOINTS)
+    directory = RunDirectory(config.run.workdir)
+    model = build.build_model(config, directory.read_image_shape())
+    folder = {"last": directory.checkpoints, "best": directory.best}[checkpoint]
+    step = Checkpoints(folder, model, build.optimizers_of(model)).restore()
+    if not step:
+        checks.refuse(
+            f"--workdir={directory.path}",
+            expected=f"a checkpoint in {folder}",
+            received="none",
+            remedy="train first" if checkpoint == "last" else "train with --evaluate_every and --keep_best",
+        )
+    build.use_average_weights(config, model)
+    return drawing.Drawing(model, priors.PRIORS.get("normal")(config.network.latent_dim)), step
