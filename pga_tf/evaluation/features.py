@@ -6,6 +6,7 @@ the input of the last layer. Inception's features are `pool_3`. A Frechet distan
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -59,10 +60,15 @@ class FeatureNetwork:
 
         Raises `InputError` for images that the network cannot be given, and for features that are not finite.
         """
-        call = tf.function(lambda images: self.apply(self._prepare(images)), autograph=False, reduce_retracing=True)
+
+        @functools.cache
+        def compiled(shape):  # one for each shape of image: TensorFlow would generalise over shapes that it has met
+            del shape
+            return tf.function(lambda images: self.apply(self._prepare(images)), autograph=False, reduce_retracing=True)
 
         def features(images):
             self.require_images(images.shape[1:], images.dtype)
+            call = compiled(images.shape[1:])
             parts = [call(tf.constant(images[i : i + BATCH])).numpy() for i in range(0, len(images), BATCH)]
             values = np.concatenate(parts).astype(np.float32)
             if not np.isfinite(values).all():

@@ -1,0 +1,179 @@
+"""Feature networks: what ships, what loads, what is refused; Inception by stand-ins of the same signature."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pga_tf.core.checks import InputError
+from pga_tf.evaluation import features
+
+RNG = np.random.default_rng(0)
+
+
+def images(count, shape=(8, 8, 1)):
+    return RNG.integers(0, 256, (count, *shape), np.uint8)
+
+
+def stand_in(x):
+    """2048 numbers that depend on every pixel: `[B, 299, 299, 3]` to `[B, 1, 1, 2048]`."""
+    means = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+    return tf.pad(means, [[0, 0], [0, 0], [0, 0], [0, 2045]])
+
+
+class Module(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 299, 299, 3], tf.float32)])
+    def __call__(self, x):
+        return {"pool_3": stand_in(x), "logits": tf.zeros([tf.shape(x)[0], 1008])}
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("inception")
+    tf.saved_model.save(Module(), str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def frozen_graph(tmp_path_factory):
+    """A graph with the 2015-12-05 one's nodes: one image in, scaled at `Mul`, `pool_3` out."""
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [1, 299, 299, 3], name="ResizeBilinear")
+        centred = tf.subtract(image, 128.0, name="Sub")
+        scaled = tf.multiply(centred, 1 / 128.0, name="Mul")
+        tf.identity(stand_in(scaled), name="pool_3")
+    path = tmp_path_factory.mktemp("graph") / "classify_image_graph_def.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("name", features.shipped())
+def test_a_shipped_network_is_the_one_on_record_and_tells_images_apart(name):
+    network, entry = features.load(name), features.shipped()[name]
+    assert network.dimensions == entry["features"]
+    assert (features.SHIPPED / f"{name}.keras").stat().st_size == entry["bytes"] < (4e6 if name == "cifar10" else 1e6)
+    assert entry["test_accuracy"] > (0.85 if name == "cifar10" else 0.97)
+    assert f"--dataset={name}" in entry["command"]
+    found = network.extractor()(images(6, network.input_shape))
+    assert found.shape == (6, entry["features"])
+    assert found.std(axis=0).max() > 0
+
+
+def test_the_digits_network_reads_digits_as_accurately_as_recorded():
+    from sklearn.datasets import load_digits
+
+    held_out = slice(-features.shipped()["digits"]["test_images"], None)
+    data = load_digits()
+    scans = np.round(data.images[held_out] * (255.0 / 16.0)).astype(np.uint8)[..., None]
+    model = keras.saving.load_model(features.SHIPPED / "digits.keras", compile=False)
+    accuracy = (model.predict(scans / 255.0, verbose=0).argmax(1) == data.target[held_out]).mean()
+    assert accuracy == pytest.approx(features.shipped()["digits"]["test_accuracy"], abs=1e-3)
+
+
+def test_features_do_not_depend_on_the_batch():
+    extract, x = features.load("digits").extractor(), images(features.BATCH + 3)
+    np.testing.assert_allclose(extract(x)[:7], extract(x[:7]), rtol=1e-4, atol=1e-5)
+
+
+def test_another_file_under_a_shipped_name_is_refused(tmp_path, monkeypatch):
+    for file in features.SHIPPED.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "digits.keras").write_bytes((features.SHIPPED / "mnist.keras").read_bytes())
+    monkeypatch.setattr(features, "SHIPPED", tmp_path)
+    with pytest.raises(InputError, match="sha256"):
+        features.load("digits")
+
+
+def test_only_inception_gives_a_fid(saved_model):
+    assert features.load("inception", inception_path=str(saved_model)).distance_name == "FID"
+    assert features.load("digits").distance_name == "Frechet distance (digits features)"
+
+
+def test_both_forms_of_inception_load_and_see_the_image(saved_model, frozen_graph):
+    x = images(3, (20, 20, 3))
+    as_model = features.load("inception", inception_path=str(saved_model)).extractor()(x)
+    as_graph = features.load("inception", inception_path=str(frozen_graph)).extractor()(x)
+    assert as_model.shape == as_graph.shape == (3, 2048)
+    resized = tf.image.resize(tf.cast(x, tf.float32), (299, 299), method="bicubic", antialias=True)
+    mean = tf.reduce_mean(tf.clip_by_value(resized, 0.0, 255.0), axis=[1, 2])
+    np.testing.assert_allclose(as_model[:, :3], mean / 127.5 - 1.0, atol=1e-4)
+    np.testing.assert_allclose(as_graph[:, :3], mean / 128.0 - 1.0, atol=1e-4)
+
+
+def test_grey_becomes_rgb_by_repetition(saved_model):
+    extract = features.load("inception", inception_path=str(saved_model)).extractor()
+    grey = images(2, (16, 16, 1))
+    np.testing.assert_allclose(extract(grey), extract(grey.repeat(3, axis=-1)), atol=1e-6)
+
+
+def test_a_missing_or_foreign_inception_says_where_to_put_it(tmp_path):
+    with pytest.raises(InputError, match=r"tfgan/eval/inception/1.*classify_image_graph_def.pb.*--inception_path="):
+        features.load("inception")
+    with pytest.raises(InputError, match="does not exist"):
+        features.load("inception", inception_path=str(tmp_path / "nothing"))
+    with pytest.raises(InputError, match="inception_path"):
+        features.load("inception", inception_path=str(tmp_path))
+    (tmp_path / "graph.pb").write_bytes(b"no graph")
+    with pytest.raises(InputError, match="inception_path"):
+        features.load("inception", inception_path=str(tmp_path / "graph.pb"))
+
+
+def _save(model, path):
+    model.save(path)
+    return str(path)
+
+
+def test_any_keras_model_gives_features_and_its_own_hash(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    hidden = keras.layers.Dense(5)(keras.layers.Flatten()(inputs))
+    first = _save(keras.Model(inputs, keras.layers.Dense(2)(hidden)), tmp_path / "first.keras")
+    named = _save(keras.Model(inputs, keras.layers.Dense(7, name="features")(hidden)), tmp_path / "named.keras")
+    a, b = features.load(first), features.load(named)
+    assert (a.dimensions, b.dimensions) == (5, 7)
+    assert a.sha256 != b.sha256
+    assert a.extractor()(images(4)).shape == (4, 5)
+
+
+def test_what_is_no_such_model_is_refused(tmp_path):
+    (tmp_path / "broken.keras").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"broken\.keras"):
+        features.load(str(tmp_path / "broken.keras"))
+    with pytest.raises(InputError, match="none there"):
+        features.load(str(tmp_path / "absent.keras"))
+    flat = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(InputError, match="images of one size"):
+        features.load(_save(flat, tmp_path / "flat.keras"))
+    with pytest.raises(InputError, match="did you mean 'mnist'"):
+        features.load("minst")
+
+
+def test_images_that_a_network_cannot_take_are_refused():
+    extract = features.load("digits").extractor()
+    with pytest.raises(InputError, match="3 channels"):
+        extract(images(2, (8, 8, 3)))
+    with pytest.raises(InputError, match="uint8"):
+        extract(images(2).astype(np.float32))
+    with pytest.raises(InputError, match=r"uint8 \[N, H, W, C\]"):
+        extract(images(2, (8, 8)))
+    with pytest.raises(InputError, match="at most 4096"):
+        features.load("pixels").extractor()(images(2, (64, 65, 1)))
+
+
+def test_a_feature_that_is_not_finite_is_refused_with_its_image(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(1, kernel_initializer=keras.initializers.Constant(3e38), name="features")(
+        keras.layers.Flatten()(inputs)
+    )
+    extract = features.load(_save(keras.Model(inputs, outputs), tmp_path / "huge.keras")).extractor()
+    x = np.zeros((3, 8, 8, 1), np.uint8)
+    x[2] = 255
+    with pytest.raises(InputError, match="image 2"):
+        extract(x)
+
+
+def test_a_dataset_without_features_of_its_own_asks_for_some():
+    assert features.default("digits", (8, 8, 1)) == "digits"
+    assert features.default("toy2d:moons", (1, 1, 2)) == "pixels"
+    assert features.default("folder:photos", (64, 64, 3), inception_path="somewhere") == "inception"
+    with pytest.raises(InputError, match="no default"):
+        features.default("folder:photos", (64, 64, 3))

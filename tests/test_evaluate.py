@@ -1,0 +1,187 @@
+"""The evaluate command as a user calls it: a run, a folder or array of images, a comparison, and mistakes."""
+
+import base64
+import io
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl import flags as absl_flags
+from absl.testing import flagsaver
+from PIL import Image
+
+from pga_tf import evaluate as evaluate_lib
+from pga_tf import flags
+from pga_tf.core.checks import InputError
+from pga_tf.training import loop, trained
+from pga_tf.training.run_directory import RunDirectory
+from tests.training import helpers
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def command(*arguments):
+    """The command in a process of its own."""
+    whole = [sys.executable, "-m", "pga_tf.evaluate", *arguments]
+    return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def evaluate():
+    """The command within this process: a function of its arguments; raises what the command would print."""
+    if "against" not in absl_flags.FLAGS:
+        evaluate_lib.define_flags()
+
+    def call(*arguments):
+        with flagsaver.flagsaver():
+            rest = absl_flags.FLAGS(["evaluate", *arguments])[1:]
+            return evaluate_lib.main(rest)
+
+    return call
+
+
+def load(folder):
+    return json.loads((pathlib.Path(folder) / "evaluation" / "evaluation.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return f"--cache_dir={tmp_path_factory.mktemp('cache')}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short VPGA on the bundled digits, scored twice while it trained."""
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    config = helpers.config(
+        path, method="vpga", dataset="digits", network="mlp", filters=16, steps=40, evaluate_every=20,
+        evaluate_samples=60, keep_best="frechet", optimizer="adam", learning_rate=1e-3,
+    )  # fmt: skip
+    assert loop.train(config, out=str)
+    return path
+
+
+@pytest.fixture(scope="module")
+def evaluated(run, cache):
+    done = command(f"--workdir={run}", "--num_samples=200", "--seeds=2", cache)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_training_writes_scores_and_keeps_the_best_checkpoint(run):
+    lines = RunDirectory(run).read_scores()
+    assert [line["step"] for line in lines] == [20, 40]
+    best = min(lines, key=lambda line: line["frechet"])["step"]
+    _, step = trained.load(flags.config_of_run(run), "best")
+    assert step == best
+    assert trained.load(flags.config_of_run(run))[1] == 40
+
+
+def test_scores_during_training_do_not_change_the_weights(run, tmp_path):
+    config = helpers.config(
+        tmp_path, method="vpga", dataset="digits", network="mlp", filters=16, steps=40, optimizer="adam",
+        learning_rate=1e-3,
+    )  # fmt: skip
+    loop.train(config, out=str)
+    helpers.assert_same_state(helpers.state(run), helpers.state(tmp_path))
+
+
+def test_the_command_prints_and_writes_the_same_numbers(run, evaluated):
+    result = load(run)
+    assert result["card"]["generated"]["seeds"] == [0, 1]
+    assert result["card"]["generated"]["count"] == 200
+    assert result["card"]["real"] | {"sha256": ""} == {
+        "dataset": "digits", "split": "test", "count": 297, "image_shape": [8, 8, 1], "sha256": "",
+    }  # fmt: skip
+    for value in (result["scores"]["frechet"]["value"], result["gap"]["samples"], result["memory"]["ratio"]):
+        assert f"{value:.4g}" in evaluated.stdout
+    assert "FID" not in evaluated.stdout
+    assert str(run / "evaluation" / "report.html") in evaluated.stdout
+    assert "images/s" in evaluated.stderr  # the progress bar
+
+
+def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
+    page = (run / "evaluation" / "report.html").read_text()
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == 5
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
+    np.testing.assert_array_equal(shown, np.asarray(Image.open(run / "evaluation" / "samples.png")))
+    draw, _ = trained.load(flags.config_of_run(run))
+    first = draw.samples(1)[0, ..., 0].repeat(5, axis=0).repeat(5, axis=1)
+    np.testing.assert_array_equal(shown[:40, :40], first)
+    assert page.count("<svg") == 3  # VPGA has posterior variances
+
+
+def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, evaluate, cache, tmp_path):
+    draw, _ = trained.load(flags.config_of_run(run))
+    images = draw.samples(80)
+    np.savez(tmp_path / "samples.npz", images=images)
+    (tmp_path / "folder").mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(tmp_path / "folder" / f"{i:03d}.png")
+    results = []
+    for name in ("samples.npz", "folder"):
+        evaluate(f"--images={tmp_path / name}", "--against=digits", f"--workdir={tmp_path / name}_out", cache)
+        results.append(load(f"{tmp_path / name}_out"))
+    a, b = results
+    assert a["card"] == b["card"]
+    assert a["scores"]["frechet"]["value"] == pytest.approx(b["scores"]["frechet"]["value"], rel=1e-4)
+    assert a["scores"]["precision"] == b["scores"]["precision"]
+
+    (tmp_path / "folder" / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"broken\.png"):
+        evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", f"--workdir={tmp_path / 'none'}", cache)
+    assert not (tmp_path / "none").exists()
+
+
+def test_runs_are_compared_under_their_cards(run, evaluated, evaluate, cache, tmp_path, capsys):
+    other = tmp_path / "other"
+    np.savez(tmp_path / "noise.npz", images=np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8))
+    evaluate(f"--images={tmp_path}/noise.npz", "--against=digits", f"--workdir={other}", cache)
+    capsys.readouterr()
+    evaluate("--compare", str(run), str(other), f"--workdir={tmp_path / 'out'}")
+    printed = capsys.readouterr().out
+    assert "2 protocols" in printed
+    assert "generated.count: 200 | 60" in printed
+    assert (tmp_path / "out" / "comparison.html").read_text().count("<img") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--workdir=nothing"], "--workdir=nothing"),
+        ([], "--workdir: expected a folder"),
+        (["--images=x.npz", "--workdir=out"], "--against: expected real images"),
+        (["--compare", "one"], "two or more runs"),
+        (["--compare", "one", "two"], "a run that was evaluated"),
+        (["stray"], "flags only, received stray"),
+    ],
+)
+def test_mistakes_get_one_clear_error(evaluate, arguments, complaint):
+    with pytest.raises(InputError, match=complaint):
+        evaluate(*arguments)
+
+
+def test_a_mistake_is_one_line_and_status_2():
+    done = command("--workdir=nothing")
+    assert done.returncode == 2
+    assert "--workdir=nothing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_cache_is_repaired_and_the_scores_stay(run, evaluated, evaluate, cache, capsys):
+    folder = pathlib.Path(cache.partition("=")[2])
+    before, files = load(run), sorted(folder.iterdir())
+    assert len(files) == 2  # held-out and training images
+    for path in files:
+        path.write_bytes(path.read_bytes()[:100])
+    evaluate(f"--workdir={run}", "--num_samples=200", "--seeds=2", cache)
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("built anew") == 2
+    after = load(run)
+    for name, entry in before["scores"].items():  # another process, other threads: not the same bits
+        assert after["scores"][name]["value"] == pytest.approx(entry["value"], rel=1e-3), name
