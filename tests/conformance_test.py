@@ -14,7 +14,8 @@ from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
 from pga_tf.priors import PRIORS
-from pga_tf.training import loop
+from pga_tf.training import loop, scoring
+from pga_tf.training.drawing import Drawing
 from tests import graphs, strategies
 from tests.methods import builders
 from tests.training import helpers
@@ -179,6 +180,24 @@ def test_a_network_takes_the_image_size_or_says_which_it_takes(method, network):
     encoder, decoder = build((32, 32, 3))
     codes = encoder(tf.zeros([2, 32, 32, 3]))
     assert decoder(codes[0] if needs["stochastic"] else codes).shape == (2, 32, 32, 3)
+
+
+@each_method
+def test_it_can_be_evaluated(method):
+    model = _ready(method, batch_norm="per_source")
+    subject = scoring.subject(Drawing(model, PRIORS.get("normal")(model.latent_dim)))
+    images = subject.sample(0, 0, 6)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(subject.sample(0, 2, 3), images[2:5])  # sample i, however many are drawn
+    assert (subject.sample(1, 0, 6) != images).any()
+    codes = subject.encode(images)
+    np.testing.assert_array_equal(subject.decode(codes, "data").shape, images.shape)
+    for source in ("data", "prior"):
+        assert np.isfinite(subject.recode(codes, source)).all()
+    if subject.posterior_stddev is not None:
+        assert (subject.posterior_stddev(images) > 0).all()
+    exact, bound = subject.log_det(codes)
+    assert exact.shape == bound.shape == (6,)
 
 
 @each_prior

@@ -1,9 +1,15 @@
-"""Time of the Frechet distance: tools/run python tools/benchmark_evaluation.py [--dimensions=64,512,2048].
+"""What evaluation costs: tools/run python tools/benchmark_evaluation.py [--dimensions=64,512,2048] [--neighbours].
 
-Prints seconds from moments to score beside TF-GAN's function and SciPy's sqrtm on the same features, in turns.
+1. Seconds and peak memory from features to Frechet distance, beside TF-GAN's function and SciPy's sqrtm on the same
+   features, in turns. 2. Features per second of the command's path beside the bare network on ready batches.
+3. With --neighbours: peak memory of precision, recall, density and coverage at 50,000 images a side (many minutes).
+Each measurement of memory is a process of its own.
 """
 
+import pathlib
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,14 +17,20 @@ import scipy.linalg
 import tensorflow as tf
 from absl import app, flags
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
 from pga_tf.core import tfgan
+from pga_tf.evaluation import features
 from pga_tf.evaluation.frechet import frechet_distance
 from pga_tf.evaluation.moments import Moments
+from pga_tf.evaluation.prdc import prdc
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("dimensions", ["64", "512", "2048"], "feature dimensions to measure")
 flags.DEFINE_integer("images", 5000, "images on each side")
 flags.DEFINE_integer("rounds", 3, "rounds in which the candidates take turns")
+flags.DEFINE_boolean("neighbours", False, "also measure precision and recall at 50,000 images a side")
+flags.DEFINE_string("memory_of", "", "internal: the one thing that this process runs")
 
 
 def by_scipy(x, y):
@@ -27,30 +39,105 @@ def by_scipy(x, y):
     return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y - 2 * root)
 
 
-def main(_):
-    rng = np.random.default_rng(0)
+def by_tfgan(x, y):
     theirs = tfgan.metrics().frechet_classifier_distance_from_activations
+    return float(theirs(tf.constant(x, tf.float32), tf.constant(y, tf.float32)))
+
+
+def ours(x, y):
+    return frechet_distance(Moments(x.shape[1]).add(x), Moments(x.shape[1]).add(y))
+
+
+CANDIDATES = {"ours": ours, "TF-GAN": by_tfgan, "SciPy": by_scipy}
+
+
+def data(images, dimensions):
+    rng = np.random.default_rng(0)
+    mixing = (rng.normal(size=(dimensions, dimensions)) / np.sqrt(dimensions)).astype(np.float32)
+    return [rng.normal(size=(images, dimensions)).astype(np.float32) @ mixing + shift for shift in (0.0, 0.1)]
+
+
+def resident(which):
+    """KiB resident now ("VmRSS") or at most since the last reset ("VmHWM"), of this process on Linux."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(which))
+
+
+def memory_of(name, dimensions, images):
+    """MiB that a process of its own needs beyond what it had with the features in hand."""
+    command = [sys.executable, __file__, f"--memory_of={name}", f"--dimensions={dimensions}", f"--images={images}"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(printed.split()[-1])
+
+
+def run_for_memory():
+    x, y = data(FLAGS.images, int(FLAGS.dimensions[0]))
+    small = data(50, 8)
+    function = prdc if FLAGS.memory_of == "prdc" else CANDIDATES[FLAGS.memory_of]
+    function(*small)  # libraries are loaded
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    before = resident("VmRSS")
+    function(x, y)
+    print((resident("VmHWM") - before) / 1024)
+
+
+def distances():
     for dimensions in map(int, FLAGS.dimensions):
-        mixing = rng.normal(size=(dimensions, dimensions)) / np.sqrt(dimensions)
-        x, y = (rng.normal(size=(FLAGS.images, dimensions)) @ mixing + shift for shift in (0.0, 0.1))
-        x32, y32 = tf.constant(x, tf.float32), tf.constant(y, tf.float32)
-        candidates = {
-            "ours": lambda x=x, y=y, d=dimensions: frechet_distance(Moments(d).add(x), Moments(d).add(y)),
-            "TF-GAN": lambda x=x32, y=y32: float(theirs(x, y)),
-            "SciPy": lambda x=x, y=y: by_scipy(x, y),
-        }
-        times = {name: [] for name in candidates}
+        x, y = data(FLAGS.images, dimensions)
+        times = {name: [] for name in CANDIDATES}
         scores = {}
         for _ in range(FLAGS.rounds):
-            for name, function in candidates.items():
+            for name, function in CANDIDATES.items():
                 began = time.perf_counter()
-                scores[name] = function()
+                scores[name] = function(x, y)
                 times[name].append(time.perf_counter() - began)
-        cells = []
-        for name in candidates:
+        for name in CANDIDATES:
             ratio = statistics.median(t / o for t, o in zip(times[name], times["ours"], strict=True))
-            cells.append(f"{name} {statistics.median(times[name]):7.2f} s ({ratio:.1f}x) score {scores[name]:.6g}")
-        print(f"{dimensions:5d} dimensions  " + "   ".join(cells), flush=True)
+            print(
+                f"{dimensions:5d} dimensions  {name:7s} {statistics.median(times[name]):7.2f} s ({ratio:.1f}x)  "
+                f"{memory_of(name, dimensions, FLAGS.images):6.0f} MiB  score {scores[name]:.6g}",
+                flush=True,
+            )
+
+
+def feature_speed():
+    for name in features.shipped():
+        network = features.load(name)
+        extract = network.extractor()
+        images = np.random.default_rng(0).integers(0, 256, (5000, *network.input_shape), np.uint8)
+        bare = tf.function(network.apply, autograph=False)
+        ready = [tf.constant(images[i : i + features.BATCH], tf.float32) for i in range(0, 5000, features.BATCH)]
+
+        def bare_pass(bare=bare, ready=ready):
+            return [bare(batch).numpy() for batch in ready]
+
+        paths = {"command": lambda e=extract, i=images: e(i), "bare": bare_pass}
+        speeds = {kind: [] for kind in paths}
+        for function in paths.values():
+            function()  # traces
+        for _ in range(FLAGS.rounds):
+            for kind, function in paths.items():
+                began = time.perf_counter()
+                function()
+                speeds[kind].append(5000 / (time.perf_counter() - began))
+        ratio = statistics.median(c / b for c, b in zip(speeds["command"], speeds["bare"], strict=True))
+        print(
+            f"{name} features: {statistics.median(speeds['command']):,.0f} images/s, {ratio:.2f} of the bare network's"
+        )
+
+
+def main(_):
+    if FLAGS.memory_of:
+        run_for_memory()
+        return
+    distances()
+    feature_speed()
+    if FLAGS.neighbours:
+        for dimensions in (64, 2048):
+            print(
+                f"prdc, 50,000 a side, {dimensions} dimensions: {memory_of('prdc', dimensions, 50_000):.0f} MiB",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

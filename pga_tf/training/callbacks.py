@@ -108,7 +108,9 @@ class Logs(keras.callbacks.Callback):
             return
         step = self.clock.step
         values = {name: float(value) for name, value in logs.items()}
-        values["learning_rate"] = float(self.model.optimizer.learning_rate)
+        for optimizer in self.model.OPTIMIZERS:
+            name = "learning_rate" if len(self.model.OPTIMIZERS) == 1 else f"learning_rate/{optimizer}"
+            values[name] = float(getattr(self.model, optimizer).learning_rate)
         speed = self.clock.images_per_second()
         if np.isfinite(speed):
             values["images_per_second"] = speed

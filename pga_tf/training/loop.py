@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from pga_tf import data, priors
+from pga_tf import data, networks, priors
 from pga_tf.core import checks
 from pga_tf.training import build as build_lib
 from pga_tf.training import callbacks, plan, scoring
@@ -35,6 +35,8 @@ def train(config, *, out=print):
     out(data.format_report(report, experiment.model.image_range))
     if run.dry_run:
         out(plan.describe(experiment, *plan.trial(experiment), start_step=0))
+        for network in ("encoder", "decoder"):
+            out(networks.table(getattr(experiment.model, network)))
         out("dry run: nothing was trained or written")
         return True
 
