@@ -10,19 +10,20 @@ from PIL import Image
 from tqdm import tqdm
 
 from pga_tf import data, flags
-from pga_tf.core import checks, files, grids
+from pga_tf.core import checks, files, grids, ranges
 from pga_tf.evaluation import evaluate, features, protocol, report, statistics
 from pga_tf.training import drawing, scoring, trained
 from pga_tf.training.run_directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
 python -m pga_tf.evaluate --images=FOLDER_OR_FILE.npz --against=mnist --workdir=OUT
-python -m pga_tf.evaluate --compare RUN1 RUN2 ... [--workdir=OUT]
+python -m pga_tf.evaluate --compare RUN1 RUN2 ... [--workdir=OUT]   (writes OUT/comparison.html)
 
 Writes evaluation.json and report.html, a page that opens offline, under RUN/evaluation/ (or OUT/evaluation/), and
 prints the table. Every score comes with the protocol by which it was got."""
 
 FLAGS = absl_flags.FLAGS
+FEWEST = 10  # images on either side
 
 
 def define_flags():
@@ -32,13 +33,18 @@ def define_flags():
         "features", "", "inception, mnist, cifar10, digits, pixels or PATH.keras; default: that of the dataset"
     )
     absl_flags.DEFINE_string("inception_path", "", "SavedModel folder or frozen graph of the Inception network")
-    absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=10)
+    absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=FEWEST)
     absl_flags.DEFINE_integer("seeds", 3, "seeds 0, 1, ...; one: bootstrap [unit: sets of samples]", lower_bound=1)
-    absl_flags.DEFINE_string("split", "test", "real images to score against")
+    absl_flags.DEFINE_string("prior", "normal", "distribution of codes; others than normal need pga_tf.fit_prior")
+    absl_flags.DEFINE_enum("split", "test", ("test", "train"), "real images to score against")
     absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
     absl_flags.DEFINE_string("cache_dir", "", "statistics of real images; default ~/.cache/pga_tf")
     absl_flags.DEFINE_string("images", "", "folder of images or .npz with an array `images`, to score instead of a run")
     absl_flags.DEFINE_string("against", "", "with --images: the real images, such as mnist or digits or folder:PATH")
+    absl_flags.DEFINE_integer("against_size", 0, "side to which --against is resized; 0: its own", lower_bound=0)
+    absl_flags.DEFINE_integer(
+        "against_crop", 0, "side of its centre crop before that; 0: as in training", lower_bound=0
+    )
     absl_flags.DEFINE_boolean("compare", False, "compare the evaluations of the runs that follow")
 
 
@@ -51,6 +57,13 @@ def main(runs):
         )
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a folder", received="none", remedy="pass --workdir=runs/NAME")
+    if FLAGS.num_real and FLAGS.num_real < FEWEST:
+        checks.refuse(
+            "--num_real",
+            expected=f"0 or at least {FEWEST}",
+            received=FLAGS.num_real,
+            remedy="score against more images",
+        )
     if FLAGS.images:
         return _evaluate_images()
     return _evaluate_run()
@@ -61,15 +74,15 @@ def _evaluate_run():
     shape = RunDirectory(FLAGS.workdir).read_image_shape()
     network = _network(config.data.dataset, shape)
     source = data.load(config.data)
-    checks.require_member("--split", FLAGS.split, source.readers)
-    draw, step = trained.load(config, FLAGS.checkpoint)
+    draw, step = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
     subject, extract = scoring.subject(draw), network.extractor()
 
-    held = min(source.counts["train"], FLAGS.num_samples)
-    total = (FLAGS.num_real or source.counts[FLAGS.split]) + 4 * held + FLAGS.seeds * FLAGS.num_samples
+    held, training_images = min(source.counts["train"], FLAGS.num_samples), source.counts["train"]
+    total = _count(source) + training_images + 4 * held + FLAGS.seeds * FLAGS.num_samples
     with tqdm(total=total, unit=" images", desc="real images", mininterval=1.0) as bar:
         real, card = _real(source, FLAGS.split, FLAGS.num_real, network, extract, bar)
         floor, _ = _real(source, "train", held, network, extract, bar)
+        pool, _ = _real(source, "train", 0, network, extract, bar)
         bar.set_description("samples")
         seeds = range(FLAGS.seeds)
         found, generated, shown = evaluate.of_samples(
@@ -77,21 +90,30 @@ def _evaluate_run():
         )
         bar.set_description("where the gap comes from")
         training = np.concatenate(list(scoring.real_images(source, "train", held)))
+        floor = None if FLAGS.split == "train" else floor
         gap = evaluate.gap(subject, extract, real, training, floor, advance=bar.update)
         bar.set_description("latent space")
-        held_out = np.concatenate(list(scoring.real_images(source, FLAGS.split, evaluate.LATENT)))[: evaluate.LATENT]
+        held_out = np.concatenate(list(scoring.real_images(source, "test", evaluate.LATENT)))
         health, paths = evaluate.latent_health(subject, held_out)
-        memory, pairs = evaluate.memory(generated.features, real.features, floor.features, shown, training)
+        memory, pairs = evaluate.memory(
+            generated.features,
+            extract(held_out),
+            pool.features,
+            shown,
+            lambda indices: scoring.images_at(source, "train", indices.tolist()),
+        )
         restored = evaluate.restored(subject, held_out)
     sampled = {
         "count": FLAGS.num_samples,
         "seeds": list(seeds),
-        "prior": "normal",
+        "prior": FLAGS.prior,
+        "checkpoint": FLAGS.checkpoint,
         "batch_norm": scoring.batch_norm_statistics(config),
         "weights": "moving average" if config.optimizer.ema else "as trained",
+        "arithmetic": "float32" if config.run.mixed_precision == "none" else config.run.mixed_precision,
     }
     result = {
-        "title": f"{pathlib.Path(FLAGS.workdir).resolve().name}, step {step:,}",
+        "title": f"{pathlib.Path(FLAGS.workdir).resolve().name}, step {step:,}, prior {FLAGS.prior}",
         "run": {
             "method": config.run.method,
             "dataset": config.data.dataset,
@@ -107,50 +129,46 @@ def _evaluate_run():
         "latent": health,
         "memory": memory,
     }
-    return _finish(result, _pictures(draw, shown, held_out, pairs, paths, health["direction_order"]))
+    return _finish(result, _pictures(draw, shown, held_out, pairs, paths, health))
 
 
-def _pictures(draw, shown, held_out, pairs, paths, order):
+def _pictures(draw, shown, held_out, pairs, paths, health):
     """What the page shows: dict of caption to picture."""
     pictures = {"samples": drawing.picture(shown)}
-    shape, value_range = shown.shape[1:], scoring.scored_range(draw)
+    shape = shown.shape[1:]
     if grids.is_points(shape):
         return pictures
-    restored = draw.reconstructions(held_out[:32], value_range)
-    paths_shown = ", ".join(map(str, order[: len(paths)]))
+    restored = draw.reconstructions(held_out[:32], ranges.UINT8)
+    directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
+    caused = ", ".join(f"{dimension}: {variance:.2g}" for dimension, variance in directions)
     return pictures | {
         "held-out images beside their reconstructions": drawing.picture(restored, 16),
         "interpolations between held-out images": drawing.picture(
-            draw.interpolations(held_out[:16], value_range, 10), 10
+            draw.interpolations(held_out[:16], ranges.UINT8, 10), 10
         ),
         "samples and their nearest training images": drawing.picture(pairs.reshape(-1, *shape), 10),
-        f"along single latent directions by falling variance: {paths_shown}": drawing.picture(
+        f"along single latent directions (dimension: pixel variance that it causes) {caused}": drawing.picture(
             paths.reshape(-1, *shape), paths.shape[1]
         ),
     }
 
 
 def _evaluate_images():
-    against = _source(_against(FLAGS.against))
-    checks.require_member("--split", FLAGS.split, against.readers)
-    network = _network(against.name, against.image_shape)
-    is_file = pathlib.Path(FLAGS.images).suffix in (".npz", ".npy")
-    height, _, channels = against.image_shape
-    options = data.DataOptions(
-        dataset=f"{'npz' if is_file else 'folder'}:{FLAGS.images}",
-        image_size=0 if is_file else height,
-        colour="grey" if channels == 1 else "rgb",
-        strict_data=True,
+    against = data.load(
+        data.DataOptions(dataset=_against(FLAGS.against), image_size=FLAGS.against_size, crop=FLAGS.against_crop)
     )
-    given = data.load(options)
+    network = _network(against.name, against.image_shape)
+    given = _given()
     network.require_images(given.image_shape)
+    if given.image_shape[-1] != against.image_shape[-1]:
+        checks.refuse(
+            f"--images={FLAGS.images}",
+            expected=f"{against.image_shape[-1]} channel(s), as {against.name} has",
+            received=f"{given.image_shape[-1]} channel(s)",
+            remedy="convert them, or choose other real images",
+        )
     extract, count = network.extractor(), sum(given.counts.values())
-    with tqdm(
-        total=count + (FLAGS.num_real or against.counts[FLAGS.split]),
-        unit=" images",
-        desc="real images",
-        mininterval=1.0,
-    ) as bar:
+    with tqdm(total=count + _count(against), unit=" images", desc="real images", mininterval=1.0) as bar:
         real, card = _real(against, FLAGS.split, FLAGS.num_real, network, extract, bar)
         bar.set_description(FLAGS.images)
         batches = (images for split in given.readers for images in scoring.real_images(given, split))
@@ -164,14 +182,31 @@ def _evaluate_images():
     return _finish(result, {"images": drawing.picture(shown)})
 
 
+def _given():
+    """The images to score, at their own size and in their own colours: every one of both splits of a source."""
+    path = pathlib.Path(FLAGS.images)
+    if not path.exists():
+        checks.refuse(
+            f"--images={path}",
+            expected="a folder of images or an .npz",
+            received="nothing there",
+            remedy="check the path",
+        )
+    kind = "folder" if path.is_dir() else "npz"
+    try:
+        return data.load(data.DataOptions(dataset=f"{kind}:{path}", strict_data=True))
+    except checks.InputError as error:
+        raise checks.InputError(str(error).replace(f"--dataset={kind}:{path}", f"--images={path}")) from None
+
+
+def _count(source):
+    return min(FLAGS.num_real or source.counts[FLAGS.split], source.counts[FLAGS.split])
+
+
 def _against(name):
     if not name:
         checks.refuse("--against", expected="real images", received="none", remedy="pass --against=mnist, or digits")
     return name if ":" in name or name == "digits" else f"tfds:{name}"
-
-
-def _source(name):
-    return data.load(data.DataOptions(dataset=name))
 
 
 def _network(dataset, shape):
@@ -192,14 +227,24 @@ def _default_cache():
 
 
 def _finish(result, pictures):
-    folder = RunDirectory(FLAGS.workdir).evaluation
+    directory = RunDirectory(FLAGS.workdir)
+    folder = (directory if FLAGS.prior == "normal" else RunDirectory(directory.prior(FLAGS.prior))).evaluation
     folder.mkdir(parents=True, exist_ok=True)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
     files.write_text(folder / "report.html", report.page(result, pictures))
-    files.write_text(folder / "evaluation.json", json.dumps(result, indent=1) + "\n")
+    files.write_text(folder / "evaluation.json", json.dumps(_strict(result), indent=1, allow_nan=False) + "\n")
     print(report.text(result))
     print(f"\n  {folder / 'evaluation.json'}\n  {folder / 'report.html'}")
     return 0
+
+
+def _strict(value):
+    """`value` with null for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _strict(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_strict(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _compare(runs):
@@ -224,11 +269,10 @@ def _compare(runs):
         pictures.append(np.atleast_3d(np.asarray(Image.open(grid))) if grid.exists() else None)
     text, page = report.compare(results, pictures)
     print(text)
-    if FLAGS.workdir:
-        out = pathlib.Path(FLAGS.workdir)
-        out.mkdir(parents=True, exist_ok=True)
-        files.write_text(out / "comparison.html", page)
-        print(f"\n  {out / 'comparison.html'}")
+    out = pathlib.Path(FLAGS.workdir or ".")
+    out.mkdir(parents=True, exist_ok=True)
+    files.write_text(out / "comparison.html", page)
+    print(f"\n  {out / 'comparison.html'}")
     return 0
 
 

@@ -14,7 +14,9 @@ from pga_tf.core import checks, options
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
+from pga_tf.priors import PRIORS
 from pga_tf.training.config import Config, OptimizerOptions, RunOptions
+from pga_tf.training.fitting import FitOptions
 from pga_tf.training.run_directory import RunDirectory
 
 GROUPS = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "optimizer": OptimizerOptions}
@@ -44,6 +46,43 @@ def define_training_flags(flag_values=flags.FLAGS):
         _DEFINE[type(field.default)](field.name, None, options.describe(field), flag_values=flag_values)
 
 
+def _prior_fields():
+    """Fields of all priors' options by name: dict of name to list of (prior name, field)."""
+    fields = {}
+    for prior in PRIORS.names():
+        for field in dataclasses.fields(PRIORS.get(prior).Options):
+            fields.setdefault(field.name, []).append((prior, field))
+    return fields
+
+
+def define_prior_flags(flag_values=flags.FLAGS):
+    """Defines a flag for every option of fitting and of every prior. Call once, before parsing."""
+    fields = [*dataclasses.fields(FitOptions), *(uses[0][1] for uses in _prior_fields().values())]
+    for field in fields:
+        _DEFINE[type(field.default)](field.name, None, options.describe(field), flag_values=flag_values)
+
+
+def prior_from_flags(flag_values=flags.FLAGS):
+    """(FitOptions, the prior's own options) that the parsed flags describe. Raises `InputError` for foreign flags."""
+    fit = FitOptions(**_given((field.name for field in dataclasses.fields(FitOptions)), flag_values))
+    return fit, _own_options("prior", fit.prior, PRIORS.get(fit.prior).Options, _prior_fields(), flag_values)
+
+
+def _own_options(kind, name, cls, fields, flag_values):
+    """Options `cls` of the method or prior `name` from the flags given; a flag of another one is refused."""
+    own = [field.name for field in dataclasses.fields(cls)]
+    given = _given(fields, flag_values)
+    for flag in given:
+        if flag not in own:
+            checks.refuse(
+                f"--{flag}",
+                expected=f"a flag of --{kind}={name}, which has " + (", ".join(f"--{n}" for n in own) or "none"),
+                received=f"a flag of {', '.join(owner for owner, _ in fields[flag])}",
+                remedy=f"leave it out or choose the {kind} that has it",
+            )
+    return cls(**given)
+
+
 def _given(names, flag_values):
     values = ((name, flag_values[name].value) for name in names)
     return {name: value for name, value in values if value is not None}
@@ -55,18 +94,9 @@ def config_from_flags(flag_values=flags.FLAGS):
         key: cls(**_given((field.name for field in dataclasses.fields(cls)), flag_values))
         for key, cls in GROUPS.items()
     }
-    method_options = METHODS.get(groups["run"].method).Options
-    own = [field.name for field in dataclasses.fields(method_options)]
-    given = _given(_method_fields(), flag_values)
-    for name in given:
-        if name not in own:
-            checks.refuse(
-                f"--{name}",
-                expected=f"a flag of --method={groups['run'].method}, which has " + ", ".join(f"--{n}" for n in own),
-                received=f"a flag of {', '.join(m for m, _ in _method_fields()[name])}",
-                remedy="leave it out or choose the method that has it",
-            )
-    config = Config(**groups, method=method_options(**given))
+    method = groups["run"].method
+    own = _own_options("method", method, METHODS.get(method).Options, _method_fields(), flag_values)
+    config = Config(**groups, method=own)
     if not config.run.workdir:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, workdir=_default_workdir(config)))
     return config
@@ -87,17 +117,9 @@ def config_of_run(workdir):
     """The `Config` that a finished or unfinished run in `workdir` was trained with."""
     values = RunDirectory(workdir).read_flags()
 
-    def fill(cls):
-        chosen = {}
-        for field in dataclasses.fields(cls):
-            if field.name in values:
-                kind, text = type(field.default), values[field.name]
-                chosen[field.name] = text == "true" if kind is bool else kind(text)
-        return cls(**chosen)
-
-    groups = {key: fill(cls) for key, cls in GROUPS.items()}
+    groups = {key: options.from_text(cls, values) for key, cls in GROUPS.items()}
     groups["run"] = dataclasses.replace(groups["run"], workdir=str(workdir))
-    return Config(**groups, method=fill(METHODS.get(groups["run"].method).Options))
+    return Config(**groups, method=options.from_text(METHODS.get(groups["run"].method).Options, values))
 
 
 def training_help():
@@ -108,6 +130,16 @@ def training_help():
     for method in METHODS.names():
         lines += ["", f"with --method={method}:"]
         lines += [_help_line(field, field.default) for field in dataclasses.fields(METHODS.get(method).Options)]
+    return "\n".join(lines)
+
+
+def prior_help():
+    """Help for the flags of fitting and of the priors."""
+    lines = ["", "fitting a prior:"] + [_help_line(field, field.default) for field in dataclasses.fields(FitOptions)]
+    for prior in PRIORS.names():
+        own = dataclasses.fields(PRIORS.get(prior).Options)
+        if own:
+            lines += ["", f"with --prior={prior}:"] + [_help_line(field, field.default) for field in own]
     return "\n".join(lines)
 
 

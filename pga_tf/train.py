@@ -1,19 +1,30 @@
 """Trains a generative autoencoder: python -m pga_tf.train --flagfile=flagfiles/lpga_digits.flags."""
 
 from pga_tf import flags
-from pga_tf.training import loop
+from pga_tf.training import fitting, loop, trained
 
 USAGE = """python -m pga_tf.train --flagfile=flagfiles/NAME.flags [--name=value ...]
 
 Trains the method, or goes on training it where it was stopped, and leaves a run directory with checkpoints,
-TensorBoard logs, metrics.jsonl and sample grids. Flags after --flagfile override those in it."""
+TensorBoard logs, metrics.jsonl and sample grids. With --prior=NAME that prior is fitted afterwards. Flags after
+--flagfile override those in it."""
 
 
 def main():
-    finished = loop.train(flags.config_from_flags())
+    config = flags.config_from_flags()
+    fit, own = flags.prior_from_flags()
+    finished = loop.train(config)
+    if finished and not config.run.dry_run and fit.prior != "normal":
+        draw, _ = trained.load(flags.config_of_run(config.run.workdir))
+        finished = fitting.fit(config, draw, fit, own)
     return 0 if finished else 130
+
+
+def all_help():
+    return flags.training_help() + "\n" + flags.prior_help()
 
 
 if __name__ == "__main__":
     flags.define_training_flags()
-    flags.run(main, usage=USAGE, help_text=flags.training_help)
+    flags.define_prior_flags()
+    flags.run(main, usage=USAGE, help_text=all_help)

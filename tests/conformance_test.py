@@ -208,16 +208,33 @@ def test_prior_samples_are_a_function_of_their_own_seed(prior):
     codes = model.sample(seeds).numpy()
     assert codes.shape == (4, 4)
     np.testing.assert_array_equal(codes[0], codes[3])
-    np.testing.assert_array_equal(codes[2:3], model.sample(seeds[2:3]))
+    # a matrix product may add in another order for another batch
+    np.testing.assert_allclose(codes[2:3], model.sample(seeds[2:3]), atol=1e-6)
     assert model.sample(seeds[:0]).shape == (0, 4)
     assert len({row.tobytes() for row in codes}) == 3
 
 
-@each_prior
-def test_prior_draws_many_different_codes_of_unit_scale(prior):
-    codes = PRIORS.get(prior)(4).sample(tf.range(20000, dtype=tf.int64)).numpy()
+def test_the_normal_prior_is_normal():
+    codes = PRIORS.get("normal")(4).sample(tf.range(20000, dtype=tf.int64)).numpy()
     np.testing.assert_allclose(codes.mean(axis=0), 0.0, atol=0.03)  # 4 standard errors
     np.testing.assert_allclose(np.cov(codes.T), np.eye(4), atol=0.05)
+
+
+@each_prior
+def test_a_step_of_a_prior_keeps_the_order_of_reads_and_writes(prior):
+    model = PRIORS.get(prior)(4)
+    if model.FIT != "steps":
+        pytest.skip(f"{prior} is not fitted by steps")
+    model.compile(**{name: keras.optimizers.Adam(1e-3) for name in model.OPTIMIZERS})
+    for name, keys in model.OPTIMIZERS.items():
+        getattr(model, name).build([v for key in keys for v in model.networks()[key]])
+    codes = tf.random.stateless_normal([8, 4], seed=[0, 0])
+    loose, pairs = graphs.unordered(graphs.optimised(tf.function(model.train_step), codes))
+    assert pairs > 2 * len(model.trainable_variables)
+    assert not loose
+    logs = model.train_step(codes)
+    assert set(model.LOSSES) <= logs.keys()
+    assert all(np.isfinite(value) for value in logs.values())
 
 
 def test_quantisation_is_the_inverse_of_rescaling():

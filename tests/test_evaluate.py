@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -17,7 +18,8 @@ from PIL import Image
 from pga_tf import evaluate as evaluate_lib
 from pga_tf import flags
 from pga_tf.core.checks import InputError
-from pga_tf.training import loop, trained
+from pga_tf.evaluation import protocol
+from pga_tf.training import loop, scoring, trained
 from pga_tf.training.run_directory import RunDirectory
 from tests.training import helpers
 
@@ -75,10 +77,40 @@ def evaluated(run, cache):
 def test_training_writes_scores_and_keeps_the_best_checkpoint(run):
     lines = RunDirectory(run).read_scores()
     assert [line["step"] for line in lines] == [20, 40]
+    card = json.loads((run / "scores_card.json").read_text())
+    assert card["real"]["count"] == 60
+    assert {line["protocol"] for line in lines} == {protocol.digest(card)}
     best = min(lines, key=lambda line: line["frechet"])["step"]
     _, step = trained.load(flags.config_of_run(run), "best")
     assert step == best
     assert trained.load(flags.config_of_run(run))[1] == 40
+
+
+def test_a_best_checkpoint_by_another_protocol_is_no_rival(tmp_path):
+    def train(steps, **values):
+        config = helpers.config(tmp_path, dataset="digits", network="mlp", steps=steps, evaluate_every=2, **values)
+        loop.train(config, out=str)
+        return RunDirectory(tmp_path).read_best()
+
+    assert train(2, evaluate_samples=40) is None
+    first = train(4, evaluate_samples=40, keep_best="frechet")
+    assert first["step"] == 4  # what was scored before was not kept, so it is no rival
+    other = train(6, evaluate_samples=40, keep_best="frechet", evaluate_features="pixels")
+    assert other["step"] == 6
+    assert other["protocol"] != first["protocol"]
+    assert other["value"] > 100 * first["value"]
+
+
+def test_too_few_test_images_to_score_on_are_refused_before_training(tmp_path):
+    np.savez(tmp_path / "few.npz", images=np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8))
+    with pytest.raises(InputError, match=r"--evaluate_every: expected a test split of at least 20"):
+        loop.train(
+            helpers.config(
+                tmp_path / "run", dataset=f"npz:{tmp_path}/few.npz", evaluate_every=2, evaluate_features="pixels"
+            ),
+            out=str,
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def test_scores_during_training_do_not_change_the_weights(run, tmp_path):
@@ -138,6 +170,42 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, evaluate, 
     assert not (tmp_path / "none").exists()
 
 
+def test_colour_images_are_not_scored_against_grey_ones_in_silence(evaluate, cache, tmp_path):
+    np.savez(tmp_path / "rgb.npz", images=np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8))
+    for features in ("digits", "pixels"):
+        with pytest.raises(InputError, match=r"received 3 channel"):
+            evaluate(
+                f"--images={tmp_path}/rgb.npz",
+                "--against=digits",
+                f"--features={features}",
+                f"--workdir={tmp_path}/out",
+                cache,
+            )
+
+
+def test_points_are_scored_in_one_range(evaluate, tmp_path):
+    config = helpers.config(
+        tmp_path, method="vae", dataset="toy2d:moons", network="mlp", latent_dim=2, steps=4, pixel_range="unit"
+    )
+    loop.train(config, out=str)
+    evaluate(f"--workdir={tmp_path}", "--num_samples=100", "--seeds=1", f"--cache_dir={tmp_path}/cache")
+    draw, _ = trained.load(flags.config_of_run(tmp_path))
+    points = scoring.subject(draw).sample(0, 0, 50)
+    np.testing.assert_allclose(points, draw.samples(50) * 2.0 - 1.0, atol=1e-6)
+    result = load(tmp_path)
+    assert result["card"]["quantisation"] == "none: points"
+    assert result["reconstruction"] is None
+
+
+def test_real_images_may_be_those_of_training(run, evaluate, tmp_path):
+    copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
+    evaluate(f"--workdir={copy}", "--num_samples=100", "--seeds=1", "--split=train", "--num_real=200", cache)
+    result = load(copy)
+    assert result["card"]["real"]["split"] == "train"
+    assert result["gap"]["training_images"] is None
+    assert 0 < result["memory"]["ratio"] < np.inf
+
+
 def test_runs_are_compared_under_their_cards(run, evaluated, evaluate, cache, tmp_path, capsys):
     other = tmp_path / "other"
     np.savez(tmp_path / "noise.npz", images=np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8))
@@ -159,6 +227,8 @@ def test_runs_are_compared_under_their_cards(run, evaluated, evaluate, cache, tm
         (["--compare", "one"], "two or more runs"),
         (["--compare", "one", "two"], "a run that was evaluated"),
         (["stray"], "flags only, received stray"),
+        (["--images=gone.npz", "--against=digits", "--workdir=out"], "--images=gone.npz"),
+        (["--num_real=4", "--workdir=out"], "--num_real: expected 0 or at least 10"),
     ],
 )
 def test_mistakes_get_one_clear_error(evaluate, arguments, complaint):
@@ -176,12 +246,12 @@ def test_a_mistake_is_one_line_and_status_2():
 def test_a_damaged_cache_is_repaired_and_the_scores_stay(run, evaluated, evaluate, cache, capsys):
     folder = pathlib.Path(cache.partition("=")[2])
     before, files = load(run), sorted(folder.iterdir())
-    assert len(files) == 2  # held-out and training images
+    assert len(files) == 3  # held-out images, as many training images as samples, all training images
     for path in files:
         path.write_bytes(path.read_bytes()[:100])
     evaluate(f"--workdir={run}", "--num_samples=200", "--seeds=2", cache)
     printed = capsys.readouterr()
-    assert (printed.out + printed.err).count("built anew") == 2
+    assert (printed.out + printed.err).count("built anew") == 3
     after = load(run)
     for name, entry in before["scores"].items():  # another process, other threads: not the same bits
         assert after["scores"][name]["value"] == pytest.approx(entry["value"], rel=1e-3), name

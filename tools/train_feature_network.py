@@ -114,6 +114,9 @@ def main(argv):
         if size > plan["limit"]:
             raise SystemExit(f"{name}: {size} bytes, more than {plan['limit']:.0f}")
         temporary.replace(out / f"{name}.keras")
+    given = [
+        f"--{f.name}={f.value}" for f in FLAGS.get_key_flags_for_module(sys.argv[0]) if f.present and f.name != "out"
+    ]
     record = out / "networks.json"
     entries = json.loads(record.read_text()) if record.exists() else {}
     entries[name] = {
@@ -122,7 +125,7 @@ def main(argv):
         "test_images": len(x_test),
         "features": plan["features"],
         "bytes": size,
-        "command": f"tools/run python tools/train_feature_network.py --dataset={name}",
+        "command": " ".join(["tools/run python tools/train_feature_network.py", *given]),
     }
     files.write_text(record, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
     print(f"{out / name}.keras: test accuracy {accuracy:.4f}, {size} bytes, {model.count_params()} parameters")

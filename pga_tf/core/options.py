@@ -75,3 +75,13 @@ def validate(options):
                 remedy=f"the default is {field.default}",
             )
     return options
+
+
+def from_text(cls, values):
+    """Options of class `cls` from texts by name, as a flagfile holds them; fields that are not there keep defaults."""
+    chosen = {}
+    for field in dataclasses.fields(cls):
+        if field.name in values:
+            kind, text = type(field.default), values[field.name]
+            chosen[field.name] = text == "true" if kind is bool else kind(text)
+    return cls(**chosen)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pga_tf.evaluation import latent, neighbours, reconstruction, scores, statistics
 from pga_tf.evaluation.frechet import frechet_distance
+from pga_tf.evaluation.kernel import kernel_distance
 
 CHUNK = 1000  # images drawn at a time
 SHOWN = 100  # samples in the grid
@@ -70,9 +71,12 @@ def of_samples(subject, extract, real, *, count, seeds, advance):
 
 
 def _bootstrap(summary, real, generated):
-    error = scores.bootstrap_frechet(real, generated)
+    error, draws = scores.bootstrap_frechet(real, generated)
     if error is not None:
-        summary["frechet"] |= {"error": error, "error_kind": f"bootstrap, {scores.BOOTSTRAP_DRAWS} draws"}
+        summary["frechet"] |= {"error": error, "error_kind": f"bootstrap, {draws} draws"}
+    _, error = kernel_distance(real.features, generated.features)
+    if np.isfinite(error):
+        summary["kernel"] |= {"error": error, "error_kind": "standard error over blocks"}
 
 
 def _drawn(draw, count, advance):
@@ -87,7 +91,7 @@ def gap(subject, extract, real, images, floor, *, advance):
 
     Args:
       real: statistics of held-out images. images: array of training images, from which reconstructions start.
-      floor: statistics of those images. All sets that are compared have as many images.
+      floor: statistics of those images, or None where they are the real ones. All sets have as many images.
 
     Returns:
       dict: `training_images` (the floor: no model), `reconstructions` g(f(x)), `resampled` (noise around f(x)),
@@ -111,7 +115,7 @@ def gap(subject, extract, real, images, floor, *, advance):
         for name, z in (("data", codes[:LATENT]), ("prior", prior))
     }
     return {
-        "training_images": frechet_distance(real.moments, floor.moments),
+        "training_images": frechet_distance(real.moments, floor.moments) if floor else None,
         "reconstructions": distance(lambda i, n: subject.decode(codes[i : i + n], "data"), "reconstructions"),
         "resampled": distance(lambda i, n: subject.decode(noisy[i : i + n].astype(np.float32), "data"), "resamples"),
         "samples": distance(lambda i, n: subject.sample(0, i, n), "samples"),
@@ -136,45 +140,55 @@ def restored(subject, images):
 
 
 def latent_health(subject, images):
-    """What the codes of held-out images look like beside the prior: (dict of plain values, images along directions)."""
+    """What the codes of held-out images look like beside the prior: (dict of plain values, images along directions).
+
+    Of a stochastic encoder the aggregated codes are draws from q(z|x), one for each image; active units and directions
+    go by the means.
+    """
     images = images[:LATENT]
-    codes = _mapped(subject.encode, images)
+    means = codes = _mapped(subject.encode, images)
+    if subject.posterior_stddev is not None:
+        stddev = _mapped(subject.posterior_stddev, images)
+        codes = means + stddev * np.random.default_rng(1).standard_normal(means.shape, np.float32)
     prior = subject.prior(len(codes))
-    order, variances, paths = latent.directions(codes, lambda z: _mapped(lambda c: subject.decode(c, "data"), z))
+    order, variances, paths = latent.directions(means, lambda z: _mapped(lambda c: subject.decode(c, "data"), z))
     health = {
         "codes": len(codes),
         "singular_values": latent.singular_values(codes).tolist(),
         "singular_values_prior": latent.singular_values(prior).tolist(),
-        "active_units": latent.active_units(codes),
+        "singular_values_normal": latent.singular_values(
+            np.random.default_rng(0).standard_normal(codes.shape)
+        ).tolist(),
+        "active_units": latent.active_units(means),
+        "aggregated": "draws from the posterior" if subject.posterior_stddev is not None else "codes",
         "latent_dim": codes.shape[1],
         "mmd": latent.mmd(codes, prior),
         "direction_order": order.tolist(),
         "direction_variances": variances.tolist(),
     }
     if subject.posterior_stddev is not None:
-        variance = np.square(_mapped(subject.posterior_stddev, images))
+        variance = np.square(stddev)
         counts, edges = np.histogram(np.clip(variance, 0.0, 1.5), bins=30, range=(0.0, 1.5))
         health["posterior_variance"] = {"counts": counts.tolist(), "edges": edges.tolist()}
         health["posterior_variance_mean"] = variance.mean(axis=0).tolist()
     if subject.log_det is not None:
-        exact, bound = subject.log_det(codes[:32])
+        exact, bound = subject.log_det(means[:32])
         health["log_det_exact"], health["log_det_bound"] = float(np.mean(exact)), float(np.mean(bound))
     return health, paths[:SHOWN_DIRECTIONS]
 
 
-def memory(generated, real, training, shown, training_images, *, count=10):
+def memory(generated, held_out, training, shown, images_at, *, count=10):
     """Nearest training neighbours of samples in feature space: (dict, images `[count, 2, H, W, C]`: sample, neighbour).
 
     Args:
-      generated, real, training: features `[N, D]`. shown, training_images: the images that the first rows belong to.
+      generated, held_out, training: features `[N, D]`. shown: images of the first rows of `generated`.
+      images_at: function of indices into `training` to those images.
     """
     count = min(count, len(shown))
-    pool = training[: len(training_images)]
-    index, distance = neighbours.nearest(generated[:count], pool)
-    rows = [[image, training_images[i]] for image, i in zip(shown[:count], index, strict=True)]
+    index, distance = neighbours.nearest(generated[:count], training)
     facts = {
-        "ratio": neighbours.memorisation_ratio(generated, real, pool),
-        "training_images": len(pool),
+        "ratio": neighbours.memorisation_ratio(generated, held_out, training),
+        "training_images": len(training),
         "distances": distance.tolist(),
     }
-    return facts, np.asarray(rows)
+    return facts, np.stack([shown[:count], images_at(index)], axis=1)

@@ -21,7 +21,7 @@ from pga_tf.core import checks
 SHIPPED = pathlib.Path(__file__).parent / "feature_networks"
 RESIZE = "bicubic, antialiased"
 BATCH = 250
-LARGEST_PIXELS = 4096  # dimensions that `pixels` may have: moments grow with their square
+LARGEST = 4096  # dimensions of features: moments grow with their square
 INCEPTION_SHAPE = (299, 299, 3)
 INCEPTION_DIMENSIONS = 2048
 
@@ -99,10 +99,10 @@ class FeatureNetwork:
                 received=f"{shape[-1]} channels",
                 remedy="choose features for such images, such as --features=inception or --features=cifar10",
             )
-        if self.name == "pixels" and np.prod(shape) > LARGEST_PIXELS:
+        if self.name == "pixels" and np.prod(shape) > LARGEST:
             checks.refuse(
                 "Images for --features=pixels",
-                expected=f"at most {LARGEST_PIXELS} values",
+                expected=f"at most {LARGEST} values",
                 received=int(np.prod(shape)),
                 remedy="use a feature network",
             )
@@ -126,7 +126,7 @@ def shipped():
     return json.loads(record.read_text()) if record.exists() else {}
 
 
-def default(dataset, image_shape, *, inception_path=""):
+def default(dataset, image_shape, *, inception_path="", flag="--features"):
     """The name of the features that images of a dataset are scored by if none are asked for."""
     if tuple(image_shape) == (1, 1, 2):
         return "pixels"
@@ -136,10 +136,10 @@ def default(dataset, image_shape, *, inception_path=""):
     if inception_path:
         return "inception"
     return checks.refuse(
-        "--features",
+        flag,
         expected=f"a feature network for {dataset}, which has no default",
         received="none",
-        remedy=f"pass --features=inception with --inception_path, one of {', '.join(shipped())} or a .keras file",
+        remedy=f"pass {flag}=inception with its path, or one of {', '.join(shipped())}, or a .keras file",
     )
 
 
@@ -169,7 +169,8 @@ def sha256(path):
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     for file in files:
-        digest.update(str(file.relative_to(path)).encode())
+        if path.is_dir():
+            digest.update(str(file.relative_to(path)).encode())
         with open(file, "rb") as content:
             while block := content.read(1 << 20):
                 digest.update(block)
@@ -221,6 +222,13 @@ def _keras(path, name):
         return tf.reshape(tf.cast(outputs, tf.float32), [tf.shape(images)[0], -1])
 
     dimensions = int(np.prod(features.output_shape[1:]))
+    if dimensions > LARGEST:
+        checks.refuse(
+            f"--features={path}",
+            expected=f"at most {LARGEST} features",
+            received=dimensions,
+            remedy="pool them, or name a smaller last layer `features`",
+        )
     return FeatureNetwork(name, sha256(path), tuple(shape[1:]), dimensions, apply)
 
 

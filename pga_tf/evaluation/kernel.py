@@ -13,7 +13,8 @@ def kernel_distance(real, generated, *, block_size=1000, seed=0):
 
     Args:
       real, generated: features `[N, D]` and `[M, D]`, finite.
-      block_size: images on each side of a block; both sides are shuffled by `seed` and cut into blocks.
+      block_size: images on each side of a block, at most. Both sides are shuffled by `seed` and cut into as many blocks
+        as the larger one needs; a smaller one that fits into a block is whole in each.
 
     Returns:
       (mean, standard error over blocks; NaN with one block), float64. The estimate is unbiased and may be below 0.
@@ -29,12 +30,19 @@ def kernel_distance(real, generated, *, block_size=1000, seed=0):
                 remedy="score more images",
             )
     rng = np.random.default_rng(seed)
-    blocks = max(1, min(len(real), len(generated)) // block_size)
-    rows = [np.array_split(rng.permutation(len(side)), blocks) for side in (real, generated)]
+    blocks = -(-max(len(real), len(generated)) // block_size)
+    rows = [_blocks(rng.permutation(len(side)), blocks, block_size) for side in (real, generated)]
     # Only one block at a time is there in float64.
     estimates = [_mmd2(real[i].astype(np.float64), generated[j].astype(np.float64)) for i, j in zip(*rows, strict=True)]
     error = np.std(estimates, ddof=1) / np.sqrt(blocks) if blocks > 1 else float("nan")
     return float(np.mean(estimates)), float(error)
+
+
+def _blocks(indices, count, block_size):
+    if len(indices) <= block_size:
+        return [indices] * count
+    own = np.array_split(indices, -(-len(indices) // block_size))
+    return [own[i % len(own)] for i in range(count)]
 
 
 def _mmd2(x, y):

@@ -38,7 +38,7 @@ def prdc(real, generated, *, k=5, block_size=500):
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     for start in range(0, len(real), block_size):
         rows = slice(start, start + block_size)
-        distances = _distances(real[rows], generated)
+        distances = squared_distances(real[rows], generated)
         inside_real = distances <= real_radii[rows, None]
         held += inside_real.sum(axis=0)
         covered[rows] = inside_real.any(axis=1)
@@ -54,13 +54,13 @@ def prdc(real, generated, *, k=5, block_size=500):
 def _radii(features, k, block_size):
     """Squared distance of each row to its k-th nearest other row."""
     radii = [
-        np.partition(_distances(features[i : i + block_size], features), k, axis=1)[:, k]  # 0 is the row itself
+        np.partition(squared_distances(features[i : i + block_size], features), k, axis=1)[:, k]  # 0 is the row itself
         for i in range(0, len(features), block_size)
     ]
     return np.concatenate(radii)
 
 
-def _distances(x, y, columns=5000):
+def squared_distances(x, y, columns=5000):
     """Squared Euclidean distances `[len(x), len(y)]`, float64; `y` is cast `columns` rows at a time."""
     x = x.astype(np.float64)
     distances = np.empty((len(x), len(y)))

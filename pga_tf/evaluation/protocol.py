@@ -23,7 +23,7 @@ def card(network, *, real, generated):
     return plain(
         {
             "features": network.card(),
-            "quantisation": "uint8, rounded to nearest" if network.name != "pixels" else "as stored",
+            "quantisation": "none: points" if real.get("image_shape") == [1, 1, 2] else "uint8, rounded to nearest",
             "real": real,
             "generated": generated,
             "versions": versions(),

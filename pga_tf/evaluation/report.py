@@ -57,14 +57,15 @@ def rows(result):
     if gap := result.get("gap"):
         sections.append(
             (
-                f"Where the gap comes from: {result['names']['frechet']} of {gap['images']:,} images",
+                f"Where the gap comes from: {result['names']['frechet']} of {gap['images']:,} images; "
+                f"noise: {gap['resampling']}",
                 tuple(STEPS.values()),
                 [tuple(number(gap[step]) for step in STEPS)],
             )
         )
         errors = (number(gap["latent_error_data"]), number(gap["latent_error_prior"]))
         sections.append(
-            ("Latent error of h = f o g, mean (h(z) - z)^2", ("codes of data", "codes from N(0, I)"), [errors])
+            ("Latent error of h = f o g, mean (h(z) - z)^2", ("codes of data", "codes from the prior"), [errors])
         )
     if restored := result.get("reconstruction"):
         header = ("MSE, pixels in [0, 1]", "PSNR [dB]", f"SSIM, window {restored['ssim_window']}")
@@ -81,7 +82,7 @@ def rows(result):
         row = [
             f"{health['active_units']} of {health['latent_dim']}",
             number(health["mmd"]),
-            f"{number(values[0])} to {number(values[-1])}",
+            f"{number(values[0])} to {number(values[-1])}, of {health['aggregated']}",
         ]
         if "log_det_exact" in health:
             header += ["log|det dh/dz| [nats]", "bound of Eq. 7"]
@@ -209,10 +210,10 @@ def _plots(result):
     health = result.get("latent")
     if not health:
         return []
-    plots = [_line_plot(
-        "Singular values of aggregated codes", "index", "singular value / sqrt(N)",
-        {"codes": health["singular_values"], "i.i.d. N(0, I)": health["singular_values_prior"]},
-    )]  # fmt: skip
+    spectra = {"codes": health["singular_values"], "i.i.d. N(0, I)": health["singular_values_normal"]}
+    if result["card"]["generated"].get("prior", "normal") != "normal":
+        spectra["draws of the prior"] = health["singular_values_prior"]
+    plots = [_line_plot("Singular values of aggregated codes", "index", "singular value / sqrt(N)", spectra)]
     if histogram := health.get("posterior_variance"):
         plots.append(_histogram("Posterior variances", "variance (last bin: and above)", histogram))
     plots.append(_line_plot(

@@ -9,7 +9,7 @@ from pga_tf.evaluation.moments import Moments
 
 NAMES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 BOOTSTRAP_DRAWS = 10
-LARGEST_BOOTSTRAP = 512  # dimensions; beyond, ten Frechet distances take minutes
+FEW_DRAWS, MANY_DIMENSIONS = 4, 512  # beyond so many dimensions a Frechet distance takes seconds
 
 
 def score(real, generated, *, seed=0, neighbours=5):
@@ -48,16 +48,16 @@ def over_seeds(runs):
 
 
 def bootstrap_frechet(real, generated, *, seed=0):
-    """Bootstrap standard deviation of the Frechet distance over the choice of generated images, or None.
+    """Bootstrap standard deviation of the Frechet distance over the choice of generated images: (value, draws).
 
-    None where not all features were kept, or at more than `LARGEST_BOOTSTRAP` dimensions.
+    (None, 0) where not all features were kept.
     """
     features = generated.features
-    if len(features) < generated.moments.count or features.shape[1] > LARGEST_BOOTSTRAP:
-        return None
+    if len(features) < generated.moments.count:
+        return None, 0
     rng = np.random.default_rng(seed)
     draws = []
-    for _ in range(BOOTSTRAP_DRAWS):
+    for _ in range(BOOTSTRAP_DRAWS if features.shape[1] <= MANY_DIMENSIONS else FEW_DRAWS):
         sample = features[rng.integers(0, len(features), len(features))]
         draws.append(frechet_distance(real.moments, Moments(features.shape[1]).add(sample)))
-    return float(np.std(draws, ddof=1))
+    return float(np.std(draws, ddof=1)), len(draws)

@@ -165,14 +165,17 @@ class Evaluate(keras.callbacks.Callback):
     Args:
       prior: what samples are drawn from. score: function of a `Drawing` to a dict of floats; it may raise `InputError`
         for samples that no score is defined for, such as those of a decoder that gives one image.
+      protocol: its hash; a best checkpoint by another protocol or score is no rival, and is replaced.
       best: `Checkpoints` for the best one, or None. by: the score, lower being better, that decides.
     """
 
-    def __init__(self, clock, run_directory, writer, every, *, prior, score, weights, best=None, by=None):
+    def __init__(self, clock, run_directory, writer, every, *, prior, score, protocol, weights, best=None, by=None):
         super().__init__()
         self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
-        self.prior, self.score, self.weights, self.best, self.by = prior, score, weights, best, by
-        self.lowest = min((line[by] for line in run_directory.read_scores() if by in line), default=float("inf"))
+        self.prior, self.score, self.weights, self.best = prior, score, weights, best
+        self.mark = {"score": by, "protocol": protocol}
+        held = run_directory.read_best()
+        self.lowest = held["value"] if held and held.items() >= self.mark.items() else float("inf")
 
     def set_model(self, model):
         super().set_model(model)
@@ -188,10 +191,11 @@ class Evaluate(keras.callbacks.Callback):
         except checks.InputError as error:
             print(f"\nno scores at step {step}: {error}", file=sys.stderr)
             return
-        if self.best and values[self.by] < self.lowest:
-            self.best.save()  # before the line that says so: a run killed in between finds the better one again
-            self.lowest = values[self.by]
-        self.run_directory.append_scores({"step": step, **values})
+        if self.best and values[self.mark["score"]] < self.lowest:
+            self.lowest = values[self.mark["score"]]
+            self.best.save()
+            self.run_directory.write_best({**self.mark, "step": step, "value": self.lowest})
+        self.run_directory.append_scores({"step": step, "protocol": self.mark["protocol"], **values})
         with self.writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(f"scores/{name}", value)

@@ -48,6 +48,7 @@ class RunOptions:
     evaluate_features: str = option(
         "", "with --evaluate_every: feature network, as --features of pga_tf.evaluate; default: that of the dataset"
     )
+    evaluate_inception_path: str = option("", "with --evaluate_features=inception: where that network lies")
     keep_best: str = option(
         "none",
         "with --evaluate_every: keep the checkpoint of the best score in checkpoints/best/",

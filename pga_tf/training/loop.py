@@ -1,12 +1,14 @@
 """Training from a configuration to a run directory that holds the trained model."""
 
 import contextlib
+import json
 
 import numpy as np
 import tensorflow as tf
 
 from pga_tf import data, networks, priors
 from pga_tf.core import checks
+from pga_tf.evaluation import protocol
 from pga_tf.training import build as build_lib
 from pga_tf.training import callbacks, plan, scoring
 from pga_tf.training.checkpoints import Checkpoints
@@ -88,7 +90,8 @@ def _fit(experiment, directory, checkpoints, start, score):
         stop,
     ]
     if score:
-        work.insert(-2, _evaluation(experiment, directory, writer, clock, score, prior))
+        evaluation = _evaluation(experiment, directory, writer, clock, *score, prior)
+        work.insert(-2, evaluation)
     try:
         model.fit(
             experiment.batches(start).take(experiment.total_steps - start),
@@ -111,7 +114,10 @@ def _fit(experiment, directory, checkpoints, start, score):
     return stop.received if clock.step < experiment.total_steps else None
 
 
-def _evaluation(experiment, directory, writer, clock, score, prior):
+def _evaluation(experiment, directory, writer, clock, score, card, prior):
+    directory.write_scores_card(card)
+    with writer.as_default(clock.start):
+        tf.summary.text("scores/protocol", json.dumps(card, indent=1))
     run, model, best = experiment.config.run, experiment.model, None
     if run.keep_best != "none":
         best = Checkpoints(directory.best, model, build_lib.optimizers_of(model))
@@ -122,6 +128,7 @@ def _evaluation(experiment, directory, writer, clock, score, prior):
         run.evaluate_every,
         prior=prior,
         score=score,
+        protocol=protocol.digest(card),
         weights=lambda: averaged_weights(experiment),
         best=best,
         by=run.keep_best,
@@ -159,7 +166,7 @@ def _closing(experiment, directory, checkpoints, stopped_by):
         f"  samples:      {pictures[-1] if pictures else directory.samples}\n"
         f"  checkpoint:   {checkpoints.latest()}\n"
         f"  metrics:      {directory.metrics}\n"
-        + (f"  best:         {directory.best}\n" if experiment.config.run.keep_best != "none" else "")
+        + (f"  best:         {directory.best}\n" if directory.read_best() else "")
         + f"  TensorBoard:  tensorboard --logdir={directory.logs}\n"
         f"  more samples: python -m pga_tf.sample --workdir={directory.path}\n"
         f"  scores:       python -m pga_tf.evaluate --workdir={directory.path}"

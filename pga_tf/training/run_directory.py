@@ -7,6 +7,7 @@ logs/             TensorBoard
 samples/          PNG grids
 metrics.jsonl     one line of means for each logging window
 scores.jsonl      one line of scores for each evaluation during training (--evaluate_every)
+scores_card.json  the protocol of those scores
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
 """
@@ -22,7 +23,8 @@ from pga_tf.core import checks, files
 # Options that say how long and how closely a run is watched, not what it computes.
 CHANGEABLE = {
     "workdir", "steps", "epochs", "log_every", "image_every", "checkpoint_every", "keep_checkpoints", "dry_run",
-    "strict_data", "evaluate_every", "evaluate_samples", "evaluate_features", "keep_best",
+    "strict_data", "evaluate_every", "evaluate_samples", "evaluate_features", "evaluate_inception_path", "keep_best",
+    "prior_steps", "prior_log_every", "prior_checkpoint_every", "prior_evaluate_every",
 }  # fmt: skip
 
 
@@ -38,6 +40,10 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.scores = self.path / "scores.jsonl"
         self.evaluation = self.path / "evaluation"
+
+    def prior(self, name):
+        """Path of the directory of a fitted prior, itself laid out as a run directory."""
+        return self.path / "priors" / name
 
     def create(self):
         """Makes the folders; raises `InputError` where they cannot be written."""
@@ -69,14 +75,17 @@ class RunDirectory:
                 )
             yield
 
-    def require_same_config(self, config):
+    def require_same_config(self, config, remedy="pass the flags of the run there to go on with it"):
         """Raises `InputError` if the directory holds a run of another configuration, naming the flags."""
         if not self.config.exists():
             return
         old, new = self.read_flags(), _as_text(config.values())
         changeable = set(CHANGEABLE)
-        if new["schedule"] == "cosine":
-            changeable -= {"steps", "epochs"}  # the schedule's shape depends on the length
+        # A cosine's shape depends on its length.
+        if new.get("schedule") == "cosine":
+            changeable -= {"steps", "epochs"}
+        if new.get("prior_schedule") == "cosine":
+            changeable -= {"prior_steps"}
         names = [n for n in sorted(old.keys() | new.keys()) if n not in changeable and old.get(n) != new.get(n)]
         if names:
             differing = ", ".join(f"--{n}={new.get(n)} (the run there: {old.get(n)})" for n in names)
@@ -84,7 +93,7 @@ class RunDirectory:
                 f"--workdir={self.path}",
                 expected="a new folder or a run of the same configuration",
                 received=f"a run that differs in {differing}",
-                remedy="choose another --workdir, or pass the flags of the run there to go on with it",
+                remedy=f"choose another --workdir, or {remedy}",
             )
 
     def write_config(self, config, image_shape):
@@ -122,6 +131,17 @@ class RunDirectory:
 
     def append_scores(self, values):
         _append(self.scores, values)
+
+    def write_best(self, facts):
+        files.write_text(self.best / "best.json", json.dumps(facts) + "\n")
+
+    def read_best(self):
+        """What is known of the best checkpoint (score, protocol, step, value), or None."""
+        path = self.best / "best.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def write_scores_card(self, card):
+        files.write_text(self.path / "scores_card.json", json.dumps(card, indent=1) + "\n")
 
     def read_scores(self):
         """The lines of scores.jsonl: list of dicts, in order of steps."""

@@ -1,7 +1,6 @@
 """Between a run and `pga_tf.evaluation`, which sees arrays and callables alone: models and sources as such."""
 
 import hashlib
-import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -12,19 +11,33 @@ from pga_tf.evaluation.evaluate import Subject
 from pga_tf.methods import latent_map
 
 BATCH = 250
+POINTS = (-1.0, 1.0)  # the range of points as scores see them
+FEWEST = 10  # images that in-training scores want on the real side
 
 
 def subject(draw):
-    """The model and prior of a `Drawing` as a `Subject`: images are uint8, points float32 in the model's range."""
+    """The model and prior of a `Drawing` as a `Subject`: images are uint8, points float32 in `POINTS`."""
     model = draw.model
-    value_range = scored_range(draw)
-    recode = tf.function(
-        lambda codes, source: latent_map.h(model, codes, source), autograph=False, reduce_retracing=True
-    )
+    points = grids.is_points(draw.samples(1).shape[1:])
+    value_range = POINTS if points else ranges.UINT8
+    scored = (lambda x: ranges.rescale(x, model.image_range, POINTS).numpy()) if points else (lambda x: x)
+
+    def compiled(function):
+        """`function` of arrays `[N, ...]`, in batches."""
+        graph = tf.function(function, autograph=False, reduce_retracing=True)
+        return lambda values: np.concatenate(
+            [graph(tf.constant(values[i : i + BATCH])).numpy() for i in range(0, len(values), BATCH)]
+        )
+
+    recode = {
+        source: compiled(lambda codes, source=source: latent_map.h(model, codes, source))
+        for source in ("data", "prior")
+    }
     stddev = None
     if hasattr(model, "posterior"):
-        spread = tf.function(lambda x: model.posterior(x).stddev(), autograph=False, reduce_retracing=True)
-        stddev = lambda images: spread(draw.in_range(images, value_range)).numpy()
+        stddev = compiled(
+            lambda images: model.posterior(ranges.rescale(images, value_range, model.image_range)).stddev()
+        )
     log_det = None
     if model.latent_dim <= latent_map.LARGEST_EXACT:
         scale = getattr(model.options, "perturbation_scale", 1e-2)
@@ -34,26 +47,20 @@ def subject(draw):
             return latent_map.log_det_exact(model, tf.constant(codes)).numpy(), bound.numpy()
 
     return Subject(
-        sample=lambda seed, start, count: draw.samples(count, seed, start),
+        sample=lambda seed, start, count: scored(draw.samples(count, seed, start)),
         prior=lambda count: draw.codes(count),
         encode=lambda images: draw.encode(images, value_range),
-        decode=lambda codes, source: draw.decode(codes, source=source),
-        recode=lambda codes, source: recode(tf.constant(codes), source).numpy(),
+        decode=lambda codes, source: scored(draw.decode(codes, source=source)),
+        recode=lambda codes, source: recode[source](codes),
         posterior_stddev=stddev,
         log_det=log_det,
     )
 
 
-def scored_range(draw):
-    """The pixel range of images as scores see them."""
-    points = grids.is_points(draw.samples(1).shape[1:])
-    return draw.model.image_range if points else ranges.UINT8
-
-
-def quantised(images, source, point_range=(-1.0, 1.0)):
-    """Images as stored in `source`, as scores see them: uint8, or points in `point_range`."""
+def quantised(images, source):
+    """Images as stored in `source`, as scores see them: uint8, or points in `POINTS`."""
     if grids.is_points(source.image_shape):
-        return ranges.rescale(images, source.value_range, point_range).numpy()
+        return ranges.rescale(images, source.value_range, POINTS).numpy()
     if images.dtype == np.uint8:
         return np.asarray(images)
     return ranges.to_uint8(images, source.value_range).numpy()
@@ -61,7 +68,6 @@ def quantised(images, source, point_range=(-1.0, 1.0)):
 
 def real_images(source, split, count=0):
     """A split's images as scores see them, in batches; with `count`, a fixed choice of as many of them."""
-    checks.require_member("--split", split, source.readers)
     if count and count < source.counts[split]:
         chosen = source.readers[split].sample(count)
         for start in range(0, len(chosen), BATCH):
@@ -69,6 +75,17 @@ def real_images(source, split, count=0):
         return
     for images in source.ordered(split, BATCH).as_numpy_iterator():
         yield quantised(images, source)
+
+
+def images_at(source, split, indices):
+    """The images at `indices` of a split's stored order, as scores see them."""
+    found, start = {}, 0
+    for images in real_images(source, split):
+        found |= {i: images[i - start] for i in indices if start <= i < start + len(images)}
+        start += len(images)
+        if start > max(indices):
+            break
+    return np.stack([found[i] for i in indices])
 
 
 def real_statistics(source, split, count, network, extract, cache, *, advance):
@@ -94,33 +111,49 @@ def real_statistics(source, split, count, network, extract, cache, *, advance):
 
 
 def in_training(run, source):
-    """The score that `--evaluate_every` asks for: a function of a `Drawing` to a dict of floats, by `scores.NAMES`.
+    """The score that `--evaluate_every` asks for: (function of a `Drawing` to a dict of floats, its protocol card).
 
-    A cheap protocol, to steer a run by and not to report: `evaluate_samples` samples of seed 0 against at most the
-    first half of the test split, so that the other half has had no say in which checkpoint is kept.
-    Raises `InputError` if the dataset has no default features and none are named.
+    A cheap protocol, to steer a run by and not to report: `evaluate_samples` samples of seed 0 against every second
+    image of the test split, so that the others have had no say in which checkpoint is kept.
+    Raises `InputError` if the dataset has no default features and none are named, or too few test images.
     """
-    name = run.evaluate_features or features.default(source.name, source.image_shape)
-    network = features.load(name)
-    network.require_images(source.image_shape, np.float32 if grids.is_points(source.image_shape) else np.uint8)
-    extract = network.extractor()
-    held_out = itertools.islice(
-        _rows(real_images(source, "test")), min(run.evaluate_samples, source.counts["test"] // 2)
+    name = run.evaluate_features or features.default(
+        source.name, source.image_shape, inception_path=run.evaluate_inception_path, flag="--evaluate_features"
     )
-    real = statistics.collect([np.stack(list(held_out))], extract, what="held-out images")
+    network = features.load(name, inception_path=run.evaluate_inception_path)
+    network.require_images(source.image_shape, np.float32 if grids.is_points(source.image_shape) else np.uint8)
+    available = source.counts["test"] // 2
+    if available < FEWEST:
+        checks.refuse(
+            "--evaluate_every",
+            expected=f"a test split of at least {2 * FEWEST} images",
+            received=source.counts["test"],
+            remedy="leave it out, or hold more images out by --test_fraction",
+        )
+    extract, count = network.extractor(), min(run.evaluate_samples, available)
+    wanted = 2 * np.unique(np.linspace(0, available - 1, count).astype(int))
+    held_out, digest = images_at(source, "test", wanted.tolist()), hashlib.sha256()
+    digest.update(np.ascontiguousarray(held_out))
+    real = statistics.collect([held_out], extract, what="held-out images")
+    card = protocol.card(
+        network,
+        real={
+            "dataset": source.name,
+            "split": "every second image of test",
+            "count": len(held_out),
+            "image_shape": list(source.image_shape),
+            "sha256": digest.hexdigest()[:16],
+        },
+        generated={"count": run.evaluate_samples, "seeds": [0], "prior": "normal"},
+    )
 
     def score(draw):
-        batches = (
-            draw.samples(min(BATCH, run.evaluate_samples - i), start=i) for i in range(0, run.evaluate_samples, BATCH)
-        )
+        model = subject(draw)
+        starts = range(0, run.evaluate_samples, BATCH)
+        batches = (model.sample(0, i, min(BATCH, run.evaluate_samples - i)) for i in starts)
         return scores.score(real, statistics.collect(batches, extract, what="samples"))
 
-    return score
-
-
-def _rows(batches):
-    for images in batches:
-        yield from images
+    return score, card
 
 
 def batch_norm_statistics(config):

@@ -2,24 +2,26 @@
 
 from pga_tf import priors
 from pga_tf.core import checks
-from pga_tf.training import build, drawing
+from pga_tf.training import build, drawing, fitting
 from pga_tf.training.checkpoints import Checkpoints
 from pga_tf.training.run_directory import RunDirectory
 
 CHECKPOINTS = ("last", "best")
 
 
-def load(config, checkpoint="last"):
-    """The model of the run that `config` describes, with the weights that it samples with: (Drawing, step).
+def load(config, checkpoint="last", prior="normal"):
+    """The model of the run that `config` describes, with the weights and prior that it samples with: (Drawing, step).
 
     It needs neither the run's data nor its devices.
 
     Args:
       config: `Config` of a run directory. checkpoint: "last", or "best" where it was trained with `--keep_best`.
+      prior: a name from the registry; fitted ones are read from the run directory.
 
-    Raises `InputError` where there is no such checkpoint.
+    Raises `InputError` where there is no such checkpoint, or no such prior for it.
     """
     checks.require_member("--checkpoint", checkpoint, CHECKPOINTS)
+    priors.PRIORS.get(prior)  # an unknown name is refused before anything is built
     directory = RunDirectory(config.run.workdir)
     model = build.build_model(config, directory.read_image_shape())
     folder = {"last": directory.checkpoints, "best": directory.best}[checkpoint]
@@ -32,4 +34,4 @@ def load(config, checkpoint="last"):
             remedy="train first" if checkpoint == "last" else "train with --evaluate_every and --keep_best",
         )
     build.use_average_weights(config, model)
-    return drawing.Drawing(model, priors.PRIORS.get("normal")(config.network.latent_dim)), step
+    return drawing.Drawing(model, fitting.load(config, model, prior)), step

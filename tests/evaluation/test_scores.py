@@ -104,22 +104,32 @@ def test_kernel_distance_of_one_distribution_is_zero_within_its_error():
     assert value > 10 * error
 
 
-def brute_force_prdc(real, generated, k):
-    def radius(rows, i):
-        return sorted(np.linalg.norm(rows[i] - other) for other in rows)[k]
+def test_kernel_distance_of_unequal_sides_takes_blocks_of_the_smaller_one_again():
+    real, generated = RNG.normal(size=(50, 4)), RNG.normal(size=(950, 4)) + 1.0
+    value, error = kernel_distance(real, generated, block_size=100)
+    whole, _ = kernel_distance(real, generated, block_size=1000)
+    assert value == pytest.approx(whole, rel=0.02)  # the real side is whole in each block
+    assert 0 < error < whole
+    both, _ = kernel_distance(RNG.normal(size=(250, 4)), generated, block_size=100)
+    assert both == pytest.approx(whole, rel=0.3)
 
-    real_radii = [radius(real, i) for i in range(len(real))]
-    generated_radii = [radius(generated, i) for i in range(len(generated))]
-    distance = np.array([[np.linalg.norm(r - g) for g in generated] for r in real])
-    inside = distance <= np.array(real_radii)[:, None]
-    recall = (distance <= np.array(generated_radii)).any(1).mean()
+
+def brute_force_prdc(real, generated, k):
+    def distances(a, b):
+        return np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=2))
+
+    real_radii = np.sort(distances(real, real), axis=1)[:, k]
+    generated_radii = np.sort(distances(generated, generated), axis=1)[:, k]
+    distance = distances(real, generated)
+    inside = distance <= real_radii[:, None]
+    recall = (distance <= generated_radii).any(1).mean()
     return inside.any(0).mean(), recall, inside.sum(0).mean() / k, inside.any(1).mean()
 
 
 def test_prdc_equals_brute_force_in_any_blocks():
-    real, generated = RNG.normal(size=(90, 3)), 0.7 * RNG.normal(size=(70, 3)) + 0.4
+    real, generated = RNG.normal(size=(500, 3)), 0.7 * RNG.normal(size=(450, 3)) + 0.4
     expected = brute_force_prdc(real, generated, 4)
-    for block_size in (7, 90, 1000):
+    for block_size in (7, 450, 1000):
         scores = prdc(real, generated, k=4, block_size=block_size)
         np.testing.assert_allclose(
             [scores.precision, scores.recall, scores.density, scores.coverage], expected, rtol=1e-12

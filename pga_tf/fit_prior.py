@@ -1,0 +1,34 @@
+"""Fits a prior to a trained autoencoder: python -m pga_tf.fit_prior --workdir=runs/lpga_digits --prior=mixture."""
+
+from absl import flags as absl_flags
+
+from pga_tf import flags
+from pga_tf.core import checks
+from pga_tf.training import fitting, trained
+
+USAGE = """python -m pga_tf.fit_prior --workdir=RUN --prior=NAME [--name=value ...]
+
+Fits the prior to the codes of the run's autoencoder, or goes on fitting it where it was stopped, and leaves it in
+RUN/priors/NAME/. Then `sample` and `evaluate` take --prior=NAME."""
+
+FLAGS = absl_flags.FLAGS
+
+
+def define_flags():
+    absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
+    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
+    flags.define_prior_flags()
+
+
+def main():
+    if not FLAGS.workdir:
+        checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
+    fit, own = flags.prior_from_flags()
+    config = flags.config_of_run(FLAGS.workdir)
+    draw, _ = trained.load(config, FLAGS.checkpoint)
+    return 0 if fitting.fit(config, draw, fit, own) else 130
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.run(main, usage=USAGE, help_text=flags.prior_help)

@@ -1,0 +1,133 @@
+"""Each prior on codes whose law is known, and the losses by hand."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from pga_tf.core.checks import InputError
+from pga_tf.evaluation import latent
+from pga_tf.priors import PRIORS
+from pga_tf.priors.latent_map import LatentMap, LatentMapOptions
+from pga_tf.priors.mixture import Mixture, MixtureOptions
+from pga_tf.priors.second_vae import SecondVAE, SecondVAEOptions
+
+SMALL = {
+    "second_vae": SecondVAEOptions(second_width=64, second_depth=2),
+    "latent_map": LatentMapOptions(map_width=64, map_depth=2),
+    "mixture": MixtureOptions(components=3),
+}
+STEPS, BATCH = {"second_vae": 2500, "latent_map": 2500}, 128
+
+
+def three_gaussians(count, seed):
+    """A 2-D mixture far from N(0, I), of mean 0 and unit variance like the codes of an autoencoder with batch norm."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[1.3, 0.0], [-0.65, 1.1], [-0.65, -1.1]])
+    return (centres[rng.integers(0, 3, count)] + 0.15 * rng.normal(size=(count, 2))).astype(np.float32)
+
+
+def standard(count, seed):
+    return np.random.default_rng(seed).normal(size=(count, 2)).astype(np.float32)
+
+
+def fitted(name, law):
+    """The prior `name` fitted to draws of `law` in the plane."""
+    keras.utils.set_random_seed(0)
+    prior = PRIORS.get(name)(2, SMALL[name])
+    if prior.FIT == "codes":
+        prior.fit(law(5000, seed=1))
+        return prior
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, STEPS[name])
+    prior.compile(**{key: keras.optimizers.Adam(rate, beta_1=prior.momentum) for key in prior.OPTIMIZERS})
+    codes = law(STEPS[name] * BATCH, seed=1).reshape(-1, BATCH, 2)
+    prior.fit(tf.data.Dataset.from_tensor_slices(codes), steps_per_epoch=STEPS[name], verbose=0, shuffle=False)
+    return prior
+
+
+def draws(prior, count=3000):
+    return prior.sample(tf.range(count, dtype=tf.int64)).numpy()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_known_mixture_is_recovered(name):
+    prior, held_out = fitted(name, three_gaussians), three_gaussians(3000, seed=2)
+    of_normal = latent.mmd(held_out, draws(PRIORS.get("normal")(2)))
+    assert latent.mmd(held_out, draws(prior)) < of_normal / 5
+
+
+@pytest.mark.parametrize("name", ["second_vae", "mixture"])
+def test_a_prior_of_normal_codes_is_normal(name):
+    found = draws(fitted(name, standard))
+    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=0.12)
+    np.testing.assert_allclose(np.cov(found.T), np.eye(2), atol=0.2)
+    assert latent.mmd(found, standard(3000, seed=3)) < 0.005
+
+
+def test_mixture_is_its_own_tfp_distribution():
+    prior = fitted("mixture", three_gaussians)
+    distribution = prior.distribution()
+    assert isinstance(distribution, tfp.distributions.MixtureSameFamily)
+    assert distribution.event_shape == (2,)
+    np.testing.assert_allclose(tf.reduce_sum(prior.weights), 1.0, rtol=1e-5)
+    # the log-likelihood of its own draws is that of the law, up to sampling
+    own = float(tf.reduce_mean(distribution.log_prob(draws(prior))))
+    data = float(tf.reduce_mean(distribution.log_prob(three_gaussians(3000, seed=2))))
+    assert own == pytest.approx(data, abs=0.1)
+
+
+def test_mixture_draws_components_by_their_weights():
+    prior = Mixture(1, MixtureOptions(components=3))
+    prior.weights.assign([0.2, 0.5, 0.3])
+    prior.means.assign([[-10.0], [0.0], [10.0]])
+    found = np.round(draws(prior, 20000)[:, 0] / 10.0)
+    for value, weight in ((-1, 0.2), (0, 0.5), (1, 0.3)):
+        assert np.mean(found == value) == pytest.approx(weight, abs=0.015)
+
+
+def test_mixture_of_too_few_codes_is_refused():
+    with pytest.raises(InputError, match="at least 30 codes"):
+        Mixture(2).fit(standard(20, seed=0))
+
+
+def test_hinge_losses_by_hand():
+    prior = LatentMap(2, SMALL["latent_map"])
+    prior.critic = lambda codes: codes[:, :1]  # the critic's value is the first coordinate
+    codes, mapped = tf.constant([[0.5, 9.0], [3.0, 9.0]]), tf.constant([[-2.0, 9.0], [0.25, 9.0]])
+    np.testing.assert_allclose(prior.critic_loss(codes, mapped), [0.5 + 0.0, 0.0 + 1.25], rtol=1e-6)
+    np.testing.assert_allclose(prior.generator_loss(mapped), [2.0, -0.25], rtol=1e-6)
+
+
+def test_each_adversary_trains_its_own_network():
+    for key, moved, still in (("critic", "critic_optimizer", "generator"), ("generator", "optimizer", "critic")):
+        keras.utils.set_random_seed(0)
+        prior = LatentMap(2, SMALL["latent_map"])
+        rates = {name: 0.1 if name == moved else 0.0 for name in prior.OPTIMIZERS}
+        prior.compile(**{name: keras.optimizers.SGD(rate) for name, rate in rates.items()})
+        before = {name: [np.array(v) for v in group] for name, group in prior.networks().items()}
+        prior.train_step(tf.constant(three_gaussians(64, seed=0)))
+        after = {name: [np.array(v) for v in group] for name, group in prior.networks().items()}
+        assert any((a != b).any() for a, b in zip(before[key], after[key], strict=True))
+        for a, b in zip(before[still], after[still], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_bound_of_the_second_stage_by_numpy():
+    keras.utils.set_random_seed(0)
+    prior = SecondVAE(2, SMALL["second_vae"])
+    prior.log_gamma.assign(0.3)
+    codes, eps = three_gaussians(5, seed=0), standard(5, seed=1)
+    mean, stddev = (np.asarray(v, np.float64) for v in prior.posterior(codes))
+    decoded = np.asarray(prior.decoder(np.float32(mean + stddev * eps)), np.float64)
+    nll = ((codes - decoded) ** 2 / (2 * np.exp(0.6)) + 0.3 + 0.5 * np.log(2 * np.pi)).sum(axis=1)
+    kl = 0.5 * (mean**2 + stddev**2 - 1 - np.log(stddev**2)).sum(axis=1)
+    terms = prior.terms(codes, eps)
+    np.testing.assert_allclose(terms["nll"], nll, rtol=1e-5)
+    np.testing.assert_allclose(terms["kl"], kl, rtol=1e-4)
+
+
+def test_the_input_is_joined_to_the_last_hidden_layer():
+    prior = SecondVAE(3, SMALL["second_vae"])
+    assert prior.encoder.head.kernel.shape == (64 + 3, 6)
+    assert LatentMap(3, SMALL["latent_map"]).generator.head.kernel.shape == (64, 3)
