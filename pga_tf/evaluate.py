@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pga_tf import data, flags
 from pga_tf.core import checks, files, grids, ranges
 from pga_tf.evaluation import evaluate, features, protocol, report, statistics
-from pga_tf.training import drawing, scoring, trained
+from pga_tf.training import drawing, fitting, scoring, trained
 from pga_tf.training.run_directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
@@ -36,6 +36,7 @@ def define_flags():
     absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=FEWEST)
     absl_flags.DEFINE_integer("seeds", 3, "seeds 0, 1, ...; one: bootstrap [unit: sets of samples]", lower_bound=1)
     absl_flags.DEFINE_string("prior", "normal", "distribution of codes; others than normal need pga_tf.fit_prior")
+    absl_flags.DEFINE_enum("priors", "one", ("one", "all"), "all: a table of every prior fitted to the run")
     absl_flags.DEFINE_enum("split", "test", ("test", "train"), "real images to score against")
     absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
     absl_flags.DEFINE_string("cache_dir", "", "statistics of real images; default ~/.cache/pga_tf")
@@ -66,7 +67,58 @@ def main(runs):
         )
     if FLAGS.images:
         return _evaluate_images()
-    return _evaluate_run()
+    return _evaluate_priors() if FLAGS.priors == "all" else _evaluate_run()
+
+
+def _evaluate_priors():
+    """Scores of every prior that the run has, against the same real images, as one table."""
+    config, directory = flags.config_of_run(FLAGS.workdir), RunDirectory(FLAGS.workdir)
+    network = _network(config.data.dataset, directory.read_image_shape())
+    source, extract = data.load(config.data), network.extractor()
+    draw, step = trained.load(config, FLAGS.checkpoint)
+    names = ["normal", *fitting.fitted(config)]
+    results, pictures = [], []
+    with tqdm(
+        total=_count(source) + len(names) * FLAGS.seeds * FLAGS.num_samples, unit=" images", mininterval=1.0
+    ) as bar:
+        real, card = _real(source, FLAGS.split, FLAGS.num_real, network, extract, bar)
+        for name in names:
+            bar.set_description(name)
+            subject = scoring.subject(drawing.Drawing(draw.model, fitting.load(config, draw.model, name)))
+            found, _, shown = evaluate.of_samples(
+                subject, extract, real, count=FLAGS.num_samples, seeds=range(FLAGS.seeds), advance=bar.update
+            )
+            results.append(
+                {
+                    "title": name,
+                    "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
+                    "card": protocol.card(network, real=card, generated=_sampled(config, name)),
+                    "scores": found,
+                }
+            )
+            pictures.append(drawing.picture(shown))
+    title = f"{directory.path.resolve().name}, step {step:,}: every prior"
+    text, page = report.matrix(title, results, pictures)
+    directory.evaluation.mkdir(parents=True, exist_ok=True)
+    files.write_text(directory.evaluation / "priors.html", page)
+    files.write_text(
+        directory.evaluation / "priors.json", json.dumps(_strict(results), indent=1, allow_nan=False) + "\n"
+    )
+    print(f"{text}\n\n  {directory.evaluation / 'priors.json'}\n  {directory.evaluation / 'priors.html'}")
+    return 0
+
+
+def _sampled(config, prior):
+    """What the card says of samples."""
+    return {
+        "count": FLAGS.num_samples,
+        "seeds": list(range(FLAGS.seeds)),
+        "prior": prior,
+        "checkpoint": FLAGS.checkpoint,
+        "batch_norm": scoring.batch_norm_statistics(config),
+        "weights": "moving average" if config.optimizer.ema else "as trained",
+        "arithmetic": "float32" if config.run.mixed_precision == "none" else config.run.mixed_precision,
+    }
 
 
 def _evaluate_run():
@@ -84,9 +136,8 @@ def _evaluate_run():
         floor, _ = _real(source, "train", held, network, extract, bar)
         pool, _ = _real(source, "train", 0, network, extract, bar)
         bar.set_description("samples")
-        seeds = range(FLAGS.seeds)
         found, generated, shown = evaluate.of_samples(
-            subject, extract, real, count=FLAGS.num_samples, seeds=seeds, advance=bar.update
+            subject, extract, real, count=FLAGS.num_samples, seeds=range(FLAGS.seeds), advance=bar.update
         )
         bar.set_description("where the gap comes from")
         training = np.concatenate(list(scoring.real_images(source, "train", held)))
@@ -103,15 +154,6 @@ def _evaluate_run():
             lambda indices: scoring.images_at(source, "train", indices.tolist()),
         )
         restored = evaluate.restored(subject, held_out)
-    sampled = {
-        "count": FLAGS.num_samples,
-        "seeds": list(seeds),
-        "prior": FLAGS.prior,
-        "checkpoint": FLAGS.checkpoint,
-        "batch_norm": scoring.batch_norm_statistics(config),
-        "weights": "moving average" if config.optimizer.ema else "as trained",
-        "arithmetic": "float32" if config.run.mixed_precision == "none" else config.run.mixed_precision,
-    }
     result = {
         "title": f"{pathlib.Path(FLAGS.workdir).resolve().name}, step {step:,}, prior {FLAGS.prior}",
         "run": {
@@ -122,7 +164,7 @@ def _evaluate_run():
         },
         "flags": config.values(),
         "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
-        "card": protocol.card(network, real=card, generated=sampled),
+        "card": protocol.card(network, real=card, generated=_sampled(config, FLAGS.prior)),
         "scores": found,
         "gap": gap,
         "reconstruction": restored,

@@ -19,7 +19,8 @@ from pga_tf import evaluate as evaluate_lib
 from pga_tf import flags
 from pga_tf.core.checks import InputError
 from pga_tf.evaluation import protocol
-from pga_tf.training import loop, scoring, trained
+from pga_tf.priors.mixture import MixtureOptions
+from pga_tf.training import fitting, loop, scoring, trained
 from pga_tf.training.run_directory import RunDirectory
 from tests.training import helpers
 
@@ -195,6 +196,27 @@ def test_points_are_scored_in_one_range(evaluate, tmp_path):
     result = load(tmp_path)
     assert result["card"]["quantisation"] == "none: points"
     assert result["reconstruction"] is None
+
+
+def test_every_prior_of_a_run_is_scored_in_one_table(run, evaluate, tmp_path, capsys):
+    copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
+    config = flags.config_of_run(copy)
+    draw, _ = trained.load(config)
+    assert fitting.fit(config, draw, fitting.FitOptions(prior="mixture"), MixtureOptions(components=2), out=str)
+    capsys.readouterr()
+    evaluate(f"--workdir={copy}", "--priors=all", "--num_samples=100", "--seeds=2", cache)
+    printed = capsys.readouterr().out
+    results = json.loads((copy / "evaluation" / "priors.json").read_text())
+    assert [result["title"] for result in results] == ["normal", "mixture"]
+    assert [result["card"]["generated"]["prior"] for result in results] == ["normal", "mixture"]
+    for result in results:
+        assert f"{result['scores']['frechet']['value']:.4g}" in printed
+    assert (copy / "evaluation" / "priors.html").read_text().count("<img") == 2
+
+    evaluate(f"--workdir={copy}", "--prior=mixture", "--num_samples=100", "--seeds=2", cache)
+    alone = load(RunDirectory(copy).prior("mixture"))
+    assert alone["scores"]["precision"] == results[1]["scores"]["precision"]
+    assert alone["card"] == results[1]["card"]
 
 
 def test_real_images_may_be_those_of_training(run, evaluate, tmp_path):

@@ -165,6 +165,19 @@ def compare(results, pictures):
     return "\n".join(lines), _document("Comparison", body)
 
 
+def matrix(title, results, pictures):
+    """(terminal text, page) of results that differ in their prior alone: a row for each. `pictures`: uint8 grids."""
+    header, content = _compared(results)
+    header = ("prior", *header[1:])
+    card = {name: value for name, value in _card_rows(results[0]["card"]) if name != "generated.prior"}
+    lines = [title, "", *_columns([header, *content]), "", "Protocol", *(f"  {k}: {v}" for k, v in card.items())]
+    body = [f"<h1>{html.escape(title)}</h1>", _table(header, content)]
+    for result, picture in zip(results, pictures, strict=True):
+        body.append(f"<figure>{image(picture)}<figcaption>{html.escape(result['title'])}</figcaption></figure>")
+    body += ["<h2>Protocol card</h2>", _table(("entry", "value"), list(card.items()))]
+    return "\n".join(lines), _document(title, body)
+
+
 def _compared(group):
     extra = [("gap", "reconstructions"), ("reconstruction", "mse"), ("latent", "mmd"), ("memory", "ratio")]
     extra = [(section, name) for section, name in extra if any(result.get(section) for result in group)]

@@ -110,6 +110,12 @@ def fit(config, draw, fit_options, own, *, out=print):
     return done
 
 
+def fitted(config):
+    """Names of the priors that were fitted to a run."""
+    folders = sorted(RunDirectory(config.run.workdir).prior("x").parent.glob(f"*/{FITTED}"))
+    return [path.parent.name for path in folders]
+
+
 def mmd(prior, held_out):
     """Squared MMD between held-out codes and as many draws of a prior."""
     seeds = tf.range(len(held_out), dtype=tf.int64) + 2**33  # not those of samples
