@@ -63,9 +63,10 @@ def define_prior_flags(flag_values=flags.FLAGS):
 
 
 def prior_from_flags(flag_values=flags.FLAGS):
-    """(FitOptions, the prior's own options) that the parsed flags describe. Raises `InputError` for foreign flags."""
+    """(FitOptions, the prior's own options) of the parsed flags. Raises `InputError` for foreign or impossible ones."""
     fit = FitOptions(**_given((field.name for field in dataclasses.fields(FitOptions)), flag_values))
-    return fit, _own_options("prior", fit.prior, PRIORS.get(fit.prior).Options, _prior_fields(), flag_values)
+    own = _own_options("prior", fit.prior, PRIORS.get(fit.prior).Options, _prior_fields(), flag_values)
+    return options.validate(fit), options.validate(own)
 
 
 def _own_options(kind, name, cls, fields, flag_values):

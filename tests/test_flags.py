@@ -57,6 +57,25 @@ def test_flags_after_the_flagfile_override_it():
     assert (config.network.latent_dim, config.method.weight_nll, config.data.dataset) == (3, 0.5, "digits")
 
 
+def test_a_priors_flags_are_checked_before_anything_is_trained():
+    def parse_prior(*arguments):
+        values = absl_flags.FlagValues()
+        flags.define_training_flags(values)
+        flags.define_prior_flags(values)
+        values(["train", *arguments])
+        return flags.prior_from_flags(values)
+
+    fit, own = parse_prior("--prior=mixture", "--components=4", "--prior_steps=7")
+    assert (fit.prior, fit.prior_steps, own.components) == ("mixture", 7, 4)
+    assert parse_prior()[0].prior == "normal"
+    with pytest.raises(InputError, match=r"--components: expected a value >= 1"):
+        parse_prior("--prior=mixture", "--components=0")
+    with pytest.raises(InputError, match=r"--map_width: expected a flag of --prior=mixture"):
+        parse_prior("--prior=mixture", "--map_width=4")
+    with pytest.raises(InputError, match="did you mean 'second_vae'"):
+        parse_prior("--prior=secondvae")
+
+
 def test_the_default_workdir_is_named_after_the_flagfile(monkeypatch):
     path = f"{ROOT}/flagfiles/vae_digits.flags"
     monkeypatch.setattr(sys, "argv", ["train", f"--flagfile={path}"])

@@ -4,7 +4,6 @@ Shipped: small classifiers in `feature_networks/`, trained by `tools/train_featu
 the input of the last layer. Inception's features are `pool_3`. A Frechet distance is called FID only for those.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -16,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks
+from pga_tf.core import checks, precision
 
 SHIPPED = pathlib.Path(__file__).parent / "feature_networks"
 RESIZE = "bicubic, antialiased"
@@ -177,17 +176,6 @@ def sha256(path):
     return digest.hexdigest()
 
 
-@contextlib.contextmanager
-def _float32():
-    """Networks are made in float32, whatever precision the run that they score has."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
-
-
 def _keras(path, name):
     """A Keras classifier of images in [0, 1]; its features are the input of its last layer, flattened.
 
@@ -196,7 +184,7 @@ def _keras(path, name):
     if not path.is_file():
         checks.refuse(f"--features={path}", expected="a file", received="none there", remedy="check the path")
     try:
-        with _float32():
+        with precision.float32():
             model = keras.saving.load_model(path, compile=False)
             last = model.layers[-1]
             outputs = last.output if last.name == "features" else last.input

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import data, priors
-from pga_tf.core import checks, files, options, replicas
+from pga_tf.core import checks, files, options, precision, replicas
 from pga_tf.core.options import option
 from pga_tf.evaluation import latent
 from pga_tf.training import callbacks, optimizers
@@ -85,7 +85,7 @@ def fit(config, draw, fit_options, own, *, out=print):
     directory = RunDirectory(RunDirectory(config.run.workdir).prior(fit_options.prior))
     directory.require_same_config(record, remedy="delete that folder to fit it anew, or pass its options")
     source = data.load(config.data)
-    prior = kind(model.latent_dim, own, seed=seed)
+    prior = _make(kind, model.latent_dim, own, seed)
     held_out = _codes(draw, source, "test", HELD_OUT)
     _require_codes(held_out)
     directory.create()
@@ -108,6 +108,12 @@ def fit(config, draw, fit_options, own, *, out=print):
         else:
             out(f"stopped after step {step}; the same command goes on from there")
     return done
+
+
+def _make(kind, latent_dim, own, seed):
+    keras.utils.set_random_seed(seed)
+    with precision.float32():
+        return kind(latent_dim, own, seed=seed)
 
 
 def fitted(config):
@@ -158,7 +164,7 @@ def load(config, model, name):
             received=f"one fitted to others ({values['autoencoder']}, not {fingerprint(model)})",
             remedy=f"delete {directory.path} and fit it anew, or choose the --checkpoint that it was fitted to",
         )
-    prior = kind(model.latent_dim, options.from_text(kind.Options, values), seed=int(values["seed"]))
+    prior = _make(kind, model.latent_dim, options.from_text(kind.Options, values), int(values["seed"]))
     _read(path, prior)
     return prior
 
