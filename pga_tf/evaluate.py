@@ -16,6 +16,7 @@ from pga_tf.training import drawing, fitting, scoring, trained
 from pga_tf.training.run_directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
+python -m pga_tf.evaluate --workdir=RUN --prior=NAME | --priors=all
 python -m pga_tf.evaluate --images=FOLDER_OR_FILE.npz --against=mnist --workdir=OUT
 python -m pga_tf.evaluate --compare RUN1 RUN2 ... [--workdir=OUT]   (writes OUT/comparison.html)
 
@@ -46,6 +47,8 @@ def define_flags():
     absl_flags.DEFINE_integer(
         "against_crop", 0, "side of its centre crop before that; 0: as in training", lower_bound=0
     )
+    absl_flags.DEFINE_integer("images_size", 0, "the same for --images", lower_bound=0)
+    absl_flags.DEFINE_integer("images_crop", 0, "the same for --images", lower_bound=0)
     absl_flags.DEFINE_boolean("compare", False, "compare the evaluations of the runs that follow")
 
 
@@ -218,10 +221,20 @@ def _evaluate_images():
     result = {
         "title": FLAGS.images,
         "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
-        "card": protocol.card(network, real=card, generated={"count": count, "image_shape": list(given.image_shape)}),
+        "card": protocol.card(network, real=card, generated=_offered(given)),
         "scores": found,
     }
     return _finish(result, {"images": drawing.picture(shown)})
+
+
+def _offered(given):
+    """What the card says of images that were given."""
+    prepared = {"size": FLAGS.images_size, "crop": FLAGS.images_crop}
+    return {
+        "count": sum(given.counts.values()),
+        "image_shape": list(given.image_shape),
+        "prepared": ", ".join(f"{name} {value}" for name, value in prepared.items() if value) or "as they are",
+    }
 
 
 def _given():
@@ -236,9 +249,16 @@ def _given():
         )
     kind = "folder" if path.is_dir() else "npz"
     try:
-        return data.load(data.DataOptions(dataset=f"{kind}:{path}", strict_data=True))
+        return data.load(
+            data.DataOptions(
+                dataset=f"{kind}:{path}", image_size=FLAGS.images_size, crop=FLAGS.images_crop, strict_data=True
+            )
+        )
     except checks.InputError as error:
-        raise checks.InputError(str(error).replace(f"--dataset={kind}:{path}", f"--images={path}")) from None
+        text = str(error).replace(f"--dataset={kind}:{path}", f"--images={path}")
+        raise checks.InputError(
+            text.replace("--image_size", "--images_size").replace("--crop", "--images_crop")
+        ) from None
 
 
 def _count(source):

@@ -165,6 +165,17 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, evaluate, 
     assert a["scores"]["frechet"]["value"] == pytest.approx(b["scores"]["frechet"]["value"], rel=1e-4)
     assert a["scores"]["precision"] == b["scores"]["precision"]
 
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "folder" / "large.png")
+    with pytest.raises(InputError, match="--images_size"):
+        evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", f"--workdir={tmp_path / 'none'}", cache)
+    evaluate(
+        f"--images={tmp_path / 'folder'}", "--against=digits", "--images_size=8", f"--workdir={tmp_path}/sized", cache
+    )
+    assert load(tmp_path / "sized")["card"]["generated"] == {
+        "count": 81, "image_shape": [8, 8, 1], "prepared": "size 8",
+    }  # fmt: skip
+
+    (tmp_path / "folder" / "large.png").unlink()
     (tmp_path / "folder" / "broken.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"broken\.png"):
         evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", f"--workdir={tmp_path / 'none'}", cache)
