@@ -17,7 +17,7 @@ from pga_tf.training.run_directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
 python -m pga_tf.evaluate --workdir=RUN --prior=NAME | --priors=all
-python -m pga_tf.evaluate --images=FOLDER_OR_FILE.npz --against=mnist --workdir=OUT
+python -m pga_tf.evaluate --images=PATH --against=mnist --workdir=OUT
 python -m pga_tf.evaluate --compare RUN1 RUN2 ... [--workdir=OUT]   (writes OUT/comparison.html)
 
 Writes evaluation.json and report.html, a page that opens offline, under RUN/evaluation/ (or OUT/evaluation/), and

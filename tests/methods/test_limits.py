@@ -1,14 +1,12 @@
 """Where one method becomes another: the limits of Eq. 16, and the bound of Proposition 1 on a real network."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pga_tf import networks
-from pga_tf.methods import latent_map, perceptual
+from pga_tf.methods import LPGA, latent_map, perceptual
 from pga_tf.objectives import pga
 from tests.methods import builders
 
@@ -56,7 +54,7 @@ def test_proposition_1_holds_on_a_network(kind):
     keras.utils.set_random_seed(0)
     options = networks.NetworkOptions(network="mlp", latent_dim=3, filters=64)
     encoder, decoder = networks.build(options, (4, 4, 1), stochastic=False, output="tanh")
-    model = types.SimpleNamespace(encoder=encoder, decoder=decoder)
+    model = LPGA(encoder, decoder, LPGA.Options(), latent_dim=3, seed=0)
     codes = tf.random.stateless_normal([16, 3], seed=[0, 1])
     with tf.GradientTape() as tape:
         tape.watch(codes)

@@ -52,7 +52,7 @@ def test_a_dry_run_writes_nothing_and_prints_the_plan(tmp_path):
     loop.train(helpers.config(tmp_path / "run", dry_run=True), out=lines.append)
     text = "\n".join(lines)
     assert not (tmp_path / "run").exists()
-    for part in ("8x8x1", "parameters: encoder", "ms a step", "MiB of memory", "steps: 8", "decoder/pixels/kernel"):
+    for part in ("8x8x1", "parameters: encoder", "ms a step", "MiB of memory", "steps: 8", "decoder/deconv_2/bias"):
         assert part in text
 
 
