@@ -27,7 +27,7 @@ from pga_tf.evaluation import features
 PLANS = {
     "digits": {"widths": (32, 64), "features": 64, "epochs": 60, "shift": 1, "flip": False, "limit": 1e6},
     "mnist": {"widths": (16, 32, 64), "features": 64, "epochs": 8, "shift": 2, "flip": False, "limit": 1e6},
-    "cifar10": {"widths": (32, 64, 128), "features": 128, "epochs": 10, "shift": 4, "flip": True, "limit": 4e6},
+    "cifar10": {"widths": (32, 64, 128), "features": 128, "epochs": 30, "shift": 4, "flip": True, "limit": 4e6},
 }
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", None, list(PLANS), "what to learn", required=True)

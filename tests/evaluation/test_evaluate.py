@@ -143,7 +143,7 @@ def test_latent_health_of_a_posterior_with_a_dead_unit():
 
 
 def test_mmd_is_zero_for_one_law_and_grows_with_a_shift():
-    a, b = codes_of(3, 0, 3000), codes_of(4, 0, 3000)
+    a, b = codes_of(3, 0, 1500), codes_of(4, 0, 1500)
     same, near, far = latent.mmd(a, b), latent.mmd(a, b + 0.3), latent.mmd(a, b + 1.0)
     assert abs(same) < 2e-3 < near < far
 

@@ -18,7 +18,7 @@ SMALL = {
     "latent_map": LatentMapOptions(map_width=64, map_depth=2),
     "mixture": MixtureOptions(components=3),
 }
-STEPS, BATCH = {"second_vae": 2500, "latent_map": 2500}, 128
+STEPS, BATCH = {"second_vae": 2500, "latent_map": 1500}, 128
 
 
 def three_gaussians(count, seed):
