@@ -50,14 +50,17 @@ def draws(prior, count=3000):
     return prior.sample(tf.range(count, dtype=tf.int64)).numpy()
 
 
-@pytest.mark.parametrize("name", SMALL)
+TRAINED = [pytest.param(name, marks=pytest.mark.slow) for name in ("second_vae", "latent_map")]
+
+
+@pytest.mark.parametrize("name", ["mixture", *TRAINED])
 def test_a_known_mixture_is_recovered(name):
     prior, held_out = fitted(name, three_gaussians), three_gaussians(3000, seed=2)
     of_normal = latent.mmd(held_out, draws(PRIORS.get("normal")(2)))
     assert latent.mmd(held_out, draws(prior)) < of_normal / 5
 
 
-@pytest.mark.parametrize("name", ["second_vae", "mixture"])
+@pytest.mark.parametrize("name", ["mixture", TRAINED[0]])
 def test_a_prior_of_normal_codes_is_normal(name):
     found = draws(fitted(name, standard))
     np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=0.12)

@@ -60,7 +60,7 @@ def test_every_prior_fits_every_method_and_is_loaded_as_it_was(run, prior):
             np.testing.assert_array_equal(draw.prior.state()[name], value)
 
 
-@pytest.mark.parametrize("prior", ["second_vae", "latent_map"])
+@pytest.mark.parametrize("prior", ["second_vae", pytest.param("latent_map", marks=pytest.mark.slow)])
 def test_fitting_resumes_where_it_was_stopped(prior, tmp_path):
     whole, parts = train(tmp_path / "whole"), train(tmp_path / "parts")
     assert fit(whole, prior, prior_evaluate_every=3)
