@@ -11,7 +11,7 @@ import tensorflow as tf
 from pga_tf import networks
 from pga_tf.core import interfaces, ranges
 from pga_tf.core.checks import InputError
-from pga_tf.methods import METHODS
+from pga_tf.methods import METHODS, assembly
 from pga_tf.networks import NetworkOptions
 from pga_tf.priors import PRIORS
 from pga_tf.training import loop, scoring
@@ -174,12 +174,14 @@ def test_resume_is_bitwise_exact(method, tmp_path):
 def test_a_network_takes_the_image_size_or_says_which_it_takes(method, network):
     needs = METHODS.get(method).requirements(METHODS.get(method).Options())
     options = NetworkOptions(network=network, latent_dim=2, filters=4)
-    build = lambda shape: networks.build(options, shape, stochastic=needs["stochastic"], output=needs["output"])
+    build = lambda shape: assembly.build_networks(needs, options, shape)
     with pytest.raises(InputError, match=r"expected .*received .*Remedy"):
         build((0, 0, 1))
-    encoder, decoder = build((32, 32, 3))
-    codes = encoder(tf.zeros([2, 32, 32, 3]))
-    assert decoder(codes[0] if needs["stochastic"] else codes).shape == (2, 32, 32, 3)
+    made = build((32, 32, 3))
+    codes = made["encoder"](tf.zeros([2, 32, 32, 3]))
+    assert made["decoder"](codes[0] if needs.stochastic else codes).shape == (2, 32, 32, 3)
+    if needs.critic:
+        assert made["critic"](tf.zeros([2, 32, 32, 3])).shape == (2, 1)
 
 
 @each_method

@@ -10,9 +10,9 @@ import pytest
 from absl import flags as absl_flags
 from PIL import Image
 
-from pga_tf import flags, networks
+from pga_tf import flags
 from pga_tf.core.checks import InputError
-from pga_tf.methods import METHODS
+from pga_tf.methods import METHODS, assembly
 from pga_tf.training import config as config_lib
 from pga_tf.training import loop
 from pga_tf.training.run_directory import RunDirectory
@@ -42,7 +42,7 @@ def test_flagfile_is_a_valid_configuration_with_a_full_header(path):
     shape = SHAPES[name] if kind == "tfds" else {"digits": (8, 8, 1), "toy2d": (1, 1, 2)}[kind]
     if config.network.filters < 256:  # the widest one takes seconds to make
         needs = METHODS.get(config.run.method).requirements(config.method)
-        networks.build(config.network, shape, stochastic=needs["stochastic"], output=needs["output"])
+        assembly.build_networks(needs, config.network, shape)
 
 
 def test_every_published_row_has_its_flagfile():

@@ -47,17 +47,19 @@ def build(name, network, jit=False, bfloat16=False):
     needs = method.requirements(options)
     keras.utils.set_random_seed(0)
     network_options = networks.NetworkOptions(network=network, latent_dim=LATENT[network])
-    pair = networks.build(network_options, SHAPES[network], stochastic=needs["stochastic"], output=needs["output"])
-    model = method(*pair, options, latent_dim=LATENT[network], seed=0)
-    model.compile(optimizer=keras.optimizers.SGD(1e-3, momentum=0.9), jit_compile=False)
-    model.optimizer.build(assembly.optimized(model)["optimizer"])
+    made = assembly.build_networks(needs, network_options, SHAPES[network])
+    model = method(**made, options=options, latent_dim=LATENT[network], seed=0)
+    optimizers = {key: keras.optimizers.SGD(1e-3, momentum=0.9) for key in method.OPTIMIZERS}
+    model.compile(**optimizers, jit_compile=False)
+    for key, variables in assembly.optimized(model).items():
+        optimizers[key].build(variables)
     return model, tf.function(model.train_step, jit_compile=jit, autograph=False)
 
 
 def plain_step(model):
     """The step as one would write it first: a pass for each use, two gradient calls on one persistent tape."""
     f, g, o, optimizer = model.encoder, model.decoder, model.options, model.optimizer
-    stochastic = model.requirements(o)["stochastic"]
+    stochastic = model.requirements(o).stochastic
     mean = (lambda x: f(x, training=True)[0]) if stochastic else (lambda x: f(x, training=True))
     phi, theta = f.trainable_variables, g.trainable_variables
     weight = lambda name: getattr(o, name, 0.0)

@@ -1,4 +1,4 @@
-"""Gaussian noise as a function of a key: the same eagerly, in graphs and under XLA.
+"""Noise as a function of a key: the same eagerly, in graphs and under XLA.
 
 TensorFlow's stateless generators agree on random *bits* everywhere, but XLA turns bits into floats by another rule than
 the kernels do. So the bits are drawn, and turned into floats here.
@@ -7,6 +7,14 @@ the kernels do. So the bits are drawn, and turned into floats here.
 import math
 
 import tensorflow as tf
+
+
+def uniform(shape, key):
+    """Draws from U(0, 1), both ends excluded: float32 of `shape` for an integer tensor `key` `[2]`."""
+    bits = tf.random.stateless_uniform(shape, seed=key, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    # The upper 24 bits, moved off zero by half a step: exact in float32 but for rounding at 1.
+    moved = (tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) + 0.5) * 2.0**-24
+    return tf.minimum(moved, 1.0 - 2.0**-24)
 
 
 def standard_normal(shape, key):
@@ -19,11 +27,6 @@ def standard_normal(shape, key):
     Returns:
       float32 of `shape`, of absolute value below 5.9; equal to float rounding however it is executed.
     """
-    bits = tf.random.stateless_uniform([2, *shape], seed=key, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
-    # The upper 24 bits, moved off zero by half a step: uniform in (0, 1), exact in float32 but for rounding at 1.
-    uniform = tf.minimum(
-        (tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) + 0.5) * 2.0**-24,
-        1.0 - 2.0**-24,
-    )
-    radius = tf.sqrt(-2.0 * tf.math.log(uniform[0]))
-    return radius * tf.cos(2.0 * math.pi * uniform[1])
+    pair = uniform([2, *shape], key)
+    radius = tf.sqrt(-2.0 * tf.math.log(pair[0]))
+    return radius * tf.cos(2.0 * math.pi * pair[1])

@@ -6,7 +6,7 @@ that replica r of R holds the rows [r * b, (r + 1) * b) of the batch that a sing
 
 import tensorflow as tf
 
-from pga_tf.core.noise import standard_normal
+from pga_tf.core import noise
 
 MAX_STREAMS = 2**16
 
@@ -50,7 +50,16 @@ def normal(shape, *, seed, step, stream):
       float32 of `shape`. Each replica draws the global batch's noise and keeps its own rows, so one replica and
       two see the same.
     """
+    return _own_rows(noise.standard_normal, shape, seed, step, stream)
+
+
+def uniform(shape, *, seed, step, stream):
+    """U(0, 1) noise; all else as `normal`."""
+    return _own_rows(noise.uniform, shape, seed, step, stream)
+
+
+def _own_rows(draw, shape, seed, step, stream):
     rows = shape[0]
     key = tf.stack([tf.constant(seed * MAX_STREAMS + stream, tf.int64), tf.cast(step, tf.int64)])
-    noise = standard_normal([rows * count(), *shape[1:]], key)
-    return noise if count() == 1 else noise[_index() * rows : (_index() + 1) * rows]
+    values = draw([rows * count(), *shape[1:]], key)
+    return values if count() == 1 else values[_index() * rows : (_index() + 1) * rows]

@@ -48,10 +48,27 @@ def minimise(loss, *, tape, optimizer, networks):
       dict of `gradient_norm/NAME` to the Euclidean norm of that network's gradient over the global batch.
       Raises `ValueError` if a variable receives no gradient.
     """
+    return minimise_jointly(loss, tape=tape, parts=[(optimizer, networks)])
+
+
+def minimise_jointly(loss, *, tape, parts):
+    """One step of each optimiser on the scalar `loss`, for which all weights are those before the step.
+
+    Args:
+      parts: pairs (optimizer, networks), each as in `minimise`; no variable is in two of them. The routing of the
+        loss's terms decides which of them trains which network.
+
+    Returns:
+      As `minimise`, for the networks of all parts.
+    """
+    networks = {name: list(group) for _, part in parts for name, group in part.items()}
     variables = [v for group in networks.values() for v in group]
     gradients = tape.gradient(loss, variables)
     routing.require_gradients(gradients, variables)
-    optimizer.apply(joined(gradients), variables)
+    waiting = iter(joined(gradients))
+    for optimizer, part in parts:
+        own = [v for group in part.values() for v in group]
+        optimizer.apply([next(waiting) for _ in own], own)
     if replicas.count() > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     norms, start = {}, 0

@@ -43,7 +43,7 @@ class LPGA(keras.Model):
     @staticmethod
     def requirements(options):
         """What the networks must be, and the pixel range that they train in."""
-        return {"stochastic": False, "output": "tanh", "image_range": (-1.0, 1.0)}
+        return assembly.Requirements(image_range=(-1.0, 1.0), output="tanh")
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
         super().__init__(name="lpga")

@@ -45,7 +45,7 @@ class LVPGA(keras.Model):
     @staticmethod
     def requirements(options):
         """What the networks must be, and the pixel range that they train in."""
-        return {"stochastic": True, "output": "tanh", "image_range": (-1.0, 1.0)}
+        return assembly.Requirements(image_range=(-1.0, 1.0), output="tanh", stochastic=True)
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
         super().__init__(name="lvpga")

@@ -67,7 +67,8 @@ class VAE(keras.Model):
                     remedy="add --pixel_range=unit",
                 )
             output = "linear"  # logits
-        return {"stochastic": options.posterior_stddev == 0.0, "output": output, "image_range": image_range}
+        stochastic = options.posterior_stddev == 0.0
+        return assembly.Requirements(image_range=image_range, output=output, stochastic=stochastic)
 
     def __init__(self, encoder, decoder, options, *, latent_dim, seed):
         super().__init__(name="vae")

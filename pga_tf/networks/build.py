@@ -7,7 +7,8 @@ import keras
 
 from pga_tf.core import checks
 from pga_tf.core.options import option, validate
-from pga_tf.networks import dcgan, infogan, mlp, resnet  # noqa: F401 - importing enters their networks
+from pga_tf.networks import dcgan, infogan, mlp, resnet, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
+from pga_tf.networks import spectral as spectral_lib
 from pga_tf.networks.norm import SourceBatchNorm
 from pga_tf.networks.plan import NETWORKS, Plan
 from pga_tf.networks.sources import DECODER_SOURCES, ENCODER_SOURCES, Stack
@@ -37,7 +38,7 @@ class NetworkOptions:
     )
 
 
-def build(options, image_shape, *, stochastic, output):
+def build(options, image_shape, *, stochastic, output, code_norm=False, spectral_decoder=False):
     """Returns (encoder, decoder), Keras layers whose weights exist.
 
     Args:
@@ -45,6 +46,8 @@ def build(options, image_shape, *, stochastic, output):
       image_shape: (H, W, C).
       stochastic: whether the encoder returns (mean, stddev) or codes, each `[S * B, latent_dim]`.
       output: the decoder's last function: "tanh" (images in [-1, 1]), "sigmoid" ([0, 1]) or "linear".
+      code_norm: whether codes pass through batch norm without scale and shift: mean 0, variance 1 per dimension.
+      spectral_decoder: whether every kernel of the decoder is divided by its spectral norm.
 
     `encoder(images, sources=("data",), training=False)` takes `[S * B, H, W, C]`: S equal segments, one for
     each source out of `ENCODER_SOURCES`. `decoder(codes, sources=("data",), training=False)` takes codes
@@ -54,25 +57,45 @@ def build(options, image_shape, *, stochastic, output):
     Raises:
       InputError: an option out of its range, or an image shape that the network cannot take.
     """
-    validate(options)
     checks.require_member("Output of the decoder", output, ("tanh", "sigmoid", "linear"))
-    image_shape = tuple(image_shape)
-    architecture = NETWORKS.get(options.network)
-    _require_fit(options.network, image_shape)
-    plan = Plan(
-        image_shape=image_shape,
-        latent_dim=options.latent_dim,
-        filters=options.filters or architecture.filters,
-        stochastic=stochastic,
-    )
+    architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, stochastic=stochastic)
     encoder_layers = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
+    if code_norm:
+        one_set = {"known_sources": ENCODER_SOURCES, "mode": "shared", "affine": False}
+        encoder_layers.append(SourceBatchNorm(**one_set, dtype="float32", name="code_norm"))
     encoder = Stack(encoder_layers, known_sources=ENCODER_SOURCES, name="encoder")
-    encoder.build((None, *image_shape))
+    encoder.build((None, *plan.image_shape))
     decoder_layers = architecture.decoder(plan, _norm(options.batch_norm, DECODER_SOURCES))
+    if spectral_decoder:
+        decoder_layers = [spectral_lib.normalised(layer) for layer in decoder_layers]
     decoder_layers.append(keras.layers.Activation(output, dtype="float32", name="output"))
     decoder = Stack(decoder_layers, known_sources=DECODER_SOURCES, name="decoder")
     decoder.build((None, options.latent_dim))
     return encoder, decoder
+
+
+def build_critic(options, image_shape, *, spectral):
+    """Returns a critic of images, the encoder's network without norms and with one output: `[B, H, W, C]` to `[B, 1]`.
+
+    Args:
+      options, image_shape: as in `build`. spectral: whether every kernel is divided by its spectral norm; its power
+        iteration moves where the critic is called with `training=True`.
+    """
+    architecture, plan = _plan(options, image_shape, latent_dim=1, stochastic=False)
+    critic_layers = architecture.encoder(plan, None)
+    if spectral:
+        critic_layers = [spectral_lib.normalised(layer) for layer in critic_layers]
+    critic = Stack(critic_layers, known_sources=("data",), name="critic")
+    critic.build((None, *plan.image_shape))
+    return critic
+
+
+def _plan(options, image_shape, *, latent_dim, stochastic):
+    validate(options)
+    architecture, image_shape = NETWORKS.get(options.network), tuple(image_shape)
+    _require_fit(options.network, image_shape)
+    filters = options.filters or architecture.filters
+    return architecture, Plan(image_shape=image_shape, latent_dim=latent_dim, filters=filters, stochastic=stochastic)
 
 
 def parameter_count(network):

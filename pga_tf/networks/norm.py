@@ -20,6 +20,7 @@ class SourceBatchNorm(SourceLayer):
     Args:
       known_sources: the sources with running statistics of their own in mode "per_source".
       mode: "per_source", or "shared" for one set of running statistics that all sources move.
+      affine: whether gamma and beta are trained; else they are 1 and 0.
 
     Training: a segment's mean and (biased) variance are over its own examples on all replicas, so that one
     replica equals two, and a call on several segments equals one call for each. Segment after segment moves
@@ -30,16 +31,17 @@ class SourceBatchNorm(SourceLayer):
     policy's compute type.
     """
 
-    def __init__(self, *, known_sources, mode, name=None):
-        super().__init__(name=name, autocast=False)
+    def __init__(self, *, known_sources, mode, affine=True, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype, autocast=False)
         checks.require_member("Mode of SourceBatchNorm", mode, ("per_source", "shared"))
-        self.known_sources, self.mode = tuple(known_sources), mode
+        self.known_sources, self.mode, self.affine = tuple(known_sources), mode, affine
 
     def build(self, input_shape):
         channels = input_shape[-1]
         rows = len(self.known_sources) if self.mode == "per_source" else 1
-        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones", autocast=False)
-        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros", autocast=False)
+        scale = {"shape": (channels,), "trainable": self.affine, "autocast": False}
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **scale)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **scale)
         # Replicas agree on the statistics, so any one of them may write.
         state = {"shape": (rows, channels), "trainable": False, "autocast": False}
         state["aggregation"] = "only_first_replica"

@@ -18,7 +18,32 @@ def _conv(filters, kernel_size=3, **kwargs):
     return layers.Conv2D(filters, kernel_size, padding="same", **kwargs)
 
 
-class ResidualBlock(SourceLayer):
+class Residual(SourceLayer):
+    """shortcut(x) + branch(x), of two lists of layers; a shortcut without layers is x itself."""
+
+    def __init__(self, branch, shortcut, *, name=None):
+        super().__init__(name=name)
+        self._parts = lambda: (branch, shortcut)  # hidden from Keras, which would keep layers that are replaced
+
+    def replace(self, function):
+        branch, shortcut = ([function(layer) for layer in part] for part in self._parts())
+        self._parts = lambda: (branch, shortcut)
+
+    def build(self, input_shape):
+        branch, shortcut = self._parts()
+        self.branch, self.shortcut = self.adopt("branch", branch), self.adopt("shortcut", shortcut)
+        build_layers(self.branch, input_shape)
+        build_layers(self.shortcut, input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return output_shape(self.branch, input_shape)
+
+    def call(self, x, sources=("data",), training=False):
+        shortcut = call_layers(self.shortcut, x, sources, training)
+        return shortcut + call_layers(self.branch, x, sources, training)
+
+
+class ResidualBlock(Residual):
     """shortcut(x) + branch(x), `[B, H, W, C]` to `[B, H', W', filters]`.
 
     H' = 2H with scale "up", H / 2 with "down", H with None.
@@ -29,25 +54,12 @@ class ResidualBlock(SourceLayer):
     """
 
     def __init__(self, filters, *, channels, norm, scale=None, first=False, name=None):
-        super().__init__(name=name)
         up = [layers.UpSampling2D(2)] if scale == "up" else []
         down = [layers.AveragePooling2D(2)] if scale == "down" else []
         start = [] if first else [*([norm(name="norm")] if norm else []), relu()]
         convs = [*unit(_conv, norm, relu, "conv_1", filters=filters), _conv(filters, name="conv_2")]
-        self.branch = self.adopt("branch", [*start, *up, *convs, *down])
         project = [*down, _conv(filters, 1, name="shortcut"), *up]
-        self.shortcut = self.adopt("shortcut", project if scale or channels != filters else [])
-
-    def build(self, input_shape):
-        build_layers(self.branch, input_shape)
-        build_layers(self.shortcut, input_shape)
-
-    def compute_output_shape(self, input_shape):
-        return output_shape(self.branch, input_shape)
-
-    def call(self, x, sources=("data",), training=False):
-        shortcut = call_layers(self.shortcut, x, sources, training)
-        return shortcut + call_layers(self.branch, x, sources, training)
+        super().__init__([*start, *up, *convs, *down], project if scale or channels != filters else [], name=name)
 
 
 def encoder(plan, norm):

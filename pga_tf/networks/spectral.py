@@ -6,6 +6,7 @@ functional calls, see the same W. Gradients flow through sigma with u and v held
 """
 
 import tensorflow as tf
+from keras import layers
 
 from pga_tf.networks.sources import SourceLayer
 
@@ -44,9 +45,12 @@ class _Spectral(SourceLayer):
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.outputs,), initializer="zeros")
 
+    def _matrix(self, kernel):
+        return tf.reshape(kernel, [-1, self.outputs])
+
     def _normalised_kernel(self, training):
         kernel = self.kernel.value
-        sigma, u = power_iteration(tf.reshape(kernel, [-1, self.outputs]), self.u.value)
+        sigma, u = power_iteration(self._matrix(kernel), self.u.value)
         if training:
             self.u.assign(u)
         return tf.cast(kernel / sigma, self.compute_dtype)
@@ -87,3 +91,45 @@ class SpectralConv2D(_Spectral):
 
     def call(self, x, sources=("data",), training=False):
         return self._add_bias(tf.nn.conv2d(x, self._normalised_kernel(training), self.strides, "SAME"))
+
+
+class SpectralConv2DTranspose(_Spectral):
+    """`[B, H, W, C]` to `[B, strides H, strides W, filters]`, "same" padding."""
+
+    def __init__(self, filters, kernel_size, *, strides, **kwargs):
+        super().__init__(filters, **kwargs)
+        self.kernel_size, self.strides = kernel_size, strides
+
+    def build(self, input_shape):
+        self._add_weights((self.kernel_size, self.kernel_size, self.outputs, input_shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return batch, height * self.strides, width * self.strides, self.outputs
+
+    def _matrix(self, kernel):
+        return tf.reshape(tf.transpose(kernel, [0, 1, 3, 2]), [-1, self.outputs])
+
+    def call(self, x, sources=("data",), training=False):
+        shape = [tf.shape(x)[0], *self.compute_output_shape(x.shape)[1:]]
+        y = tf.nn.conv2d_transpose(x, self._normalised_kernel(training), shape, self.strides, "SAME")
+        return self._add_bias(y)
+
+
+def normalised(layer):
+    """The counterpart of an unbuilt Keras `Dense`, `Conv2D` or `Conv2DTranspose` here; any other layer as it is.
+
+    Containers of layers (`SourceLayer`) get their own layers replaced.
+    """
+    if isinstance(layer, SourceLayer):
+        layer.replace(normalised)
+        return layer
+    common = {"name": layer.name, "dtype": layer.dtype_policy}
+    if isinstance(layer, layers.Dense):
+        return SpectralDense(layer.units, use_bias=layer.use_bias, **common)
+    for plain, spectral in ((layers.Conv2DTranspose, SpectralConv2DTranspose), (layers.Conv2D, SpectralConv2D)):
+        if isinstance(layer, plain):
+            return spectral(
+                layer.filters, layer.kernel_size[0], strides=layer.strides[0], use_bias=layer.use_bias, **common
+            )
+    return layer

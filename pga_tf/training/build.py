@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from pga_tf import data, networks
+from pga_tf import data
 from pga_tf.methods import METHODS, assembly
 from pga_tf.training import config as config_lib
 from pga_tf.training import devices, optimizers
@@ -59,10 +59,8 @@ def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
     devices.configure()
     devices.set_precision(config.run.mixed_precision)
     keras.utils.set_random_seed(config.run.seed)
-    encoder, decoder = networks.build(
-        config.network, image_shape, stochastic=needs["stochastic"], output=needs["output"]
-    )
-    model = method(encoder, decoder, config.method, latent_dim=config.network.latent_dim, seed=config.run.seed)
+    made = assembly.build_networks(needs, config.network, image_shape)
+    model = method(**made, options=config.method, latent_dim=config.network.latent_dim, seed=config.run.seed)
     updates = {
         name: optimizers.build_optimizer(config.optimizer, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         for name in method.OPTIMIZERS
@@ -70,7 +68,7 @@ def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
     # "auto" would pick XLA by itself, which --jit is there to decide.
     model.compile(**updates, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
     for name, variables in assembly.optimized(model).items():
-        getattr(model, name).build(variables)
+        optimizers.make_slots(getattr(model, name), variables)
     return model
 
 

@@ -18,6 +18,13 @@ class OptimizerOptions:
     )
     schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
     halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
+    weight_decay: float = option(
+        0.0,
+        "decoupled decay of kernels, times the learning rate; biases, norms and gamma have none",
+        unit="factor",
+        minimum=0.0,
+        maximum=1.0,
+    )
     learning_rate_warmup: int = option(0, "linear rise from 0 to the peak", unit="steps", minimum=0)
     ema: float = option(
         0.0,
@@ -107,6 +114,14 @@ def validate(config):
             expected=f"a multiple of --replicas={run.replicas}",
             received=run.batch_size,
             remedy=f"try --batch_size={-(-run.batch_size // run.replicas) * run.replicas}",
+        )
+    group = getattr(METHODS.get(run.method), "GROUP", 1) * run.replicas
+    if run.batch_size % group:
+        checks.refuse(
+            "--batch_size",
+            expected=f"a multiple of {group}, for --method={run.method} works on groups within a replica",
+            received=run.batch_size,
+            remedy=f"try --batch_size={-(-run.batch_size // group) * group}",
         )
     if run.replicas > 1 and run.steps_per_execution > 1:
         checks.refuse(

@@ -42,14 +42,22 @@ def build_optimizer(options, *, steps_per_epoch, total_steps):
         max(1, round(options.halve_every * steps_per_epoch)),
         total_steps,
     )
-    ema = {"use_ema": True, "ema_momentum": options.ema} if options.ema else {}
+    more = {"use_ema": True, "ema_momentum": options.ema} if options.ema else {}
+    if options.weight_decay:
+        more["weight_decay"] = options.weight_decay
     if options.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(name="adam", learning_rate=rate, beta_1=options.momentum, **ema)
+        optimizer = keras.optimizers.Adam(name="adam", learning_rate=rate, beta_1=options.momentum, **more)
     else:
-        optimizer = keras.optimizers.SGD(name="sgd", learning_rate=rate, momentum=options.momentum, **ema)
+        optimizer = keras.optimizers.SGD(name="sgd", learning_rate=rate, momentum=options.momentum, **more)
     # `fit` would end by overwriting the weights with their averages, and a run could not go on from there.
     optimizer.finalize_variable_values = lambda variables: None
     return optimizer
+
+
+def make_slots(optimizer, variables):
+    """Builds `optimizer` for `variables`; what is no kernel (a bias, a norm's scale, gamma) is kept from weight decay."""
+    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    optimizer.build(variables)
 
 
 def use_average_weights(optimizer, variables):

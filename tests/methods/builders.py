@@ -26,8 +26,8 @@ def build(
     needs = method.requirements(options)
     keras.utils.set_random_seed(seed)
     network_options = networks.NetworkOptions(network=network, latent_dim=LATENT, filters=4, batch_norm=batch_norm)
-    encoder, decoder = networks.build(network_options, shape, stochastic=needs["stochastic"], output=needs["output"])
-    model = method(encoder, decoder, options, latent_dim=LATENT, seed=seed)
+    made = assembly.build_networks(needs, network_options, shape)
+    model = method(**made, options=options, latent_dim=LATENT, seed=seed)
     optimizers = {key: optimizer() if optimizer else keras.optimizers.SGD(0.05) for key in method.OPTIMIZERS}
     model.compile(**optimizers, jit_compile=jit)
     for key, variables in assembly.optimized(model).items():

@@ -1,0 +1,45 @@
+"""AE: the plain autoencoder, which both PGA and the regularised autoencoders are argued against.
+
+Algorithm: minimise L_r = |x - g(f(x))|^2; new images need a prior fitted to its codes. With `--latent_batch_norm` it is
+the prior-free model without its adversarial regulariser (Geng et al., 2020, section 4.2; Eqs. 10 and 11, w1 = w2 = 0).
+Deviations: L_r is a mean over pixels.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from pga_tf.core import replicas, updates
+from pga_tf.core.options import option
+from pga_tf.methods import assembly
+from pga_tf.methods.deterministic import Deterministic
+from pga_tf.objectives import pga
+
+
+@dataclasses.dataclass(frozen=True)
+class AEOptions:
+    latent_batch_norm: bool = option(False, "codes pass through batch norm", source="Geng et al., Eq. 11")
+
+
+class AE(Deterministic):
+    """Images in [-1, 1]."""
+
+    Options = AEOptions
+    LOSSES = ("L_r",)
+
+    @staticmethod
+    def requirements(options):
+        """What the networks must be, and the pixel range that they train in."""
+        return assembly.Requirements(image_range=(-1.0, 1.0), output="tanh", code_norm=options.latent_batch_norm)
+
+    def terms(self, x):
+        """L_r for images `[B, H, W, C]` in [-1, 1]: `[B]`, mean over pixels and channels."""
+        x_hat = self.decoder(self.encoder(x, training=True), training=True)
+        return {"L_r": pga.published_scale(x.shape[1] * x.shape[2] * x.shape[3]) * pga.reconstruction(x, x_hat)}
+
+    def train_step(self, images):
+        with tf.GradientTape() as tape:
+            losses = self.terms(images)
+            total = replicas.mean_loss(losses["L_r"])
+        norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
+        return updates.record(self.meters, {**losses, "loss": losses["L_r"], **norms})

@@ -1,0 +1,115 @@
+"""Prior-free: the first stage of the generative model without prior matching, an adversarially regularised autoencoder.
+
+Paper: Geng et al., Generative Model without Prior Distribution Matching, 2020, section 3.1. Its second stage is the
+prior `latent_map`, fitted afterwards to any trained autoencoder.
+Algorithm: a critic d in data space learns how far from real an image is, L_dis (Eq. 9); the autoencoder minimises
+L_ae = |x - x_hat|^2 + w1 |d(x_mu)|^2 + w2 |d(x_hat)|^2 (Eq. 10), where x_mu decodes a mixture of two codes, mu ~
+U(0, 0.5); codes pass through batch norm (Eq. 11). ACAI (Berthelot et al., 2019), which it extends, is the case
+`--weight_real=0 --margin=0 --weight_reconstruction=0`; without the critic it is `--method=ae --latent_batch_norm`.
+Deviations: |x - x_hat|^2 is a mean over pixels; the paper prints no values for c, lambda, w1, w2: the flagfiles say
+how ours were found. The two codes that are mixed are neighbours in the batch.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from pga_tf.core import checks, replicas, routing, updates
+from pga_tf.core.options import option
+from pga_tf.methods import assembly
+from pga_tf.methods.deterministic import Deterministic
+from pga_tf.objectives import interpolation, pga
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorFreeOptions:
+    latent_batch_norm: bool = option(True, "codes pass through batch norm", source="Eq. 11")
+    weight_interpolation: float = option(0.5, "w1: weight of |d(x_mu)|^2", unit="factor", source="Eq. 10", minimum=0.0)
+    weight_reconstruction: float = option(
+        0.5, "w2: weight of |d(x_hat)|^2", unit="factor", source="Eq. 10", minimum=0.0
+    )
+    margin: float = option(0.2, "lambda: what d shall say of a reconstruction", unit="units of d", source="Eq. 9")
+    blend: float = option(
+        0.2, "c: share of x in its blend with x_hat", unit="factor", source="Eq. 9", minimum=0.0, maximum=1.0
+    )
+    weight_real: float = option(
+        1.0, "weight of |d(x)|^2 in L_dis; 0 in ACAI", unit="factor", source="Eq. 9", minimum=0.0
+    )
+    critic_norm: str = option("none", "of the critic's kernels", source="SN-GAN", choices=("none", "spectral"))
+
+
+class PriorFree(Deterministic):
+    """Images in [-1, 1]."""
+
+    Options = PriorFreeOptions
+    OPTIMIZERS = {"optimizer": ("encoder", "decoder"), "critic_optimizer": ("critic",)}
+    LOSSES = ("L_r", "d_interpolation", "d_reconstruction", "L_dis")
+    GROUP = 2  # examples of a replica come in pairs
+
+    @staticmethod
+    def requirements(options):
+        """What the networks must be, and the pixel range that they train in. Raises `InputError` on a contradiction."""
+        if not options.weight_interpolation and not options.weight_reconstruction:
+            checks.refuse(
+                "--weight_interpolation and --weight_reconstruction",
+                expected="at least one of them above 0, or the critic trains for nothing",
+                received="0 and 0",
+                remedy="use --method=ae --latent_batch_norm, which is that model",
+            )
+        return assembly.Requirements(
+            image_range=(-1.0, 1.0),
+            output="tanh",
+            code_norm=options.latent_batch_norm,
+            critic="spectral" if options.critic_norm == "spectral" else "plain",
+        )
+
+    def __init__(self, encoder, decoder, critic, options, *, latent_dim, seed):
+        super().__init__(
+            encoder, decoder, options, latent_dim=latent_dim, seed=seed, critic=critic, extra_meters=["L_ae"]
+        )
+
+    def compile(self, optimizer, critic_optimizer, **kwargs):
+        super().compile(optimizer=optimizer, **kwargs)
+        self.critic_optimizer = critic_optimizer
+
+    def networks(self):
+        return {**super().networks(), "critic": self.critic.trainable_variables}
+
+    def terms(self, x):
+        """The losses of Eqs. 9 and 10 for images `[B, H, W, C]` in [-1, 1], B even: `[B]` each.
+
+        L_r trains encoder and decoder, and so do the two terms of the held critic; L_dis trains the critic.
+        """
+        o = self.options
+        step = tf.identity(self.optimizer.iterations.value)
+        mu = 0.5 * replicas.uniform([tf.shape(x)[0]], seed=self.seed, step=step, stream=0)
+        z = self.encoder(x, training=True)
+        codes = tf.concat([z, interpolation.mixed(z, mu)], axis=0)
+        images = self.decoder(codes, sources=("data", "perturbed"), training=True)
+        x_hat, x_mu = tf.split(images, 2)
+
+        # Eq. 10 trains the autoencoder alone, through a critic that is held ...
+        d_hat, d_mu = tf.split(routing.held(self.critic)(images)[:, 0], 2)
+        # ... and Eq. 9 the critic alone, on images that are held.
+        held_hat, held_mu = tf.stop_gradient(x_hat), tf.stop_gradient(x_mu)
+        judged = tf.concat([x, o.blend * x + (1.0 - o.blend) * held_hat, held_mu], axis=0)
+        d_real, d_blend, d_mixed = tf.split(self.critic(judged, training=True)[:, 0], 3)
+        return {
+            "L_r": pga.published_scale(x.shape[1] * x.shape[2] * x.shape[3]) * pga.reconstruction(x, x_hat),
+            "d_interpolation": interpolation.realism(d_mu),
+            "d_reconstruction": interpolation.realism(d_hat),
+            "L_dis": interpolation.distance_critic(d_real, d_blend, d_mixed, mu, o.margin, weight_real=o.weight_real),
+        }
+
+    def train_step(self, images):
+        o = self.options
+        with tf.GradientTape() as tape:
+            losses = self.terms(images)
+            l_ae = (
+                losses["L_r"]
+                + o.weight_interpolation * losses["d_interpolation"]
+                + o.weight_reconstruction * losses["d_reconstruction"]
+            )
+            total = replicas.mean_loss(l_ae + losses["L_dis"])
+        norms = updates.minimise_jointly(total, tape=tape, parts=assembly.parts(self))
+        return updates.record(self.meters, {**losses, "L_ae": l_ae, **norms})

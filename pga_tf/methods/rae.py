@@ -1,0 +1,77 @@
+"""RAE: the regularised autoencoder, with a prior fitted to its codes afterwards (`--prior=mixture`).
+
+Paper: Ghosh et al., From Variational to Deterministic Autoencoders, ICLR 2020, section 4.
+Algorithm: L_rae = L_rec + beta L_z + lambda L_reg, L_rec = |x - g(f(x))|^2, L_z = |z|^2, and L_reg one of |theta|^2
+(RAE-L2), |dg/dz|^2 (RAE-GP), or none with the decoder's kernels divided by their spectral norms (RAE-SN).
+Deviations: as in the released code L_rec is summed over channels and averaged over positions, L_z a mean over
+dimensions without the paper's 1/2, and |theta|^2 a sum over the decoder's kernels. |dg/dz|^2 is the Frobenius norm of
+the Jacobian, estimated by one projection; the released code differentiates the sum of squared outputs.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from pga_tf.core import replicas, updates
+from pga_tf.core.options import option
+from pga_tf.methods import assembly
+from pga_tf.methods.deterministic import Deterministic
+from pga_tf.objectives import penalties, pga
+
+
+@dataclasses.dataclass(frozen=True)
+class RAEOptions:
+    """Defaults are those of the released MNIST settings of RAE-L2."""
+
+    weight_code: float = option(1e-4, "beta: weight of L_z", unit="factor", source="section 4", minimum=0.0)
+    regulariser: str = option(
+        "l2",
+        "L_reg: the decoder's squared weights, its squared Jacobian, its spectral norms, or none",
+        source="section 4",
+        choices=("l2", "gradient_penalty", "spectral_norm", "none"),
+    )
+    weight_regulariser: float = option(
+        1e-7, "lambda: weight of L_reg; spectral_norm has none", unit="factor", source="section 4", minimum=0.0
+    )
+
+
+class RAE(Deterministic):
+    """Images in [0, 1]."""
+
+    Options = RAEOptions
+    LOSSES = ("L_rec", "L_z", "L_reg")
+
+    @staticmethod
+    def requirements(options):
+        """What the networks must be, and the pixel range that they train in."""
+        return assembly.Requirements(
+            image_range=(0.0, 1.0), output="sigmoid", spectral_decoder=options.regulariser == "spectral_norm"
+        )
+
+    def terms(self, x):
+        """The losses for images `[B, H, W, C]` in [0, 1]: `[B]` each, in the units that the header names."""
+        z = self.encoder(x, training=True)
+        decode = lambda codes: self.decoder(codes, training=True)
+        l_reg = tf.zeros([tf.shape(x)[0]])
+        if self.options.regulariser == "gradient_penalty":
+            step = tf.identity(self.optimizer.iterations.value)
+            probe = replicas.normal([tf.shape(x)[0], *x.shape[1:]], seed=self.seed, step=step, stream=0)
+            x_hat, l_reg = penalties.with_squared_jacobian(decode, z, probe)
+        else:
+            x_hat = decode(z)
+        if self.options.regulariser == "l2":
+            l_reg += penalties.squared_weights([v for v in self.decoder.trainable_variables if v.shape.rank > 1])
+        return {
+            "L_rec": pga.published_scale(x.shape[1] * x.shape[2]) * pga.reconstruction(x, x_hat),
+            "L_z": pga.published_scale(self.latent_dim) * pga.code_nll(z),
+            "L_reg": l_reg,
+        }
+
+    def train_step(self, images):
+        o = self.options
+        with tf.GradientTape() as tape:
+            losses = self.terms(images)
+            loss = losses["L_rec"] + o.weight_code * losses["L_z"] + o.weight_regulariser * losses["L_reg"]
+            total = replicas.mean_loss(loss)
+        norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
+        return updates.record(self.meters, {**losses, "loss": loss, **norms})
