@@ -146,7 +146,10 @@ def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     draw, _ = trained.load(flags.config_of_run(run))
     first = draw.samples(1)[0, ..., 0].repeat(5, axis=0).repeat(5, axis=1)
     np.testing.assert_array_equal(shown[:40, :40], first)
-    assert page.count("<svg") == 3  # VPGA has posterior variances
+    assert page.count("<svg") == 4  # the training curve, and VPGA has posterior variances
+    steps, errors = load(run)["curves"]["root mean squared pixel error"]
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert (steps, [e**2 for e in errors]) == ([m["step"] for m in logged], pytest.approx([m["L_r"] for m in logged]))
 
 
 def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, evaluate, cache, tmp_path):

@@ -25,15 +25,25 @@ SHAPES = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32
 
 
 def parse(*arguments):
+    return flags.config_from_flags(_values(*arguments))
+
+
+def parse_prior(*arguments):
+    return flags.prior_from_flags(_values(*arguments))
+
+
+def _values(*arguments):
     values = absl_flags.FlagValues()
     flags.define_training_flags(values)
+    flags.define_prior_flags(values)
     values(["train", *arguments])
-    return flags.config_from_flags(values)
+    return values
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
 def test_flagfile_is_a_valid_configuration_with_a_full_header(path):
     config = config_lib.validate(parse(f"--flagfile={path}"))
+    parse_prior(f"--flagfile={path}")
     text = path.read_text()
     assert f"# Command:   tools/run python -m pga_tf.train --flagfile=flagfiles/{path.name}" in text
     for entry in ("# Hardware:", "# Time:", "# Published:", "# Ours:"):
@@ -58,13 +68,6 @@ def test_flags_after_the_flagfile_override_it():
 
 
 def test_a_priors_flags_are_checked_before_anything_is_trained():
-    def parse_prior(*arguments):
-        values = absl_flags.FlagValues()
-        flags.define_training_flags(values)
-        flags.define_prior_flags(values)
-        values(["train", *arguments])
-        return flags.prior_from_flags(values)
-
     fit, own = parse_prior("--prior=mixture", "--components=4", "--prior_steps=7")
     assert (fit.prior, fit.prior_steps, own.components) == ("mixture", 7, 4)
     assert parse_prior()[0].prior == "normal"

@@ -68,7 +68,7 @@ def load(name):
 
 
 def build(shape, plan):
-    """Stages of two convolutions with batch norm and a max pooling, global average, then a layer of `features` units."""
+    """Stages of two convolutions with batch norm and max pooling, global average, and a layer of `features` units."""
     inputs = x = keras.Input(shape)
     for width in plan["widths"]:
         for which in (1, 2):

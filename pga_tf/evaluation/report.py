@@ -128,6 +128,8 @@ def page(result, pictures):
     body = [f"<h1>{html.escape(result['title'])}</h1>"]
     for title, header, content in rows(result):
         body += [f"<h2>{html.escape(title)}</h2>", _table(header, content)]
+    if curves := result.get("curves"):
+        body += ["<h2>Training</h2>", _curves(curves)]
     body += _plots(result)
     if pictures:
         body.append("<h2>Pictures</h2>")
@@ -250,6 +252,16 @@ def _svg(figure):
     with rc_context({"svg.hashsalt": "pga_tf"}):  # the same page from the same numbers
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return f"<figure>{buffer.getvalue()[buffer.getvalue().index('<svg') :]}</figure>"
+
+
+def _curves(curves):
+    """`curves`: dict of label to (steps, values above 0)."""
+    figure, axes = _figure()
+    for name, (steps, values) in curves.items():
+        axes.plot(steps, values, label=name)
+    axes.set(title="Pixel error against steps", xlabel="step", ylabel="units of the training range", yscale="log")
+    axes.legend(frameon=False)
+    return _svg(figure)
 
 
 def _line_plot(title, x, y, series, log=False):

@@ -11,11 +11,14 @@ class Deterministic(keras.Model):
 
     OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
 
-    def __init__(self, encoder, decoder, options, *, latent_dim, seed, critic=None, extra_meters=("loss",)):
+    EXTRA_METERS = ("loss",)  # reported beside the losses
+
+    def __init__(self, encoder, decoder, options, *, latent_dim, seed, critic=None):
         super().__init__()
         if critic is not None:
             self.critic = critic
-        assembly.assemble(self, encoder, decoder, options, latent_dim=latent_dim, seed=seed, extra_meters=extra_meters)
+        more = self.EXTRA_METERS
+        assembly.assemble(self, encoder, decoder, options, latent_dim=latent_dim, seed=seed, extra_meters=more)
 
     def networks(self):
         return {"encoder": self.encoder.trainable_variables, "decoder": self.decoder.trainable_variables}

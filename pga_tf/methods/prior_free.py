@@ -44,6 +44,7 @@ class PriorFree(Deterministic):
     Options = PriorFreeOptions
     OPTIMIZERS = {"optimizer": ("encoder", "decoder"), "critic_optimizer": ("critic",)}
     LOSSES = ("L_r", "d_interpolation", "d_reconstruction", "L_dis")
+    EXTRA_METERS = ("L_ae",)
     GROUP = 2  # examples of a replica come in pairs
 
     @staticmethod
@@ -64,9 +65,7 @@ class PriorFree(Deterministic):
         )
 
     def __init__(self, encoder, decoder, critic, options, *, latent_dim, seed):
-        super().__init__(
-            encoder, decoder, options, latent_dim=latent_dim, seed=seed, critic=critic, extra_meters=["L_ae"]
-        )
+        super().__init__(encoder, decoder, options, latent_dim=latent_dim, seed=seed, critic=critic)
 
     def compile(self, optimizer, critic_optimizer, **kwargs):
         super().compile(optimizer=optimizer, **kwargs)

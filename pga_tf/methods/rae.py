@@ -40,6 +40,7 @@ class RAE(Deterministic):
 
     Options = RAEOptions
     LOSSES = ("L_rec", "L_z", "L_reg")
+    EXTRA_METERS = ("loss", "pixel_error")
 
     @staticmethod
     def requirements(options):
@@ -74,4 +75,5 @@ class RAE(Deterministic):
             loss = losses["L_rec"] + o.weight_code * losses["L_z"] + o.weight_regulariser * losses["L_reg"]
             total = replicas.mean_loss(loss)
         norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
-        return updates.record(self.meters, {**losses, "loss": loss, **norms})
+        pixel_error = losses["L_rec"] / images.shape[3]
+        return updates.record(self.meters, {**losses, "loss": loss, "pixel_error": pixel_error, **norms})

@@ -55,7 +55,7 @@ def build_optimizer(options, *, steps_per_epoch, total_steps):
 
 
 def make_slots(optimizer, variables):
-    """Builds `optimizer` for `variables`; what is no kernel (a bias, a norm's scale, gamma) is kept from weight decay."""
+    """Builds `optimizer` for `variables`; biases, scales of norms and gamma are kept from weight decay."""
     optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
     optimizer.build(variables)
 

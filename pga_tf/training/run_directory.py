@@ -126,6 +126,13 @@ class RunDirectory:
                 kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
                 files.write_text(path, "".join(line + "\n" for line in kept))
 
+    def read_curve(self, name):
+        """(steps, values) of one quantity in metrics.jsonl, in order of steps; empty where it was not logged."""
+        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+        logged = [json.loads(line) for line in lines if _step_of(line) is not None]
+        points = [(line["step"], line[name]) for line in logged if name in line]
+        return [step for step, _ in points], [value for _, value in points]
+
     def append_metrics(self, values):
         _append(self.metrics, values)
 

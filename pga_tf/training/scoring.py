@@ -159,4 +159,26 @@ def in_training(run, source):
 def batch_norm_statistics(config):
     """What the card says of batch norm: which statistics samples were drawn with."""
     kinds = {"none": "no batch norm", "shared": "running, one set", "per_source": "running, of prior codes"}
-    return kinds.get(config.network.batch_norm, config.network.batch_norm)
+    codes = "; codes: running, one set" if getattr(config.method, "latent_batch_norm", False) else ""
+    return kinds.get(config.network.batch_norm, config.network.batch_norm) + codes
+
+
+PIXEL_ERRORS = ("pixel_error", "L_r")  # what methods call the squared error of a pixel
+
+
+def training_curves(directory):
+    """Pixel error and, where it is trained, gamma against steps (Dai and Wipf, 2019, figure 3), from metrics.jsonl.
+
+    Returns:
+      dict of label to (steps, values), both as square roots of squared errors in the range that the model trains in;
+      a learned gamma tends to the pixel error, and both tend to 0.
+    """
+    curves = {}
+    for name in PIXEL_ERRORS:
+        steps, errors = directory.read_curve(name)
+        if steps:
+            curves["root mean squared pixel error"] = (steps, [max(error, 0.0) ** 0.5 for error in errors])
+    steps, values = directory.read_curve("gamma")
+    if steps:
+        curves["gamma"] = (steps, values)
+    return curves

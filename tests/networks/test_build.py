@@ -18,7 +18,11 @@ SIZES = {
     "resnet_32": (32, 32, 3),
     "infogan": (28, 28, 1),
     "mlp": (1, 1, 2),
+    "scale_resnet": (32, 32, 3),
+    "sngan_64": (64, 64, 3),
+    "wae": (64, 64, 3),
 }
+NARROW = {"resnet_32": 16, "scale_resnet": 8, "sngan_64": 4, "wae": 8}  # widths for tests, where the published is slow
 
 
 def make(network, image_shape=None, *, stochastic=False, output="tanh", **options):
@@ -36,6 +40,11 @@ def dense(inputs, outputs, bias=True):
 
 def block(inputs, outputs, shortcut):
     return conv(3, inputs, outputs) + conv(3, outputs, outputs) + shortcut * conv(1, inputs, outputs)
+
+
+def scale(width, blocks=2):
+    """A ScaleBlock: each residual block has two convolutions and one as its shortcut."""
+    return 3 * blocks * conv(3, width, width)
 
 
 # network, latent_dim, encoder, decoder: one term a layer, in the layers' order (METHODS.md, section 1).
@@ -70,7 +79,26 @@ PUBLISHED = [
         block(3, 512, True) + block(512, 512, True) + 2 * block(512, 512, False) + dense(8 * 8 * 512, 128),
         dense(128, 4 * 4 * 2048) + block(2048, 512, True) + 2 * block(512, 512, True) + conv(3, 512, 3),
     ),
-]
+    (
+        "scale_resnet",
+        64,
+        conv(3, 3, 32) + scale(32) + conv(3, 32, 64) + scale(64) + conv(3, 64, 128) + scale(128)
+        + 2 * dense(128, 512) + dense(512, 512) + dense(512, 64),
+        dense(64, 2 * 2 * 512) + sum(conv(3, 2 * n, n) + scale(n) for n in (256, 128, 64, 32)) + conv(3, 32, 3),
+    ),
+    (
+        "sngan_64",
+        128,
+        block(3, 64, True) + sum(block(n, 2 * n, True) for n in (64, 128, 256, 512)) + dense(4 * 4 * 1024, 128),
+        dense(128, 4 * 4 * 1024) + sum(block(2 * n, n, True) for n in (512, 256, 128, 64)) + conv(3, 64, 3),
+    ),
+    (
+        "wae",
+        64,
+        conv(5, 3, 128) + conv(5, 128, 256) + conv(5, 256, 512) + conv(5, 512, 1024) + dense(8 * 8 * 1024, 64),
+        dense(64, 8 * 8 * 1024) + conv(5, 1024, 512) + conv(5, 512, 256) + conv(5, 256, 128) + conv(5, 128, 3),
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("network", "latent_dim", "encoder_size", "decoder_size"), PUBLISHED)
@@ -106,6 +134,47 @@ def test_residual_blocks_are_normalised_before_each_relu_but_the_first():
     assert [v.shape[0] for v in decoder.trainable_variables if v.name == "gamma"] == [32, 8, 8, 8, 8, 8]
 
 
+def test_the_newer_networks_are_normalised_where_their_papers_put_it():
+    gammas = lambda name, filters: [
+        [v.shape[0] for v in net.trainable_variables if v.name == "gamma"]
+        for net in make(name, filters=filters, batch_norm="shared")
+    ]
+    assert gammas("wae", 2) == [[2, 4, 8, 16], [8, 4, 2]]
+    # each residual block: two norms, the first of its input's width, which is the scale's
+    assert gammas("scale_resnet", 2) == [[2] * 4 + [4] * 4 + [8] * 4, [16] * 4 + [8] * 4 + [4] * 4 + [2] * 4]
+    assert gammas("sngan_64", 2) == [[2, 2, 4, 4, 8, 8, 16, 16, 32], [32, 16, 16, 8, 8, 4, 4, 2, 2]]
+
+
+def test_scale_resnet_has_a_scale_more_for_64_pixels():
+    encoder, decoder = make("scale_resnet", (64, 64, 3), filters=2)
+    assert [v.shape for v in encoder.trainable_variables if "scale_4" in v.path and v.name == "kernel"] == [
+        (3, 3, 16, 16)
+    ] * 6
+    assert decoder.trainable_variables[0].shape[1] == 2 * 2 * 64
+    assert decoder(tf.zeros([1, 32])).shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("network", [n for n in networks.names() if n != "mlp"])
+def test_a_critic_gives_one_number_and_a_spectral_one_is_bounded(network):
+    keras.utils.set_random_seed(5)
+    options = networks.NetworkOptions(network=network, filters=4, batch_norm="shared")
+    x = tf.random.stateless_uniform([2, *SIZES[network]], seed=[1, 2], minval=-1.0, maxval=1.0)
+    for spectral in (False, True):
+        critic = networks.build_critic(options, SIZES[network], spectral=spectral)
+        assert critic(x).shape == (2, 1)
+        assert not [v.path for v in critic.variables if "norm" in v.path]
+        assert any(v.name == "u" for v in critic.variables) == (spectral or network == "infogan")
+    kernels = [v for v in critic.trainable_variables if len(v.shape) > 1]
+    assert len([v for v in critic.variables if v.name == "u"]) == len(kernels)  # none is left out
+    for kernel in kernels:
+        kernel.assign(100.0 * kernel)
+    for _ in range(100):
+        first = critic(x, training=True)
+    for kernel in kernels:
+        kernel.assign(0.01 * kernel)
+    np.testing.assert_allclose(critic(x), first, rtol=0.05, atol=1e-4)  # the size of a kernel says nothing
+
+
 def test_filters_scale_the_width():
     encoder, _ = make("conv_64", filters=128)
     assert encoder.trainable_variables[0].shape == (5, 5, 3, 128)
@@ -117,7 +186,7 @@ def test_filters_scale_the_width():
 def test_shapes_types_and_first_outputs(network, batch_norm):
     keras.utils.set_random_seed(1)
     shape = SIZES[network]
-    width = 16 if network == "resnet_32" else 0
+    width = NARROW.get(network, 0)
     encoder, decoder = make(network, latent_dim=5, filters=width, stochastic=True, batch_norm=batch_norm)
     images = tf.random.stateless_uniform([6, *shape], seed=[1, 2], minval=-1.0, maxval=1.0)
     mean, stddev = encoder(images, sources=("data", "samples"), training=True)
@@ -135,7 +204,7 @@ def test_shapes_types_and_first_outputs(network, batch_norm):
 @pytest.mark.parametrize("network", [n for n in networks.names() if n != "infogan"])
 def test_stddev_starts_near_a_tenth(network):
     keras.utils.set_random_seed(2)
-    encoder, _ = make(network, latent_dim=4, stochastic=True, filters=16 if network == "resnet_32" else 0)
+    encoder, _ = make(network, latent_dim=4, stochastic=True, filters=NARROW.get(network, 0))
     bias = next(v for v in encoder.trainable_variables if v.path.endswith("log_variance/bias"))
     np.testing.assert_allclose(bias, 2.0 * math.log(0.1), rtol=1e-6)
     _, stddev = encoder(tf.zeros([3, *SIZES[network]]))
@@ -185,7 +254,7 @@ def test_images_need_not_be_square():
     [
         ("conv_mnist", (30, 30), 4, "mlp"),
         ("conv_32", (28, 28), 8, "conv_8, conv_mnist, infogan, mlp"),
-        ("conv_64", (64, 40), 16, "conv_32, conv_8, conv_mnist, infogan, mlp, resnet_32"),
+        ("conv_64", (64, 40), 16, "conv_32, conv_8, conv_mnist, infogan, mlp, resnet_32, wae"),
         ("resnet_32", (36, 32), 8, "conv_8, conv_mnist, infogan, mlp"),
     ],
 )

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pga_tf.networks.spectral import SpectralConv2D, SpectralDense, power_iteration
+from pga_tf.networks.spectral import (
+    SpectralConv2D,
+    SpectralConv2DTranspose,
+    SpectralDense,
+    normalised,
+    power_iteration,
+)
 
 
 def largest_singular_value(kernel):
@@ -67,3 +73,29 @@ def test_gradient_flows_through_sigma_with_u_and_v_held():
     gradient = tape.gradient(loss, layer.kernel.value)
     assert abs(np.sum(gradient * layer.kernel.numpy())) < 1e-5
     assert np.max(np.abs(gradient)) > 1e-2
+
+
+def test_a_deconvolution_is_divided_by_the_norm_of_its_kernel_as_a_matrix():
+    keras.utils.set_random_seed(0)
+    layer = SpectralConv2DTranspose(6, 3, strides=2)
+    x = tf.random.stateless_normal([2, 4, 4, 5], seed=[1, 2])
+    layer.build(x.shape)
+    for _ in range(200):
+        layer(x, training=True)
+    kernel = layer.kernel.numpy()
+    norm = np.linalg.svd(kernel.transpose(0, 1, 3, 2).reshape(-1, 6), compute_uv=False)[0]
+    plain = keras.layers.Conv2DTranspose(6, 3, strides=2, padding="same")
+    plain.build(x.shape)
+    plain.kernel.assign(kernel / norm)
+    np.testing.assert_allclose(layer(x), plain(x), rtol=1e-3, atol=1e-5)
+    assert layer.compute_output_shape(x.shape) == (2, 8, 8, 6)
+
+
+def test_normalised_takes_over_what_a_layer_was_made_with():
+    dense = normalised(keras.layers.Dense(4, use_bias=False, name="a", dtype="float32"))
+    assert (type(dense), dense.outputs, dense.use_bias, dense.name) == (SpectralDense, 4, False, "a")
+    conv = normalised(keras.layers.Conv2D(4, 5, strides=2, padding="same"))
+    assert (type(conv), conv.kernel_size, conv.strides) == (SpectralConv2D, 5, 2)
+    assert type(normalised(keras.layers.Conv2DTranspose(4, 3, strides=2, padding="same"))) is SpectralConv2DTranspose
+    other = keras.layers.ReLU()
+    assert normalised(other) is other

@@ -44,6 +44,21 @@ def test_options_reach_the_optimiser():
     assert (adam.beta_1, adam.beta_2, adam.use_ema, adam.ema_momentum) == (0.5, 0.999, True, 0.99)
 
 
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_weight_decay_shrinks_kernels_by_its_share_of_the_rate_and_nothing_else(kind):
+    moved = []
+    for decay in (0.0, 0.1):
+        kernel, bias, gamma = keras.Variable(np.ones([2, 2])), keras.Variable(np.ones([2])), keras.Variable(1.0)
+        optimizer = _build(optimizer=kind, learning_rate=0.5, weight_decay=decay)
+        optimizers.make_slots(optimizer, [kernel, bias, gamma])
+        optimizer.apply([np.full(v.shape, 0.25, np.float32) for v in (kernel, bias, gamma)], [kernel, bias, gamma])
+        moved.append([np.array(v) for v in (kernel, bias, gamma)])
+    (kernel, bias, gamma), (shrunk, same_bias, same_gamma) = moved
+    np.testing.assert_allclose(shrunk, kernel - 0.5 * 0.1 * 1.0, rtol=1e-6)  # lr * decay * weight
+    np.testing.assert_array_equal(bias, same_bias)
+    np.testing.assert_array_equal(gamma, same_gamma)
+
+
 def test_epochs_of_a_halving_become_steps():
     optimizer = _build(schedule="halving", halve_every=4, learning_rate=0.4)  # 4 epochs of 2.5 steps
     optimizer.build([keras.Variable(0.0)])

@@ -1,0 +1,108 @@
+"""The Swiss-roll figure: which models reproduce a curled line in the plane from a 2-D prior.
+
+    tools/run python tools/figure_swiss_roll.py --out=swiss_roll.png
+
+Trains flagfiles/{vae,lpga,prior_free}_swiss_roll.flags (Geng et al., 2020, figures 4 and 5: input, reconstructed and
+generated points, then codes, prior and what the prior is mapped to), one row for each, and prints how far generated
+points lie from the roll and how much of it they reach. Runs are kept in --workdir, and used again if they are there.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+from absl import app
+from absl import flags as absl_flags
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from pga_tf import data, flags, priors
+from pga_tf.core import files, ranges
+from pga_tf.training import fitting, loop, trained
+
+ROOT = pathlib.Path(__file__).parents[1]
+ROWS = {"vae": "VAE, learned gamma", "lpga": "LPGA", "prior_free": "prior-free"}
+POINTS = 5000  # of the training split, and as many samples
+NEAR = 0.05  # the roll's noise is 0.25 / 16 = 0.016, and its turns lie 0.39 apart
+FLAGS = absl_flags.FLAGS
+absl_flags.DEFINE_string("out", "swiss_roll.png", "picture to write")
+absl_flags.DEFINE_string("workdir", "", "folder for the runs; default: one that is deleted afterwards")
+absl_flags.DEFINE_integer("steps", 0, "of each model and of its prior; 0: as in the flagfiles", lower_bound=0)
+
+
+def trained_run(name, workdir):
+    """(Drawing, data source) of the run that a flagfile describes, trained where it is not there yet."""
+    values = absl_flags.FlagValues()
+    flags.define_training_flags(values)
+    flags.define_prior_flags(values)
+    arguments = [f"--flagfile={ROOT}/flagfiles/{name}_swiss_roll.flags", f"--workdir={workdir / name}"]
+    if FLAGS.steps:
+        arguments += [f"--steps={FLAGS.steps}", f"--prior_steps={FLAGS.steps}"]
+    values(["train", *arguments])
+    config, (fit, own) = flags.config_from_flags(values), flags.prior_from_flags(values)
+    loop.train(config)
+    config = flags.config_of_run(workdir / name)
+    draw, _ = trained.load(config)
+    if fit.prior != "normal":
+        fitting.fit(config, draw, fit, own)
+        draw, _ = trained.load(config, prior=fit.prior)
+    return draw, data.load(config.data)
+
+
+def parts(draw, source):
+    """The six sets of points of a row, `[N, 2]` each: data, reconstructions, samples, codes, prior, mapped prior."""
+    images = source.examples("train", POINTS)
+    noise = priors.PRIORS.get("normal")(draw.model.latent_dim)
+    codes = draw.encode(images, source.value_range)
+    seeds = np.arange(len(images), dtype=np.int64)
+    scaled = ranges.rescale(images, source.value_range, draw.model.image_range).numpy()
+    sets = (scaled, draw.decode(codes, source="data"), draw.samples(len(images)), codes, noise.sample(seeds).numpy(),
+            draw.codes(len(images)))  # fmt: skip
+    return [np.reshape(points, [len(images), 2]) for points in sets]
+
+
+def distances(real, generated):
+    """Share of generated points near the roll, and share of the roll near generated points."""
+    from scipy.spatial import cKDTree
+
+    near = lambda points, others: float((cKDTree(others).query(points)[0] < NEAR).mean())
+    return near(generated, real), near(real, generated)
+
+
+def draw_figure(rows):
+    from matplotlib.figure import Figure
+
+    titles = ("data", "reconstructed", "generated", "codes", "prior", "mapped prior")
+    figure = Figure(figsize=(2.1 * len(titles), 2.2 * len(rows)), layout="constrained", dpi=110)
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for line, (name, sets) in zip(axes, rows.items(), strict=True):
+        colours = np.hypot(*sets[0].T)  # the radius grows along the roll: colour is the place on it
+        for k, (panel, points, title) in enumerate(zip(line, sets, titles, strict=True)):
+            of_data = k in (0, 1, 3)
+            panel.scatter(*points.T, s=1, lw=0, c=colours if of_data else "#444444", cmap="viridis")
+            panel.set(title=title if line is axes[0] else "", xticks=[], yticks=[], aspect="equal")
+            if k < 3:
+                panel.set(xlim=(-1, 1), ylim=(-1, 1))
+        line[0].set_ylabel(name)
+    return figure
+
+
+def main(argv):
+    del argv
+    out = pathlib.Path(FLAGS.out)
+    with tempfile.TemporaryDirectory() as temporary:
+        workdir, rows = pathlib.Path(FLAGS.workdir or temporary), {}
+        for name, title in ROWS.items():
+            sets = parts(*trained_run(name, workdir))
+            on_roll, reached = distances(sets[0], sets[2])
+            rows[title] = sets
+            print(f"{title}: {on_roll:.1%} of generated points within {NEAR} of the roll, {reached:.1%} of it reached")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(out) as file:
+            draw_figure(rows).savefig(file, format="png")
+    print(out)
+
+
+if __name__ == "__main__":
+    app.run(main)
