@@ -76,14 +76,15 @@ def draw_figure(rows):
     titles = ("data", "reconstructed", "generated", "codes", "prior", "mapped prior")
     figure = Figure(figsize=(2.1 * len(titles), 2.2 * len(rows)), layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
-    for line, (name, sets) in zip(axes, rows.items(), strict=True):
+    for row, (line, (name, sets)) in enumerate(zip(axes, rows.items(), strict=True)):
+        reach = 1.05 * max(np.abs(points).max() for points in sets[3:])  # one range for all latent panels of a row
         colours = np.hypot(*sets[0].T)  # the radius grows along the roll: colour is the place on it
         for k, (panel, points, title) in enumerate(zip(line, sets, titles, strict=True)):
             of_data = k in (0, 1, 3)
             panel.scatter(*points.T, s=1, lw=0, c=colours if of_data else "#444444", cmap="viridis")
-            panel.set(title=title if line is axes[0] else "", xticks=[], yticks=[], aspect="equal")
-            if k < 3:
-                panel.set(xlim=(-1, 1), ylim=(-1, 1))
+            panel.set(title="" if row else title, xticks=[], yticks=[], aspect="equal")
+            limit = 1.0 if k < 3 else reach
+            panel.set(xlim=(-limit, limit), ylim=(-limit, limit))
         line[0].set_ylabel(name)
     return figure
 

@@ -48,6 +48,7 @@ class SecondVAE(keras.Model):
         self.meters = updates.meters([*self.LOSSES, "gamma", *updates.gradient_names(self.networks())])
         self.codes_of = lambda batch, step: batch  # what fitting replaces by the autoencoder's encoder
         self.momentum = 0.9  # of Adam: Keras's default, as the released code has it
+        self.rates = {}  # of optimisers beside --prior_learning_rate
         self.built = True
         self.sample = draws.sampler(self._draw)
 

@@ -217,10 +217,10 @@ def _fit_steps(config, draw, prior, fit_options, source, held_out, directory, ou
         halve_every=fit_options.prior_halve_every,
     )
     total = fit_options.prior_steps
-    made = {
-        name: optimizers.build_optimizer(adam, steps_per_epoch=steps_per_epoch, total_steps=total)
-        for name in prior.OPTIMIZERS
-    }
+    made = {}
+    for name in prior.OPTIMIZERS:
+        own = dataclasses.replace(adam, learning_rate=adam.learning_rate * prior.rates.get(name, 1.0))
+        made[name] = optimizers.build_optimizer(own, steps_per_epoch=steps_per_epoch, total_steps=total)
     prior.compile(**made, jit_compile=False)
     networks = prior.networks()
     for name, keys in prior.OPTIMIZERS.items():

@@ -15,7 +15,8 @@ from pga_tf.priors.second_vae import SecondVAE, SecondVAEOptions
 
 SMALL = {
     "second_vae": SecondVAEOptions(second_width=64, second_depth=2),
-    "latent_map": LatentMapOptions(map_width=64, map_depth=2),
+    # in the plane a plain critic is enough, and sees three far clusters sooner than one of slope 1
+    "latent_map": LatentMapOptions(map_width=64, map_depth=2, map_critic_norm="none", map_momentum=0.5),
     "mixture": MixtureOptions(components=3),
 }
 STEPS, BATCH = {"second_vae": 2500, "latent_map": 1500}, 128
@@ -96,7 +97,7 @@ def test_mixture_of_too_few_codes_is_refused():
 
 def test_hinge_losses_by_hand():
     prior = LatentMap(2, SMALL["latent_map"])
-    prior.critic = lambda codes: codes[:, :1]  # the critic's value is the first coordinate
+    prior.critic = lambda codes, training=False: codes[:, :1]  # the critic's value is the first coordinate
     codes, mapped = tf.constant([[0.5, 9.0], [3.0, 9.0]]), tf.constant([[-2.0, 9.0], [0.25, 9.0]])
     np.testing.assert_allclose(prior.critic_loss(codes, mapped), [0.5 + 0.0, 0.0 + 1.25], rtol=1e-6)
     np.testing.assert_allclose(prior.generator_loss(mapped), [2.0, -0.25], rtol=1e-6)
@@ -134,3 +135,19 @@ def test_the_input_is_joined_to_the_last_hidden_layer():
     prior = SecondVAE(3, SMALL["second_vae"])
     assert prior.encoder.head.kernel.shape == (64 + 3, 6)
     assert LatentMap(3, SMALL["latent_map"]).generator.head.kernel.shape == (64, 3)
+
+
+def test_the_latent_critic_is_spectral_and_faster_unless_asked_otherwise():
+    prior = LatentMap(3, LatentMapOptions(map_width=8, map_depth=1))
+    vectors = [v for v in prior.critic.variables if v.name == "u"]
+    assert len(vectors) == 2
+    assert not [v for v in prior.generator.variables if v.name == "u"]
+    assert (prior.rates, prior.momentum) == ({"critic_optimizer": 4.0}, 0.0)
+    before = [np.array(v) for v in vectors]
+    prior.compile(**{name: keras.optimizers.SGD(0.1) for name in prior.OPTIMIZERS})
+    prior.train_step(tf.random.stateless_normal([8, 3], seed=[0, 0]))
+    assert all((old != new.numpy()).any() for old, new in zip(before, vectors, strict=True))
+    kernel = prior.critic.hidden[0].kernel
+    loss = prior.critic_loss(tf.ones([2, 3]), tf.zeros([2, 3]))
+    kernel.assign(7.0 * kernel)
+    np.testing.assert_allclose(prior.critic_loss(tf.ones([2, 3]), tf.zeros([2, 3])), loss, rtol=0.2)
