@@ -228,6 +228,8 @@ def _plots(result):
     spectra = {"codes": health["singular_values"], "i.i.d. N(0, I)": health["singular_values_normal"]}
     if result["card"]["generated"].get("prior", "normal") != "normal":
         spectra["draws of the prior"] = health["singular_values_prior"]
+    if "singular_values_second" in health:
+        spectra["codes of the second stage"] = health["singular_values_second"]
     plots = [_line_plot("Singular values of aggregated codes", "index", "singular value / sqrt(N)", spectra)]
     if histogram := health.get("posterior_variance"):
         plots.append(_histogram("Posterior variances", "variance (last bin: and above)", histogram))

@@ -46,6 +46,13 @@ def subject(draw):
             bound = latent_map.log_det_bound(model, tf.constant(codes), scale=scale, kind="sphere")
             return latent_map.log_det_exact(model, tf.constant(codes)).numpy(), bound.numpy()
 
+    second = None
+    if hasattr(draw.prior, "posterior"):
+
+        def second(codes):
+            mean, stddev = draw.prior.posterior(tf.constant(codes))
+            return (mean + stddev * tf.random.stateless_normal(tf.shape(mean), seed=[0, 2])).numpy()
+
     return Subject(
         sample=lambda seed, start, count: scored(draw.samples(count, seed, start)),
         prior=lambda count: draw.codes(count),
@@ -54,6 +61,7 @@ def subject(draw):
         recode=lambda codes, source: recode[source](codes),
         posterior_stddev=stddev,
         log_det=log_det,
+        second_codes=second,
     )
 
 

@@ -128,6 +128,13 @@ def test_latent_health_of_a_code_that_matches_the_prior():
     assert "posterior_variance" not in health
 
 
+def test_latent_health_shows_the_codes_of_a_second_stage():
+    halved = evaluate.Subject(**{**vars(subject()), "second_codes": lambda codes: 0.5 * codes})
+    health, _ = evaluate.latent_health(halved, HELD_OUT)
+    np.testing.assert_allclose(health["singular_values_second"], 0.5 * np.array(health["singular_values"]), rtol=1e-5)
+    assert "singular_values_second" not in evaluate.latent_health(subject(), HELD_OUT)[0]
+
+
 def test_latent_health_of_a_posterior_with_a_dead_unit():
     spread = lambda x: np.tile(np.float32([0.01, 0.01, 1.0]), (len(x), 1))
     dead = evaluate.Subject(
