@@ -173,7 +173,7 @@ def _evaluate_run():
         "reconstruction": restored,
         "latent": health,
         "memory": memory,
-        "curves": scoring.training_curves(RunDirectory(FLAGS.workdir)),
+        "curves": scoring.training_curves(RunDirectory(FLAGS.workdir), config.method),
     }
     return _finish(result, _pictures(draw, shown, held_out, pairs, paths, health))
 

@@ -63,9 +63,15 @@ def define_prior_flags(flag_values=flags.FLAGS):
 
 
 def prior_from_flags(flag_values=flags.FLAGS):
-    """(FitOptions, the prior's own options) of the parsed flags. Raises `InputError` for foreign or impossible ones."""
+    """(FitOptions, the prior's own options) of the parsed flags. Raises `InputError` for foreign or impossible ones.
+
+    An explicit `--prior=normal` switches off the prior of a flagfile, with whatever options that one has there.
+    """
     fit = FitOptions(**_given((field.name for field in dataclasses.fields(FitOptions)), flag_values))
-    own = _own_options("prior", fit.prior, PRIORS.get(fit.prior).Options, _prior_fields(), flag_values)
+    kind = PRIORS.get(fit.prior)
+    if kind.FIT == "nothing" and flag_values["prior"].value is not None:
+        return options.validate(fit), kind.Options()
+    own = _own_options("prior", fit.prior, kind.Options, _prior_fields(), flag_values)
     return options.validate(fit), options.validate(own)
 
 

@@ -33,6 +33,16 @@ def assert_same_weights(initial, expected, received):
 
 
 each_method = pytest.mark.parametrize("method", METHODS.names())
+# Options that change what a step is made of, for the tests in which that matters.
+VARIANTS = [
+    ("ae", {"latent_batch_norm": True}),
+    ("prior_free", {"critic_norm": "spectral"}),
+    ("rae", {"regulariser": "gradient_penalty", "weight_regulariser": 1.0}),
+    ("rae", {"regulariser": "spectral_norm"}),
+]
+CASES = [(method, {}) for method in METHODS.names()] + VARIANTS
+named = lambda value: "-".join(map(str, value.values())) or "default" if isinstance(value, dict) else value
+each_case = pytest.mark.parametrize(("method", "options"), CASES, ids=named)
 each_prior = pytest.mark.parametrize("prior", PRIORS.names())
 
 
@@ -52,11 +62,11 @@ def _train(model, step, count=2):
     return {name: float(value) for name, value in logs.items()}, builders.weights(model)
 
 
-@each_method
-def test_eager_equals_graph_equals_xla(method):
-    results, initial = [], builders.weights(_ready(method, batch_norm="per_source"))
+@each_case
+def test_eager_equals_graph_equals_xla(method, options):
+    results, initial = [], builders.weights(_ready(method, batch_norm="per_source", **options))
     for wrap in (lambda f: f, tf.function, lambda f: tf.function(f, jit_compile=True)):
-        model = _ready(method, batch_norm="per_source")
+        model = _ready(method, batch_norm="per_source", **options)
         results.append(_train(model, wrap(model.train_step)))
     (eager_logs, eager), *others = results
     for logs, weights in others:
@@ -64,28 +74,32 @@ def test_eager_equals_graph_equals_xla(method):
         assert_same_weights(initial, eager, weights)
 
 
-@each_method
-def test_no_weight_moves_before_all_that_the_step_computes_from_it(method):
-    model = _ready(method, batch_norm="per_source")
+@each_case
+def test_no_weight_moves_before_all_that_the_step_computes_from_it(method, options):
+    decayed = lambda: keras.optimizers.Adam(1e-3, weight_decay=0.1)  # assigns weights once more
+    model = _ready(method, batch_norm="per_source", optimizer=decayed, **options)
     loose, pairs = graphs.unordered(graphs.optimised(tf.function(model.train_step), builders.images(model)))
     assert pairs > 2 * len(model.trainable_variables)
     assert not loose
 
 
-def _fit(method, batch_norm, strategy):
+def _fit(method, batch_norm, strategy, options):
     with strategy.scope():
-        model = _ready(method, batch_norm=batch_norm)
+        model = _ready(method, batch_norm=batch_norm, **options)
     stream = tf.data.Dataset.from_tensor_slices(np.concatenate([builders.images(model, seed=i) for i in range(3)]))
     model.fit(stream.batch(8, drop_remainder=True), epochs=1, steps_per_epoch=3, shuffle=False, verbose=0)
     return model
 
 
-@each_method
-@pytest.mark.parametrize("batch_norm", ["none", "per_source"])
-def test_one_replica_equals_two(method, batch_norm):
-    one = _fit(method, batch_norm, tf.distribute.get_strategy())
-    two = _fit(method, batch_norm, strategies.two_replicas())
-    initial = builders.weights(_ready(method, batch_norm=batch_norm))
+@pytest.mark.parametrize(
+    ("batch_norm", "method", "options"),
+    [("none", method, {}) for method in METHODS.names()] + [("per_source", *case) for case in CASES],
+    ids=named,
+)
+def test_one_replica_equals_two(batch_norm, method, options):
+    one = _fit(method, batch_norm, tf.distribute.get_strategy(), options)
+    two = _fit(method, batch_norm, strategies.two_replicas(), options)
+    initial = builders.weights(_ready(method, batch_norm=batch_norm, **options))
     assert_same_weights(initial, builders.weights(one), builders.weights(two))
     logs = two.get_metrics_result()
     for name, value in one.get_metrics_result().items():
@@ -101,10 +115,10 @@ def test_two_batches_move_every_network(method):
         assert np.any(old != new), variable.path
 
 
-@each_method
-def test_bfloat16_stays_finite_and_keeps_float32_weights(method):
+@each_case
+def test_bfloat16_stays_finite_and_keeps_float32_weights(method, options):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = _ready(method, batch_norm="per_source")
+    model = _ready(method, batch_norm="per_source", **options)
     logs, weights = _train(model, tf.function(model.train_step), count=5)
     assert all(np.isfinite(value) for value in logs.values()), logs
     assert all(w.dtype == np.float32 and np.isfinite(w).all() for w in weights)

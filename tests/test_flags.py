@@ -71,6 +71,11 @@ def test_a_priors_flags_are_checked_before_anything_is_trained():
     fit, own = parse_prior("--prior=mixture", "--components=4", "--prior_steps=7")
     assert (fit.prior, fit.prior_steps, own.components) == ("mixture", 7, 4)
     assert parse_prior()[0].prior == "normal"
+    both = f"--flagfile={ROOT}/flagfiles/ae_digits.flags"
+    assert parse_prior(both)[0].prior == "mixture"
+    assert parse_prior(both, "--prior=normal")[0].prior == "normal"  # the flagfile's --components goes with it
+    with pytest.raises(InputError, match=r"--components: expected a flag of --prior=normal"):
+        parse_prior("--components=4")
     with pytest.raises(InputError, match=r"--components: expected a value >= 1"):
         parse_prior("--prior=mixture", "--components=0")
     with pytest.raises(InputError, match=r"--map_width: expected a flag of --prior=mixture"):

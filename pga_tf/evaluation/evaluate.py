@@ -27,7 +27,7 @@ class Subject:
     `sample(seed, start, count)` images; `prior(count)` codes; `encode(images)`; `decode(codes, source)`;
     `recode(codes, source)`, h(z) for codes of source "data" or "prior"; `posterior_stddev(images)` or None;
     `log_det(codes)`: (exact, bound), each `[N]` in nats, or None where the latent space is too large;
-    `second_codes(codes)`: draws of the codes that a prior with an encoder of its own has for codes, or None.
+    `second_posterior(codes)`: (mean, stddev) by which a prior with an encoder of its own codes them, or None.
     """
 
     sample: Callable
@@ -37,7 +37,7 @@ class Subject:
     recode: Callable
     posterior_stddev: Callable | None
     log_det: Callable | None
-    second_codes: Callable | None = None
+    second_posterior: Callable | None = None
 
 
 def of_images(batches, extract, real, *, advance):
@@ -173,8 +173,10 @@ def latent_health(subject, images):
         counts, edges = np.histogram(np.clip(variance, 0.0, 1.5), bins=30, range=(0.0, 1.5))
         health["posterior_variance"] = {"counts": counts.tolist(), "edges": edges.tolist()}
         health["posterior_variance_mean"] = variance.mean(axis=0).tolist()
-    if subject.second_codes is not None:
-        health["singular_values_second"] = latent.singular_values(_mapped(subject.second_codes, codes)).tolist()
+    if subject.second_posterior is not None:
+        mean, stddev = subject.second_posterior(codes)
+        second = mean + stddev * np.random.default_rng(2).standard_normal(mean.shape, np.float32)
+        health["singular_values_second"] = latent.singular_values(second).tolist()
     if subject.log_det is not None:
         exact, bound = subject.log_det(means[:32])
         health["log_det_exact"], health["log_det_bound"] = float(np.mean(exact)), float(np.mean(bound))

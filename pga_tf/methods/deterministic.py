@@ -10,6 +10,8 @@ class Deterministic(keras.Model):
     """Base of methods that encode data to points and train no map from noise. Interfaces: Encodes, Decodes."""
 
     OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
+    DECODES_AS = "data"  # whose batch-norm statistics samples are decoded with
+    NEEDS_PRIOR = True  # its codes follow no law that is known beforehand
 
     EXTRA_METERS = ("loss",)  # reported beside the losses
 
@@ -24,7 +26,7 @@ class Deterministic(keras.Model):
         return {"encoder": self.encoder.trainable_variables, "decoder": self.decoder.trainable_variables}
 
     def encode(self, images, source="data"):
-        # In training it encodes data alone, and decodes their codes: those statistics serve every source.
+        # In training it encodes data alone, and their codes are decoded as "data": those statistics serve every source.
         return self.encoder(images, sources=("data",))
 
     def decode(self, codes, source="prior"):

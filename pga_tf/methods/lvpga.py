@@ -40,6 +40,8 @@ class LVPGA(keras.Model):
 
     Options = LVPGAOptions
     OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
+    DECODES_AS = "prior"  # whose batch-norm statistics samples are decoded with
+    NEEDS_PRIOR = False  # N(0, I) is one
     LOSSES = ("L_r", "L_lr_N", "L_lr_H", "L_vr", "L_nll_phi", "L_vkl")
 
     @staticmethod

@@ -5,7 +5,8 @@ prior `latent_map`, fitted afterwards to any trained autoencoder.
 Algorithm: a critic d in data space learns how far from real an image is, L_dis (Eq. 9); the autoencoder minimises
 L_ae = |x - x_hat|^2 + w1 |d(x_mu)|^2 + w2 |d(x_hat)|^2 (Eq. 10), where x_mu decodes a mixture of two codes, mu ~
 U(0, 0.5); codes pass through batch norm (Eq. 11). ACAI (Berthelot et al., 2019), which it extends, is the case
-`--weight_real=0 --margin=0 --weight_reconstruction=0`; without the critic it is `--method=ae --latent_batch_norm`.
+`--weight_real=0 --margin=0 --weight_reconstruction=0 --nolatent_batch_norm`; without the critic it is
+`--method=ae --latent_batch_norm`.
 Deviations: |x - x_hat|^2 is a mean over pixels; the paper prints no values for c, lambda, w1, w2: the flagfiles say
 how ours were found. The two codes that are mixed are neighbours in the batch.
 """

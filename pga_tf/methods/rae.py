@@ -3,9 +3,10 @@
 Paper: Ghosh et al., From Variational to Deterministic Autoencoders, ICLR 2020, section 4.
 Algorithm: L_rae = L_rec + beta L_z + lambda L_reg, L_rec = |x - g(f(x))|^2, L_z = |z|^2, and L_reg one of |theta|^2
 (RAE-L2), |dg/dz|^2 (RAE-GP), or none with the decoder's kernels divided by their spectral norms (RAE-SN).
-Deviations: as in the released code L_rec is summed over channels and averaged over positions, L_z a mean over
-dimensions without the paper's 1/2, and |theta|^2 a sum over the decoder's kernels. |dg/dz|^2 is the Frobenius norm of
-the Jacobian, estimated by one projection; the released code differentiates the sum of squared outputs.
+Deviations: as in the released code L_rec is a mean over pixels and channels, and L_z a mean over dimensions without the
+paper's 1/2. |theta|^2 is a sum over all of the decoder's kernels, there over its deconvolutions; RAE-SN normalises the
+decoder, there the encoder too. |dg/dz|^2 is the squared Frobenius norm of the Jacobian as in the paper, estimated by
+one projection; the released code differentiates the sum of squared outputs, so that its lambda does not carry over.
 """
 
 import dataclasses
@@ -40,7 +41,6 @@ class RAE(Deterministic):
 
     Options = RAEOptions
     LOSSES = ("L_rec", "L_z", "L_reg")
-    EXTRA_METERS = ("loss", "pixel_error")
 
     @staticmethod
     def requirements(options):
@@ -63,7 +63,7 @@ class RAE(Deterministic):
         if self.options.regulariser == "l2":
             l_reg += penalties.squared_weights([v for v in self.decoder.trainable_variables if v.shape.rank > 1])
         return {
-            "L_rec": pga.published_scale(x.shape[1] * x.shape[2]) * pga.reconstruction(x, x_hat),
+            "L_rec": pga.published_scale(x.shape[1] * x.shape[2] * x.shape[3]) * pga.reconstruction(x, x_hat),
             "L_z": pga.published_scale(self.latent_dim) * pga.code_nll(z),
             "L_reg": l_reg,
         }
@@ -75,5 +75,4 @@ class RAE(Deterministic):
             loss = losses["L_rec"] + o.weight_code * losses["L_z"] + o.weight_regulariser * losses["L_reg"]
             total = replicas.mean_loss(loss)
         norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
-        pixel_error = losses["L_rec"] / images.shape[3]
-        return updates.record(self.meters, {**losses, "loss": loss, "pixel_error": pixel_error, **norms})
+        return updates.record(self.meters, {**losses, "loss": loss, **norms})

@@ -52,6 +52,8 @@ class VAE(keras.Model):
 
     Options = VAEOptions
     OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
+    DECODES_AS = "data"  # whose batch-norm statistics samples are decoded with
+    NEEDS_PRIOR = False  # N(0, I) is one
     LOSSES = ("nll", "kl")
 
     @staticmethod

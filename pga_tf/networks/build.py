@@ -61,6 +61,7 @@ def build(options, image_shape, *, stochastic, output, code_norm=False, spectral
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, stochastic=stochastic)
     encoder_layers = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
     if code_norm:
+        encoder_layers[-1].use_bias = False  # the mean is taken away again
         one_set = {"known_sources": ENCODER_SOURCES, "mode": "shared", "affine": False}
         encoder_layers.append(SourceBatchNorm(**one_set, dtype="float32", name="code_norm"))
     encoder = Stack(encoder_layers, known_sources=ENCODER_SOURCES, name="encoder")

@@ -1,10 +1,10 @@
 """SN-GAN's residual networks for 64x64 images, which the prior-free model is built from (METHODS.md section 3).
 
 Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, appendix B, and the same block as
-in resnet.py. The prior-free paper names SN-GAN and prints no table: encoder and critic have one block down for each
-halving to 4x4, F filters doubling up to 8F, and a plain block of 16F; the decoder mirrors them. The encoder's head
-reads the flattened map, where SN-GAN's critic sums it over positions. Spectral normalisation of the critic is the
-method's choice (`--critic_norm=spectral`).
+in resnet.py. The prior-free paper prints no table and names Mimicry, a library that has these networks: encoder and
+critic have one block down for each halving to 4x4, F filters doubling up to 8F, and a plain block of 16F; the decoder
+mirrors them. The encoder's head reads the flattened map, where SN-GAN's critic sums it over positions. Spectral
+normalisation of the critic is the method's choice (`--critic_norm=spectral`).
 """
 
 import math

@@ -108,6 +108,13 @@ def validate(config):
             received=f"--keep_best={run.keep_best} without it",
             remedy="add --evaluate_every=1000",
         )
+    if run.keep_best != "none" and METHODS.get(run.method).NEEDS_PRIOR:
+        checks.refuse(
+            "--keep_best",
+            expected=f"none, for samples from N(0, I) say nothing of --method={run.method} before a prior is fitted",
+            received=run.keep_best,
+            remedy="leave it out",
+        )
     if run.batch_size % run.replicas:
         checks.refuse(
             "--batch_size",

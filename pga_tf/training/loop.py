@@ -37,7 +37,7 @@ def train(config, *, out=print):
     out(data.format_report(report, experiment.model.image_range))
     if run.dry_run:
         out(plan.describe(experiment, *plan.trial(experiment), start_step=0))
-        for network in ("encoder", "decoder"):
+        for network in experiment.model.networks():
             out(networks.table(getattr(experiment.model, network)))
         out("dry run: nothing was trained or written")
         return True

@@ -56,9 +56,7 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
     config, model = experiment.config, experiment.model
     left = experiment.total_steps - start_step
     shape = "x".join(map(str, experiment.source.image_shape))
-    parameters = ", ".join(
-        f"{name} {networks.parameter_count(getattr(model, name)):,}" for name in ("encoder", "decoder")
-    )
+    parameters = ", ".join(f"{name} {networks.parameter_count(getattr(model, name)):,}" for name in model.networks())
     optimizer = config.optimizer
     return "\n".join(
         [

@@ -8,7 +8,7 @@ import tensorflow as tf
 from pga_tf.core import checks, grids, ranges
 from pga_tf.evaluation import features, protocol, scores, statistics
 from pga_tf.evaluation.evaluate import Subject
-from pga_tf.methods import latent_map
+from pga_tf.methods import METHODS, latent_map
 
 BATCH = 250
 POINTS = (-1.0, 1.0)  # the range of points as scores see them
@@ -50,8 +50,7 @@ def subject(draw):
     if hasattr(draw.prior, "posterior"):
 
         def second(codes):
-            mean, stddev = draw.prior.posterior(tf.constant(codes))
-            return (mean + stddev * tf.random.stateless_normal(tf.shape(mean), seed=[0, 2])).numpy()
+            return tuple(moment.numpy() for moment in draw.prior.posterior(tf.constant(codes)))
 
     return Subject(
         sample=lambda seed, start, count: scored(draw.samples(count, seed, start)),
@@ -61,7 +60,7 @@ def subject(draw):
         recode=lambda codes, source: recode[source](codes),
         posterior_stddev=stddev,
         log_det=log_det,
-        second_codes=second,
+        second_posterior=second,
     )
 
 
@@ -166,15 +165,16 @@ def in_training(run, source):
 
 def batch_norm_statistics(config):
     """What the card says of batch norm: which statistics samples were drawn with."""
-    kinds = {"none": "no batch norm", "shared": "running, one set", "per_source": "running, of prior codes"}
+    source = METHODS.get(config.run.method).DECODES_AS
+    kinds = {"none": "no batch norm", "shared": "running, one set", "per_source": f"running, of {source} codes"}
     codes = "; codes: running, one set" if getattr(config.method, "latent_batch_norm", False) else ""
     return kinds.get(config.network.batch_norm, config.network.batch_norm) + codes
 
 
-PIXEL_ERRORS = ("pixel_error", "L_r")  # what methods call the squared error of a pixel
+PIXEL_ERRORS = ("pixel_error", "L_r", "L_rec")  # what methods call the squared error of a pixel
 
 
-def training_curves(directory):
+def training_curves(directory, method_options):
     """Pixel error and, where it is trained, gamma against steps (Dai and Wipf, 2019, figure 3), from metrics.jsonl.
 
     Returns:
@@ -187,6 +187,6 @@ def training_curves(directory):
         if steps:
             curves["root mean squared pixel error"] = (steps, [max(error, 0.0) ** 0.5 for error in errors])
     steps, values = directory.read_curve("gamma")
-    if steps:
+    if steps and method_options.likelihood == "learned_gamma":
         curves["gamma"] = (steps, values)
     return curves
