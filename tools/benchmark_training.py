@@ -56,6 +56,10 @@ def build(name, network, jit=False, bfloat16=False):
     return model, tf.function(model.train_step, jit_compile=jit, autograph=False)
 
 
+def is_perceptual(model):
+    return "L_lr_N" in model.LOSSES
+
+
 def plain_step(model):
     """The step as one would write it first: a pass for each use, two gradient calls on one persistent tape."""
     f, g, o, optimizer = model.encoder, model.decoder, model.options, model.optimizer
@@ -108,7 +112,14 @@ def bare_passes(model):
 
         return tf.function(run, autograph=False)
 
-    if "L_r" not in model.LOSSES:  # the VAE: one pass of each half, forward and back
+    if hasattr(model, "critic"):
+        return {
+            "f": (backward(f, None, True, False), 1),
+            "g": (backward(g, z, True, True), 2),  # on codes and on their mixtures
+            "d, inputs": (backward(model.critic, None, False, True), 2),  # held, on both kinds of images
+            "d, weights": (backward(model.critic, None, True, False), 3),  # on images, blends and mixtures
+        }
+    if not is_perceptual(model):  # one pass of each half, forward and back
         return {"f": (backward(f, None, True, False), 1), "g": (backward(g, z, True, True), 1)}
     return {
         "f, weights": (backward(f, None, True, False), 2),  # on data and on samples
@@ -131,7 +142,7 @@ def measure(name, network):
     model, ours = build(name, network)
     x = tf.random.stateless_uniform([FLAGS.batch_size, *SHAPES[network]], seed=[0, 0], minval=-1.0, maxval=1.0)
     candidates = {"ours": ours}
-    if "L_r" in model.LOSSES:
+    if is_perceptual(model):
         candidates["plain"] = plain_step(build(name, network)[0])
     if FLAGS.jit:
         candidates["jit"] = build(name, network, jit=True)[1]
