@@ -53,10 +53,11 @@ def prdc(real, generated, *, k=5, block_size=500):
 
 def _radii(features, k, block_size):
     """Squared distance of each row to its k-th nearest other row."""
-    radii = [
-        np.partition(squared_distances(features[i : i + block_size], features), k, axis=1)[:, k]  # 0 is the row itself
-        for i in range(0, len(features), block_size)
-    ]
+    radii = []
+    for start in range(0, len(features), block_size):
+        distances = squared_distances(features[start : start + block_size], features)
+        distances.partition(k, axis=1)
+        radii.append(distances[:, k].copy())  # 0 is the row itself; a view would keep the whole block
     return np.concatenate(radii)
 
 

@@ -1,5 +1,7 @@
 """Scores against analytic Gaussians, SciPy, TF-GAN and brute force, and what they refuse."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -134,6 +136,19 @@ def test_prdc_equals_brute_force_in_any_blocks():
         np.testing.assert_allclose(
             [scores.precision, scores.recall, scores.density, scores.coverage], expected, rtol=1e-12
         )
+
+
+def test_prdc_holds_a_few_blocks_and_never_the_whole_matrix():
+    count, block_size = 3000, 50
+    real, generated = RNG.normal(size=(2, count, 4)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        prdc(real, generated, block_size=block_size)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    block = block_size * count * 8
+    assert peak < 4 * block + 40 * count * 8  # the whole matrix is 60 blocks
 
 
 def test_prdc_tells_dropped_modes_from_bad_samples():
