@@ -58,10 +58,11 @@ def build(options, image_shape, *, stochastic, output, code_norm=False, spectral
       InputError: an option out of its range, or an image shape that the network cannot take.
     """
     checks.require_member("Output of the decoder", output, ("tanh", "sigmoid", "linear"))
-    architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, stochastic=stochastic)
+    architecture, plan = _plan(
+        options, image_shape, latent_dim=options.latent_dim, stochastic=stochastic, code_norm=code_norm
+    )
     encoder_layers = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
     if code_norm:
-        encoder_layers[-1].use_bias = False  # the mean is taken away again
         one_set = {"known_sources": ENCODER_SOURCES, "mode": "shared", "affine": False}
         encoder_layers.append(SourceBatchNorm(**one_set, dtype="float32", name="code_norm"))
     encoder = Stack(encoder_layers, known_sources=ENCODER_SOURCES, name="encoder")
@@ -82,7 +83,7 @@ def build_critic(options, image_shape, *, spectral):
       options, image_shape: as in `build`. spectral: whether every kernel is divided by its spectral norm; its power
         iteration moves where the critic is called with `training=True`.
     """
-    architecture, plan = _plan(options, image_shape, latent_dim=1, stochastic=False)
+    architecture, plan = _plan(options, image_shape, latent_dim=1)
     critic_layers = architecture.encoder(plan, None)
     if spectral:
         critic_layers = [spectral_lib.normalised(layer) for layer in critic_layers]
@@ -91,12 +92,12 @@ def build_critic(options, image_shape, *, spectral):
     return critic
 
 
-def _plan(options, image_shape, *, latent_dim, stochastic):
+def _plan(options, image_shape, *, latent_dim, stochastic=False, code_norm=False):
     validate(options)
     architecture, image_shape = NETWORKS.get(options.network), tuple(image_shape)
     _require_fit(options.network, image_shape)
     filters = options.filters or architecture.filters
-    return architecture, Plan(image_shape=image_shape, latent_dim=latent_dim, filters=filters, stochastic=stochastic)
+    return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm)
 
 
 def parameter_count(network):

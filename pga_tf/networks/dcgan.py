@@ -30,7 +30,7 @@ def dense_encoder(plan, norm, *, units, kernel_size):
         *unit(conv, norm, leaky_relu, "conv_2", filters=2 * plan.filters),
         layers.Flatten(),
         *unit(layers.Dense, norm, leaky_relu, "dense", units=units),
-        code_head(plan.latent_dim, stochastic=plan.stochastic),
+        code_head(plan),
     ]
 
 
@@ -54,7 +54,7 @@ def conv_encoder(plan, norm, *, depth):
     for k in range(depth):
         norm_here = norm if k >= depth - 2 else None
         stack += unit(conv, norm_here, leaky_relu, f"conv_{k + 1}", filters=plan.filters * 2**k)
-    return [*stack, layers.Flatten(), code_head(plan.latent_dim, stochastic=plan.stochastic)]
+    return [*stack, layers.Flatten(), code_head(plan)]
 
 
 def conv_decoder(plan, norm, *, depth):

@@ -35,8 +35,8 @@ class GaussianHead(keras.layers.Layer):
         return self.mean(x), tf.exp(0.5 * log_variance)
 
 
-def code_head(latent_dim, *, stochastic):
-    """The encoder's last layer: `[B, F]` to codes `[B, latent_dim]`, or to (mean, stddev) if `stochastic`."""
-    if stochastic:
-        return GaussianHead(latent_dim, name="head")
-    return keras.layers.Dense(latent_dim, dtype="float32", name="head")
+def code_head(plan):
+    """The encoder's last layer: `[B, F]` to codes `[B, latent_dim]`, or to (mean, stddev) if `plan.stochastic`."""
+    if plan.stochastic:
+        return GaussianHead(plan.latent_dim, name="head")
+    return keras.layers.Dense(plan.latent_dim, use_bias=not plan.code_norm, dtype="float32", name="head")

@@ -33,7 +33,8 @@ class SoftplusSplit(layers.Layer):
 def encoder(plan, norm):
     """Convolutions F, 2F with a norm, dense 1024 with a norm, and one dense head for mean and stddev."""
     conv = functools.partial(SpectralConv2D, kernel_size=4, strides=2)
-    head = SpectralDense(plan.latent_dim * (2 if plan.stochastic else 1), dtype="float32", name="head")
+    size = plan.latent_dim * (2 if plan.stochastic else 1)
+    head = SpectralDense(size, use_bias=not plan.code_norm, dtype="float32", name="head")
     return [
         *unit(conv, None, leaky_relu, "conv_1", filters=plan.filters),
         *unit(conv, norm, leaky_relu, "conv_2", filters=2 * plan.filters),

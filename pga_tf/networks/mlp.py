@@ -20,7 +20,7 @@ def _hidden(plan, norm, activation, **first):
 def encoder(plan, norm):
     """Three hidden layers with leaky ReLU 0.2, and the head. They read float32 points, not rounded ones."""
     hidden = _hidden(plan, norm, leaky_relu, dtype="float32")
-    return [layers.Flatten(dtype="float32"), *hidden, code_head(plan.latent_dim, stochastic=plan.stochastic)]
+    return [layers.Flatten(dtype="float32"), *hidden, code_head(plan)]
 
 
 def decoder(plan, norm):

@@ -18,6 +18,7 @@ class Plan:
     latent_dim: int
     filters: int
     stochastic: bool
+    code_norm: bool = False  # whether batch norm follows the head, and takes a bias of it away
 
     def grid(self, factor):
         """(H, W) divided by `factor`."""

@@ -72,7 +72,7 @@ def encoder(plan, norm):
         ResidualBlock(width, channels=width, norm=norm, name="block_4"),
         relu(),
         layers.Flatten(),
-        code_head(plan.latent_dim, stochastic=plan.stochastic),
+        code_head(plan),
     ]
 
 

@@ -51,7 +51,7 @@ def encoder(plan, norm):
             stack.append(_conv(filters * 2 ** (k + 1), strides=2, name=f"down_{k + 1}"))
     branch = [relu(), layers.Dense(UNITS, name="dense_1"), relu(), layers.Dense(UNITS, name="dense_2")]
     dense = Residual(branch, [layers.Dense(UNITS, name="shortcut")], name="dense")
-    return [*stack, layers.GlobalAveragePooling2D(), dense, code_head(plan.latent_dim, stochastic=plan.stochastic)]
+    return [*stack, layers.GlobalAveragePooling2D(), dense, code_head(plan)]
 
 
 def decoder(plan, norm):

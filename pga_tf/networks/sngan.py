@@ -28,7 +28,7 @@ def encoder(plan, norm):
             ResidualBlock(width, channels=channels, norm=norm, scale=scale, first=k == 0, name=f"block_{k + 1}")
         )
         channels = width
-    return [*stack, relu(), layers.Flatten(), code_head(plan.latent_dim, stochastic=plan.stochastic)]
+    return [*stack, relu(), layers.Flatten(), code_head(plan)]
 
 
 def decoder(plan, norm):

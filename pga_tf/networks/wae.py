@@ -22,7 +22,7 @@ def encoder(plan, norm):
     stack = []
     for k in range(SCALES + 1):
         stack += unit(conv, norm, relu, f"conv_{k + 1}", filters=plan.filters * 2**k, strides=2 if k else 1)
-    return [*stack, layers.Flatten(), code_head(plan.latent_dim, stochastic=plan.stochastic)]
+    return [*stack, layers.Flatten(), code_head(plan)]
 
 
 def decoder(plan, norm):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from pga_tf.networks.sources import call_layers
 from pga_tf.networks.spectral import normalised
 
 
@@ -16,7 +17,7 @@ class MLP(keras.layers.Layer):
 
     def __init__(self, inputs, outputs, *, width, depth, join, name, spectral=False):
         super().__init__(name=name)
-        self.join, self.spectral = join, spectral
+        self.join = join
         made = [keras.layers.Dense(width, name=f"dense_{i + 1}") for i in range(depth)]
         made.append(keras.layers.Dense(outputs, name="head", dtype="float32"))
         *self.hidden, self.head = map(normalised, made) if spectral else made
@@ -26,8 +27,8 @@ class MLP(keras.layers.Layer):
         self.built = True
 
     def call(self, codes, training=False):
-        more = {"training": training} if self.spectral else {}
         x = codes
         for layer in self.hidden:
-            x = tf.nn.relu(layer(x, **more))
-        return self.head(tf.concat([tf.cast(x, codes.dtype), codes], axis=1) if self.join else x, **more)
+            x = tf.nn.relu(call_layers([layer], x, ("data",), training))
+        x = tf.concat([tf.cast(x, codes.dtype), codes], axis=1) if self.join else x
+        return call_layers([self.head], x, ("data",), training)
