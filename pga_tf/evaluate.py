@@ -7,12 +7,11 @@ import pathlib
 import numpy as np
 from absl import flags as absl_flags
 from PIL import Image
-from tqdm import tqdm
 
 from pga_tf import data, flags
-from pga_tf.core import checks, files, grids, ranges
-from pga_tf.evaluation import evaluate, features, protocol, report, statistics
-from pga_tf.training import drawing, fitting, scoring, trained
+from pga_tf.core import checks, files, grids
+from pga_tf.evaluation import report
+from pga_tf.training import assessment, trained
 from pga_tf.training.run_directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
@@ -36,7 +35,7 @@ def define_flags():
     absl_flags.DEFINE_string("inception_path", "", "SavedModel folder or frozen graph of the Inception network")
     absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=FEWEST)
     absl_flags.DEFINE_integer("seeds", 3, "seeds 0, 1, ...; one: bootstrap [unit: sets of samples]", lower_bound=1)
-    absl_flags.DEFINE_string("prior", "normal", "distribution of codes; others than normal need pga_tf.fit_prior")
+    absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
     absl_flags.DEFINE_enum("priors", "one", ("one", "all"), "all: a table of every prior fitted to the run")
     absl_flags.DEFINE_enum("split", "test", ("test", "train"), "real images to score against")
     absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
@@ -73,139 +72,45 @@ def main(runs):
     return _evaluate_priors() if FLAGS.priors == "all" else _evaluate_run()
 
 
-def _evaluate_priors():
-    """Scores of every prior that the run has, against the same real images, as one table."""
-    config, directory = flags.config_of_run(FLAGS.workdir), RunDirectory(FLAGS.workdir)
-    network = _network(config.data.dataset, directory.read_image_shape())
-    source, extract = data.load(config.data), network.extractor()
-    draw, step = trained.load(config, FLAGS.checkpoint)
-    names = ["normal", *fitting.fitted(config)]
-    results, pictures = [], []
-    with tqdm(
-        total=_count(source) + len(names) * FLAGS.seeds * FLAGS.num_samples, unit=" images", mininterval=1.0
-    ) as bar:
-        real, card = _real(source, FLAGS.split, FLAGS.num_real, network, extract, bar)
-        for name in names:
-            bar.set_description(name)
-            subject = scoring.subject(drawing.Drawing(draw.model, fitting.load(config, draw.model, name)))
-            found, _, shown = evaluate.of_samples(
-                subject, extract, real, count=FLAGS.num_samples, seeds=range(FLAGS.seeds), advance=bar.update
-            )
-            results.append(
-                {
-                    "title": name,
-                    "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
-                    "card": protocol.card(network, real=card, generated=_sampled(config, name)),
-                    "scores": found,
-                }
-            )
-            pictures.append(drawing.picture(shown))
-    title = f"{directory.path.resolve().name}, step {step:,}: every prior"
-    text, page = report.matrix(title, results, pictures)
-    directory.evaluation.mkdir(parents=True, exist_ok=True)
-    files.write_text(directory.evaluation / "priors.html", page)
-    files.write_text(
-        directory.evaluation / "priors.json", json.dumps(_strict(results), indent=1, allow_nan=False) + "\n"
+def _request():
+    return assessment.Request(
+        cache_dir=FLAGS.cache_dir or _default_cache(),
+        features=FLAGS.features,
+        inception_path=FLAGS.inception_path,
+        num_samples=FLAGS.num_samples,
+        seeds=FLAGS.seeds,
+        split=FLAGS.split,
+        num_real=FLAGS.num_real,
+        checkpoint=FLAGS.checkpoint,
     )
-    print(f"{text}\n\n  {directory.evaluation / 'priors.json'}\n  {directory.evaluation / 'priors.html'}")
-    return 0
-
-
-def _sampled(config, prior):
-    """What the card says of samples."""
-    return {
-        "count": FLAGS.num_samples,
-        "seeds": list(range(FLAGS.seeds)),
-        "prior": prior,
-        "checkpoint": FLAGS.checkpoint,
-        "batch_norm": scoring.batch_norm_statistics(config),
-        "weights": "moving average" if config.optimizer.ema else "as trained",
-        "arithmetic": "float32" if config.run.mixed_precision == "none" else config.run.mixed_precision,
-    }
 
 
 def _evaluate_run():
     config = flags.config_of_run(FLAGS.workdir)
-    shape = RunDirectory(FLAGS.workdir).read_image_shape()
-    network = _network(config.data.dataset, shape)
-    source = data.load(config.data)
-    draw, step = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
-    subject, extract = scoring.subject(draw), network.extractor()
-
-    held, training_images = min(source.counts["train"], FLAGS.num_samples), source.counts["train"]
-    total = _count(source) + training_images + 4 * held + FLAGS.seeds * FLAGS.num_samples
-    with tqdm(total=total, unit=" images", desc="real images", mininterval=1.0) as bar:
-        real, card = _real(source, FLAGS.split, FLAGS.num_real, network, extract, bar)
-        floor, _ = _real(source, "train", held, network, extract, bar)
-        pool, _ = _real(source, "train", 0, network, extract, bar)
-        bar.set_description("samples")
-        found, generated, shown = evaluate.of_samples(
-            subject, extract, real, count=FLAGS.num_samples, seeds=range(FLAGS.seeds), advance=bar.update
-        )
-        bar.set_description("where the gap comes from")
-        training = np.concatenate(list(scoring.real_images(source, "train", held)))
-        floor = None if FLAGS.split == "train" else floor
-        gap = evaluate.gap(subject, extract, real, training, floor, advance=bar.update)
-        bar.set_description("latent space")
-        held_out = np.concatenate(list(scoring.real_images(source, "test", evaluate.LATENT)))
-        health, paths = evaluate.latent_health(subject, held_out)
-        memory, pairs = evaluate.memory(
-            generated.features,
-            extract(held_out),
-            pool.features,
-            shown,
-            lambda indices: scoring.images_at(source, "train", indices.tolist()),
-        )
-        restored = evaluate.restored(subject, held_out)
-    result = {
-        "title": f"{pathlib.Path(FLAGS.workdir).resolve().name}, step {step:,}, prior {FLAGS.prior}",
-        "run": {
-            "method": config.run.method,
-            "dataset": config.data.dataset,
-            "step": step,
-            "checkpoint": FLAGS.checkpoint,
-        },
-        "flags": config.values(),
-        "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
-        "card": protocol.card(network, real=card, generated=_sampled(config, FLAGS.prior)),
-        "scores": found,
-        "gap": gap,
-        "reconstruction": restored,
-        "latent": health,
-        "memory": memory,
-        "curves": scoring.training_curves(RunDirectory(FLAGS.workdir), config.method),
-    }
-    return _finish(result, _pictures(draw, shown, held_out, pairs, paths, health))
+    result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
+    prior, directory = result["card"]["generated"]["prior"], RunDirectory(FLAGS.workdir)
+    # A run's own evaluation stands for it in --compare; those of other priors lie beside the priors.
+    own = prior == directory.read_own_prior()
+    return _finish(result, pictures, directory if own else RunDirectory(directory.prior(prior)))
 
 
-def _pictures(draw, shown, held_out, pairs, paths, health):
-    """What the page shows: dict of caption to picture."""
-    pictures = {"samples": drawing.picture(shown)}
-    shape = shown.shape[1:]
-    if grids.is_points(shape):
-        return pictures
-    restored = draw.reconstructions(held_out[:32], ranges.UINT8)
-    directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
-    caused = ", ".join(f"{dimension}: {variance:.2g}" for dimension, variance in directions)
-    return pictures | {
-        "held-out images beside their reconstructions": drawing.picture(restored, 16),
-        "interpolations between held-out images": drawing.picture(
-            draw.interpolations(held_out[:16], ranges.UINT8, 10), 10
-        ),
-        "samples and their nearest training images": drawing.picture(pairs.reshape(-1, *shape), 10),
-        f"along single latent directions (dimension: pixel variance that it causes) {caused}": drawing.picture(
-            paths.reshape(-1, *shape), paths.shape[1]
-        ),
-    }
+def _evaluate_priors():
+    """Scores of every prior that the run has, against the same real images, as one table."""
+    directory = RunDirectory(FLAGS.workdir)
+    title, results, pictures = assessment.of_priors(flags.config_of_run(FLAGS.workdir), _request())
+    text, page = report.matrix(title, results, pictures)
+    directory.evaluation.mkdir(parents=True, exist_ok=True)
+    files.write_text(directory.evaluation / "priors.html", page)
+    files.write_text(directory.evaluation / "priors.json", _json(results))
+    print(f"{text}\n\n  {directory.evaluation / 'priors.json'}\n  {directory.evaluation / 'priors.html'}")
+    return 0
 
 
 def _evaluate_images():
     against = data.load(
         data.DataOptions(dataset=_against(FLAGS.against), image_size=FLAGS.against_size, crop=FLAGS.against_crop)
     )
-    network = _network(against.name, against.image_shape)
     given = _given()
-    network.require_images(given.image_shape)
     if given.image_shape[-1] != against.image_shape[-1]:
         checks.refuse(
             f"--images={FLAGS.images}",
@@ -213,29 +118,10 @@ def _evaluate_images():
             received=f"{given.image_shape[-1]} channel(s)",
             remedy="convert them, or choose other real images",
         )
-    extract, count = network.extractor(), sum(given.counts.values())
-    with tqdm(total=count + _count(against), unit=" images", desc="real images", mininterval=1.0) as bar:
-        real, card = _real(against, FLAGS.split, FLAGS.num_real, network, extract, bar)
-        bar.set_description(FLAGS.images)
-        batches = (images for split in given.readers for images in scoring.real_images(given, split))
-        found, _, shown = evaluate.of_images(batches, extract, real, advance=bar.update)
-    result = {
-        "title": FLAGS.images,
-        "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
-        "card": protocol.card(network, real=card, generated=_offered(given)),
-        "scores": found,
-    }
-    return _finish(result, {"images": drawing.picture(shown)})
-
-
-def _offered(given):
-    """What the card says of images that were given."""
     prepared = {"size": FLAGS.images_size, "crop": FLAGS.images_crop}
-    return {
-        "count": sum(given.counts.values()),
-        "image_shape": list(given.image_shape),
-        "prepared": ", ".join(f"{name} {value}" for name, value in prepared.items() if value) or "as they are",
-    }
+    prepared = ", ".join(f"{name} {value}" for name, value in prepared.items() if value) or "as they are"
+    result, pictures = assessment.of_images(given, against, _request(), title=FLAGS.images, prepared=prepared)
+    return _finish(result, pictures, RunDirectory(FLAGS.workdir))
 
 
 def _given():
@@ -262,26 +148,10 @@ def _given():
         ) from None
 
 
-def _count(source):
-    return min(FLAGS.num_real or source.counts[FLAGS.split], source.counts[FLAGS.split])
-
-
 def _against(name):
     if not name:
         checks.refuse("--against", expected="real images", received="none", remedy="pass --against=mnist, or digits")
     return name if ":" in name or name == "digits" else f"tfds:{name}"
-
-
-def _network(dataset, shape):
-    name = FLAGS.features or features.default(dataset, shape, inception_path=FLAGS.inception_path)
-    network = features.load(name, inception_path=FLAGS.inception_path)
-    network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
-    return network
-
-
-def _real(source, split, count, network, extract, bar):
-    cache = statistics.Cache(FLAGS.cache_dir or _default_cache(), warn=bar.write)
-    return scoring.real_statistics(source, split, count, network, extract, cache, advance=bar.update)
 
 
 def _default_cache():
@@ -289,16 +159,19 @@ def _default_cache():
     return pathlib.Path(base) / "pga_tf"
 
 
-def _finish(result, pictures):
-    directory = RunDirectory(FLAGS.workdir)
-    folder = (directory if FLAGS.prior == "normal" else RunDirectory(directory.prior(FLAGS.prior))).evaluation
+def _finish(result, pictures, directory):
+    folder = directory.evaluation
     folder.mkdir(parents=True, exist_ok=True)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
     files.write_text(folder / "report.html", report.page(result, pictures))
-    files.write_text(folder / "evaluation.json", json.dumps(_strict(result), indent=1, allow_nan=False) + "\n")
+    files.write_text(folder / "evaluation.json", _json(result))
     print(report.text(result))
     print(f"\n  {folder / 'evaluation.json'}\n  {folder / 'report.html'}")
     return 0
+
+
+def _json(value):
+    return json.dumps(_strict(value), indent=1, allow_nan=False) + "\n"
 
 
 def _strict(value):

@@ -25,7 +25,7 @@ def main():
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
     fit, own = flags.prior_from_flags()
     config = flags.config_of_run(FLAGS.workdir)
-    draw, _ = trained.load(config, FLAGS.checkpoint)
+    draw, _ = trained.load(config, FLAGS.checkpoint, "normal")
     return 0 if fitting.fit(config, draw, fit, own) else 130
 
 

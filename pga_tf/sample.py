@@ -23,7 +23,7 @@ FLAGS = absl_flags.FLAGS
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
     absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
-    absl_flags.DEFINE_string("prior", "normal", "distribution of codes; others than normal need pga_tf.fit_prior")
+    absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
     absl_flags.DEFINE_integer("seed", 0, "sample i is a function of (seed, i)", lower_bound=0, upper_bound=2**31 - 1)
     absl_flags.DEFINE_string("grid", "10x10", "rows x columns of the sample grid [unit: images]")
     absl_flags.DEFINE_integer(
@@ -65,7 +65,7 @@ def main():
     if FLAGS.out:
         return _write_array(draw)
 
-    kind = "" if FLAGS.prior == "normal" else f"_{FLAGS.prior}"
+    kind = "" if draw.prior_name == "normal" else f"_{draw.prior_name}"
     pictures = {f"grid{kind}_seed{FLAGS.seed}": (draw.samples(rows * columns, FLAGS.seed), columns)}
     if FLAGS.reconstruct or FLAGS.interpolate:
         source = data.load(config.data)

@@ -183,6 +183,21 @@ def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_pat
     assert "broken.jpg" in strict.stderr
 
 
+def test_a_run_trained_with_a_prior_is_sampled_with_it(tmp_path):
+    own = ["--prior=mixture", "--components=2"]
+    training = helpers.flags(helpers.config(tmp_path, method="ae", dataset="digits", network="mlp"))
+    done = command("train", *training, *own)
+    assert done.returncode == 0, done.stderr
+    assert RunDirectory(tmp_path).read_own_prior() == "mixture"
+    fit, options = parse_prior(f"--flagfile={RunDirectory(tmp_path).own_prior}")
+    assert (fit.prior, options.components) == ("mixture", 2)
+    done = command("sample", f"--workdir={tmp_path}", "--grid=2x2")
+    assert done.stdout.split()[-1].endswith("grid_mixture_seed0.png"), done.stderr
+    # trained on without one, it has N(0, I) again
+    RunDirectory(tmp_path).write_own_prior({"prior": "normal"})
+    assert RunDirectory(tmp_path).read_own_prior() == "normal"
+
+
 def test_sampling_has_the_averaged_weights_and_not_the_last_ones(tmp_path):
     from pga_tf.training import trained
 

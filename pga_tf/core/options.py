@@ -85,3 +85,15 @@ def from_text(cls, values):
             kind, text = type(field.default), values[field.name]
             chosen[field.name] = text == "true" if kind is bool else kind(text)
     return cls(**chosen)
+
+
+def defaults(config):
+    """Default of every option that the dataclass `config` holds, itself or in groups: dict of name to value."""
+    found = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= defaults(value)
+        elif field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+    return found

@@ -9,10 +9,10 @@ BATCH = 250
 
 
 class Drawing:
-    """Draws from `model` with codes from `prior`, in batches of `BATCH`."""
+    """Draws from `model` with codes from `prior`, whose registered name is `prior_name`, in batches of `BATCH`."""
 
-    def __init__(self, model, prior):
-        self.model, self.prior = model, prior
+    def __init__(self, model, prior, prior_name="normal"):
+        self.model, self.prior, self.prior_name = model, prior, prior_name
         # reduce_retracing: the last batch of a request is shorter than the others
         self._decode = tf.function(self._decode_uint8, autograph=False, reduce_retracing=True)
         self._encode = tf.function(model.encode, autograph=False, reduce_retracing=True)

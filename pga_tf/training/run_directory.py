@@ -10,6 +10,7 @@ scores.jsonl      one line of scores for each evaluation during training (--eval
 scores_card.json  the protocol of those scores
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
+prior.flags       the prior that train was asked for, where it was not N(0, I); a flagfile to pass back with the first
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import json
 import os
 import pathlib
 
-from pga_tf.core import checks, files
+from pga_tf.core import checks, files, options
 
 # Options that say how long and how closely a run is watched, not what it computes.
 CHANGEABLE = {
@@ -40,6 +41,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.scores = self.path / "scores.jsonl"
         self.evaluation = self.path / "evaluation"
+        self.own_prior = self.path / "prior.flags"
 
     def prior(self, name):
         """Path of the directory of a fitted prior, itself laid out as a run directory."""
@@ -79,7 +81,8 @@ class RunDirectory:
         """Raises `InputError` if the directory holds a run of another configuration, naming the flags."""
         if not self.config.exists():
             return
-        old, new = self.read_flags(), _as_text(config.values())
+        # A run of before an option was added has what is now that option's default.
+        old, new = _as_text(options.defaults(config)) | self.read_flags(), _as_text(config.values())
         changeable = set(CHANGEABLE)
         # A cosine's shape depends on its length.
         if new.get("schedule") == "cosine":
@@ -98,8 +101,7 @@ class RunDirectory:
 
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
-        lines = [f"--{name}={value}" for name, value in _as_text(config.values()).items()]
-        files.write_text(self.config, "\n".join(lines) + "\n")
+        files.write_text(self.config, _as_flagfile(config.values()))
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
 
     def read_image_shape(self):
@@ -115,8 +117,18 @@ class RunDirectory:
                 received="none there" if self.path.exists() else "a folder that does not exist",
                 remedy="train first, or check the path",
             )
-        lines = self.config.read_text().splitlines()
-        return dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
+        return _read_flagfile(self.config)
+
+    def write_own_prior(self, values):
+        """Notes the prior that the run is sampled with where none is named: its flags by name, `prior` among them."""
+        if values["prior"] == "normal":
+            self.own_prior.unlink(missing_ok=True)
+        else:
+            files.write_text(self.own_prior, _as_flagfile(values))
+
+    def read_own_prior(self):
+        """The registered name of that prior; "normal" where nothing is noted."""
+        return _read_flagfile(self.own_prior)["prior"] if self.own_prior.exists() else "normal"
 
     def drop_metrics_after(self, step):
         """Removes metrics and scores of steps that a resumed run will take again."""
@@ -167,6 +179,15 @@ def _step_of(line):
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError, TypeError):
         return None  # a line cut short by a kill
+
+
+def _as_flagfile(values):
+    return "".join(f"--{name}={value}\n" for name, value in _as_text(values).items())
+
+
+def _read_flagfile(path):
+    lines = path.read_text().splitlines()
+    return dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
 
 
 def _as_text(values):

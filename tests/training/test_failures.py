@@ -14,6 +14,7 @@ from pga_tf import data
 from pga_tf.core.checks import InputError, NonFiniteError
 from pga_tf.training import loop
 from pga_tf.training.checkpoints import Checkpoints
+from pga_tf.training.run_directory import RunDirectory
 from tests.methods import builders
 from tests.training import helpers
 
@@ -71,6 +72,15 @@ def test_a_longer_run_of_the_same_configuration_goes_on_but_not_under_a_cosine(t
     loop.train(helpers.config(tmp_path / "b", steps=2, network="mlp", schedule="cosine"), out=str)
     with pytest.raises(InputError, match="--steps=4"):
         loop.train(helpers.config(tmp_path / "b", steps=4, network="mlp", schedule="cosine"), out=str)
+
+
+def test_a_run_of_before_an_option_was_there_goes_on_with_its_default(tmp_path):
+    loop.train(helpers.config(tmp_path), out=str)
+    old = RunDirectory(tmp_path).config
+    old.write_text("".join(line for line in old.read_text().splitlines(True) if "weight_decay" not in line))
+    with pytest.raises(InputError, match=r"--weight_decay=0.1 \(the run there: 0.0\)"):
+        loop.train(helpers.config(tmp_path, steps=10, weight_decay=0.1), out=str)
+    assert loop.train(helpers.config(tmp_path, steps=10), out=str)
 
 
 def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):

@@ -132,6 +132,24 @@ def test_fitting_in_other_words_is_refused(tmp_path):
         np.testing.assert_array_equal(value, before[name])
 
 
+def test_rates_of_the_options_reach_the_optimisers(tmp_path, monkeypatch):
+    made = []
+    build = fitting.optimizers.build_optimizer
+
+    def remember(options, **sizes):
+        made.append(options)
+        return build(options, **sizes)
+
+    config = train(tmp_path)
+    monkeypatch.setattr(fitting.optimizers, "build_optimizer", remember)
+    draw, _ = trained.load(config)
+    own = PRIORS.get("latent_map").Options(**SMALL["latent_map"], map_critic_rate=5.0, map_momentum=0.25)
+    made.clear()  # those of the autoencoder
+    fitting.fit(config, draw, FitOptions(prior="latent_map", prior_steps=1, prior_learning_rate=0.01), own, out=str)
+    assert {options.learning_rate for options in made} == {0.01, 0.05}
+    assert {options.momentum for options in made} == {0.25}
+
+
 def test_options_survive_the_flagfile(tmp_path):
     config = train(tmp_path)
     fit(config, "latent_map")

@@ -1,0 +1,181 @@
+"""What `pga_tf.evaluate` finds out about a trained run, as data: every score with its card, and pictures."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from tqdm import tqdm
+
+from pga_tf import data
+from pga_tf.core import grids, ranges
+from pga_tf.evaluation import evaluate, features, protocol, statistics
+from pga_tf.training import drawing, fitting, scoring, trained
+from pga_tf.training.run_directory import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """How images are scored: against what, by which features, how many of which seeds."""
+
+    cache_dir: str  # statistics of real images
+    features: str = ""  # "": those of the dataset
+    inception_path: str = ""
+    num_samples: int = 10000  # for each seed
+    seeds: int = 3
+    split: str = "test"  # of real images
+    num_real: int = 0  # 0: all of the split
+    checkpoint: str = "last"
+
+    def network(self, dataset, shape):
+        """The feature network for images of `shape`. Raises `InputError` where there is none."""
+        name = self.features or features.default(dataset, shape, inception_path=self.inception_path)
+        network = features.load(name, inception_path=self.inception_path)
+        network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
+        return network
+
+    def real_count(self, source):
+        return min(self.num_real or source.counts[self.split], source.counts[self.split])
+
+    def real(self, source, network, extract, bar, *, split=None, count=None):
+        """(statistics, card) of real images: those that are asked for, unless `split` and `count` say others."""
+        split, count = split or self.split, self.num_real if count is None else count
+        cache = statistics.Cache(self.cache_dir, warn=bar.write)
+        return scoring.real_statistics(source, split, count, network, extract, cache, advance=bar.update)
+
+    def card_of_samples(self, config, prior):
+        return {
+            "count": self.num_samples,
+            "seeds": list(range(self.seeds)),
+            "prior": prior,
+            "checkpoint": self.checkpoint,
+            "batch_norm": scoring.batch_norm_statistics(config),
+            "weights": "moving average" if config.optimizer.ema else "as trained",
+            "arithmetic": "float32" if config.run.mixed_precision == "none" else config.run.mixed_precision,
+        }
+
+
+def _names(network):
+    return {"frechet": network.distance_name, "kernel": network.kernel_name}
+
+
+def of_run(config, request, prior):
+    """Every score of a run under one prior: (result, dict of caption to picture).
+
+    The result is what evaluation.json holds: title, run, flags, card, scores, gap, reconstruction, latent, memory and
+    curves. Raises `InputError` for a checkpoint, prior or feature network that is not there.
+    """
+    directory = RunDirectory(config.run.workdir)
+    network = request.network(config.data.dataset, directory.read_image_shape())
+    source = data.load(config.data)
+    draw, step = trained.load(config, request.checkpoint, prior)
+    subject, extract = scoring.subject(draw), network.extractor()
+
+    training_images = source.counts["train"]
+    held = min(training_images, request.num_samples)
+    total = request.real_count(source) + training_images + 4 * held + request.seeds * request.num_samples
+    with tqdm(total=total, unit=" images", desc="real images", mininterval=1.0) as bar:
+        real, card = request.real(source, network, extract, bar)
+        floor, _ = request.real(source, network, extract, bar, split="train", count=held)
+        pool, _ = request.real(source, network, extract, bar, split="train", count=0)
+        bar.set_description("samples")
+        found, generated, shown = evaluate.of_samples(
+            subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
+        )
+        bar.set_description("where the gap comes from")
+        training = np.concatenate(list(scoring.real_images(source, "train", held)))
+        floor = None if request.split == "train" else floor
+        gap = evaluate.gap(subject, extract, real, training, floor, advance=bar.update)
+        bar.set_description("latent space")
+        held_out = np.concatenate(list(scoring.real_images(source, "test", evaluate.LATENT)))
+        health, paths = evaluate.latent_health(subject, held_out)
+        memory, pairs = evaluate.memory(
+            generated.features,
+            extract(held_out),
+            pool.features,
+            shown,
+            lambda indices: scoring.images_at(source, "train", indices.tolist()),
+        )
+        restored = evaluate.restored(subject, held_out)
+    result = {
+        "title": f"{pathlib.Path(config.run.workdir).resolve().name}, step {step:,}, prior {draw.prior_name}",
+        "run": {
+            "method": config.run.method,
+            "dataset": config.data.dataset,
+            "step": step,
+            "checkpoint": request.checkpoint,
+        },
+        "flags": config.values(),
+        "names": _names(network),
+        "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw.prior_name)),
+        "scores": found,
+        "gap": gap,
+        "reconstruction": restored,
+        "latent": health,
+        "memory": memory,
+        "curves": scoring.training_curves(directory, config.method),
+    }
+    return result, _pictures(draw, shown, held_out, pairs, paths, health)
+
+
+def of_priors(config, request):
+    """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures)."""
+    directory = RunDirectory(config.run.workdir)
+    network = request.network(config.data.dataset, directory.read_image_shape())
+    source, extract = data.load(config.data), network.extractor()
+    draw, step = trained.load(config, request.checkpoint, "normal")
+    names = ["normal", *fitting.fitted(config)]
+    results, pictures = [], []
+    total = request.real_count(source) + len(names) * request.seeds * request.num_samples
+    with tqdm(total=total, unit=" images", mininterval=1.0) as bar:
+        real, card = request.real(source, network, extract, bar)
+        for name in names:
+            bar.set_description(name)
+            subject = scoring.subject(drawing.Drawing(draw.model, fitting.load(config, draw.model, name), name))
+            found, _, shown = evaluate.of_samples(
+                subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
+            )
+            card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, name))
+            results.append({"title": name, "names": _names(network), "card": card_of_it, "scores": found})
+            pictures.append(drawing.picture(shown))
+    return f"{directory.path.resolve().name}, step {step:,}: every prior", results, pictures
+
+
+def of_images(given, against, request, *, title, prepared):
+    """Scores of images from anywhere: (result, dict of caption to picture).
+
+    Args:
+      given, against: sources; every image of both splits of `given` is scored. prepared: what the card says was done
+        to them.
+    """
+    network = request.network(against.name, against.image_shape)
+    network.require_images(given.image_shape)
+    extract, count = network.extractor(), sum(given.counts.values())
+    with tqdm(total=count + request.real_count(against), unit=" images", desc="real images", mininterval=1.0) as bar:
+        real, card = request.real(against, network, extract, bar)
+        bar.set_description(title)
+        batches = (images for split in given.readers for images in scoring.real_images(given, split))
+        found, _, shown = evaluate.of_images(batches, extract, real, advance=bar.update)
+    offered = {"count": count, "image_shape": list(given.image_shape), "prepared": prepared}
+    card = protocol.card(network, real=card, generated=offered)
+    return {"title": title, "names": _names(network), "card": card, "scores": found}, {"images": drawing.picture(shown)}
+
+
+def _pictures(draw, shown, held_out, pairs, paths, health):
+    """What the page shows: dict of caption to picture."""
+    pictures = {"samples": drawing.picture(shown)}
+    shape = shown.shape[1:]
+    if grids.is_points(shape):
+        return pictures
+    restored = draw.reconstructions(held_out[:32], ranges.UINT8)
+    directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
+    caused = ", ".join(f"{dimension}: {variance:.2g}" for dimension, variance in directions)
+    return pictures | {
+        "held-out images beside their reconstructions": drawing.picture(restored, 16),
+        "interpolations between held-out images": drawing.picture(
+            draw.interpolations(held_out[:16], ranges.UINT8, 10), 10
+        ),
+        "samples and their nearest training images": drawing.picture(pairs.reshape(-1, *shape), 10),
+        f"along single latent directions (dimension: pixel variance that it causes) {caused}": drawing.picture(
+            paths.reshape(-1, *shape), paths.shape[1]
+        ),
+    }
