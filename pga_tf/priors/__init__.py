@@ -2,8 +2,9 @@
 
 A prior has `Options`, a frozen dataclass; `FIT`: "nothing", "codes" (by `fit(codes)`) or "steps" (a `keras.Model`
 whose `train_step` takes batches, which its attribute `codes_of(batch, step)` turns into codes); `sample(seeds)`; and
-`state()`, the variables that sampling needs, by name. One that is fitted by steps says in `KEEPS_BEST` whether the best
-one met is used, in `momentum` Adam's first-moment decay, and in `rates` which optimiser learns how many times faster.
+`state()`, the variables that sampling needs, by name; and, where its density can be computed, `log_prob(codes)`. One
+that is fitted by steps says in `KEEPS_BEST` whether the best one met is used, in `momentum` Adam's first-moment
+decay, and in `rates` which optimiser learns how many times faster.
 """
 
 from pga_tf.core.registry import Registry

@@ -64,6 +64,10 @@ class Mixture:
             tfp.distributions.MultivariateNormalTriL(self.means, self.factors),
         )
 
+    def log_prob(self, codes):
+        """log p(z) of codes `[B, H_dim]`: `[B]`, nats."""
+        return self.distribution().log_prob(codes)
+
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
         uniform = 0.5 * (1.0 + tf.math.erf(draws.normals(seeds, 1, stream=1)[:, 0] / math.sqrt(2.0)))

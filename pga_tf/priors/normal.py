@@ -2,6 +2,9 @@
 
 import dataclasses
 
+import tensorflow as tf
+
+from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
 
 
@@ -24,6 +27,10 @@ class Normal:
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
         return draws.normals(seeds, self.latent_dim)
+
+    def log_prob(self, codes):
+        """log p(z) of codes `[B, H_dim]`: `[B]`, nats."""
+        return -gaussian.gaussian_nll(codes, tf.zeros_like(codes), 0.0)
 
     def state(self):
         return {}

@@ -3,8 +3,8 @@
 Paper: Dai and Wipf, Diagnosing and Enhancing VAE Models, ICLR 2019, section 4.
 Algorithm: codes z ~ q(z|x), drawn afresh for every step, are the data of a second VAE with its own learned gamma and
 the same latent size; to sample, u ~ N(0, I), z = g2(u) + gamma_z * noise.
-Deviations: the bound is divided by the number of dimensions, which changes no minimum. No weight decay, which the paper
-names for both stages.
+Deviations: the bound is divided by the number of dimensions, which changes no minimum. The weight decay that the paper
+names for both stages is `--prior_weight_decay`, decoupled from Adam.
 """
 
 import dataclasses

@@ -33,6 +33,9 @@ class FitOptions:
     prior_learning_rate: float = option(1e-4, "of Adam", unit="factor", above=0.0)
     prior_schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
     prior_halve_every: int = option(300, "with --prior_schedule=halving", unit="epochs", minimum=1)
+    prior_weight_decay: float = option(
+        0.0, "decoupled decay of kernels, as --weight_decay", unit="factor", minimum=0.0, maximum=1.0
+    )
     prior_log_every: int = option(100, "metrics.jsonl and TensorBoard scalars", unit="steps", minimum=1)
     prior_checkpoint_every: int = option(1000, "checkpoints", unit="steps", minimum=1)
     prior_evaluate_every: int = option(500, "MMD between draws and held-out codes", unit="steps", minimum=1)
@@ -215,6 +218,7 @@ def _fit_steps(config, draw, prior, fit_options, source, held_out, directory, ou
         momentum=prior.momentum,
         schedule=fit_options.prior_schedule,
         halve_every=fit_options.prior_halve_every,
+        weight_decay=fit_options.prior_weight_decay,
     )
     total = fit_options.prior_steps
     made = {}
@@ -224,7 +228,7 @@ def _fit_steps(config, draw, prior, fit_options, source, held_out, directory, ou
     prior.compile(**made, jit_compile=False)
     networks = prior.networks()
     for name, keys in prior.OPTIMIZERS.items():
-        made[name].build([v for key in keys for v in networks[key]])
+        optimizers.make_slots(made[name], [v for key in keys for v in networks[key]])
     prior.codes_of = _code_sampler(model, seed)
     checkpoints = Checkpoints(directory.checkpoints, prior, made)
     start = checkpoints.restore()

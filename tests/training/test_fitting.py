@@ -145,8 +145,10 @@ def test_rates_of_the_options_reach_the_optimisers(tmp_path, monkeypatch):
     draw, _ = trained.load(config)
     own = PRIORS.get("latent_map").Options(**SMALL["latent_map"], map_critic_rate=5.0, map_momentum=0.25)
     made.clear()  # those of the autoencoder
-    fitting.fit(config, draw, FitOptions(prior="latent_map", prior_steps=1, prior_learning_rate=0.01), own, out=str)
+    how = FitOptions(prior="latent_map", prior_steps=1, prior_learning_rate=0.01, prior_weight_decay=0.3)
+    fitting.fit(config, draw, how, own, out=str)
     assert {options.learning_rate for options in made} == {0.01, 0.05}
+    assert {options.weight_decay for options in made} == {0.3}
     assert {options.momentum for options in made} == {0.25}
 
 

@@ -1,0 +1,102 @@
+"""Writes a trained model for TensorFlow Serving: python -m pga_tf.export --workdir=RUN --name=lpga_digits."""
+
+import json
+
+from absl import flags as absl_flags
+
+from pga_tf import flags
+from pga_tf.core import checks
+from pga_tf.serving import export, stored, versions
+from pga_tf.training import trained
+from pga_tf.training.run_directory import RunDirectory
+
+USAGE = """python -m pga_tf.export --workdir=RUN --name=NAME [--prior=NAME] [--checkpoint=best] [--optimize=int8]
+python -m pga_tf.export --promote=VERSION --name=NAME   (makes a version that is there the stable one)
+
+Writes EXPORT_BASE/NAME/VERSION/ with every signature that the model can give, and its entry in
+EXPORT_BASE/models.config. The version appears only after a fresh process, without Keras and without this
+package, has got from it what the Python model gives. One that exists is never overwritten."""
+
+FLAGS = absl_flags.FLAGS
+
+
+def define_flags():
+    absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
+    absl_flags.DEFINE_string("name", None, "what the model is called in requests")
+    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
+    absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
+    absl_flags.DEFINE_string("export_base", "saved_models", "TensorFlow Serving's model base")
+    absl_flags.DEFINE_integer("version", 0, "number to publish; 0: the one after the newest", lower_bound=0)
+    absl_flags.DEFINE_enum(
+        "label", "", ("", *versions.LABELS), "of the version; default: stable for the first one, canary for others"
+    )
+    absl_flags.DEFINE_integer("promote", 0, "export nothing, make this version the stable one", lower_bound=0)
+    absl_flags.DEFINE_enum("optimize", "none", stored.KINDS, "how kernels are stored; arithmetic stays float32")
+    absl_flags.DEFINE_float(
+        "tolerance", 0.0, "of the gate, over max(1, largest value); 0: "
+        + ", ".join(f"{value:g} for {kind}" for kind, value in stored.TOLERANCES.items()), lower_bound=0.0,
+    )  # fmt: skip
+    absl_flags.DEFINE_list("batch_sizes", [str(n) for n in export.BATCH_SIZES], "warmed up before it is served")
+
+
+def main():
+    if not FLAGS.name:
+        checks.refuse("--name", expected="what the model is called", received="none", remedy="pass --name=lpga_digits")
+    if FLAGS.promote:
+        versions.set_label(versions.Versions(FLAGS.export_base, FLAGS.name), "stable", FLAGS.promote)
+        print(f"{FLAGS.name}: version {FLAGS.promote} is stable in {FLAGS.export_base}/{versions.CONFIG}")
+        return 0
+    if not FLAGS.workdir:
+        checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
+    options = export.ExportOptions(
+        name=FLAGS.name,
+        base=FLAGS.export_base,
+        version=FLAGS.version,
+        label=FLAGS.label,
+        optimize=FLAGS.optimize,
+        tolerance=FLAGS.tolerance,
+        batch_sizes=_batch_sizes(FLAGS.batch_sizes),
+    )
+    config, directory = flags.config_of_run(FLAGS.workdir), RunDirectory(FLAGS.workdir)
+    draw, step = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
+    facts = {
+        "run": {"method": config.run.method, "dataset": config.data.dataset, "step": step, "seed": config.run.seed},
+        "checkpoint": FLAGS.checkpoint,
+        "weights": "moving average" if config.optimizer.ema else "as trained",
+        "prior": draw.prior_name,
+        "flags": config.values(),
+        "evaluation": _last_evaluation(directory, draw.prior_name, FLAGS.checkpoint, step),
+    }
+    folder, found = export.export(draw.model, draw.prior, directory.read_image_shape(), options, facts)
+    print(f"{folder}: the gate was passed, largest difference from the Python model")
+    for signature, ratio in found.items():
+        print(f"  {signature:12} {ratio:.2g}")
+    print(f"  served by {FLAGS.export_base}/{versions.CONFIG}; without Docker: python tools/serve_local.py")
+    return 0
+
+
+def _batch_sizes(texts):
+    try:
+        return tuple(sorted({int(text) for text in texts}))
+    except ValueError:
+        checks.refuse(
+            "--batch_sizes", expected="numbers, such as 1,8,64", received=",".join(texts), remedy="leave it out"
+        )
+
+
+def _last_evaluation(directory, prior, checkpoint, step):
+    """Scores and protocol of the last evaluation of what is exported, or None where it was not evaluated."""
+    own = prior == directory.read_own_prior()
+    path = (directory if own else RunDirectory(directory.prior(prior))).evaluation / "evaluation.json"
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text())
+    same = (result["card"]["generated"]["prior"], result["run"]["checkpoint"], result["run"]["step"])
+    if same != (prior, checkpoint, step):
+        return None
+    return {"scores": result["scores"], "card": result["card"]}
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.run(main, usage=USAGE)

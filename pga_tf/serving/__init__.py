@@ -1,0 +1,1 @@
+"""Export to TensorFlow Serving: signatures, whole versions behind a gate, the server's configuration, a client."""
