@@ -14,6 +14,7 @@ from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS, assembly
 from pga_tf.networks import NetworkOptions
 from pga_tf.priors import PRIORS
+from pga_tf.serving import export, gate, reference, stored
 from pga_tf.training import loop, scoring
 from pga_tf.training.drawing import Drawing
 from tests import graphs, strategies
@@ -160,17 +161,24 @@ def test_diagnostics_are_finite(method):
         assert np.isfinite(value).all(), name
 
 
-@each_method
-def test_savedmodel_decodes_as_in_process(method, tmp_path):
-    model = _ready(method, batch_norm="per_source")
-    _train(model, model.train_step)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("decode", model.decode, [tf.TensorSpec([None, builders.LATENT], tf.float32)])
-    archive.write_out(str(tmp_path / "model"), verbose=False)
-    codes = tf.random.stateless_normal([3, builders.LATENT], seed=[0, 1])
-    served = tf.saved_model.load(str(tmp_path / "model"))
-    np.testing.assert_allclose(served.decode(codes), model.decode(codes), atol=1e-5)
+def _assert_exported_equals_in_process(model, prior, folder):
+    shape = model.decode(tf.zeros([1, model.latent_dim])).shape[1:].as_list()
+    export.write(model, prior, shape, folder)
+    found = gate.check(str(folder), reference.arrays(model, prior, shape), stored.TOLERANCES["none"])
+    assert {"sample", "sample_png", "decode", "encode", "reconstruct", "interpolate", "score"} <= found.keys()
+
+
+@each_case
+def test_it_is_served_as_in_process(method, options, tmp_path):
+    model = _ready(method, batch_norm="per_source", **options)
+    _train(model, model.train_step)  # so that running statistics differ from those of any batch
+    _assert_exported_equals_in_process(model, PRIORS.get("normal")(model.latent_dim), tmp_path)
+
+
+@each_prior
+def test_a_prior_is_served_as_in_process(prior, tmp_path):
+    keras.utils.set_random_seed(0)
+    _assert_exported_equals_in_process(_ready("ae"), PRIORS.get(prior)(builders.LATENT), tmp_path)
 
 
 @each_method

@@ -65,7 +65,7 @@ class Served:
         def call(*inputs):
             # TensorFlow's fused convolutions fail on an empty batch: give them a row of zeros, and take it off again
             count = tf.shape(inputs[0])[0]
-            inputs = [_at_least_one_row(value) for value in inputs]
+            inputs = [_at_least_one_row(value) for value in _of_one_length(inputs)]
             with keras.StatelessScope(state_mapping=self._stored.mapping() if self._stored else []):
                 found = function(*inputs)
             return {name: value[:count] for name, value in found.items()}
@@ -121,6 +121,14 @@ def _require(holds, values, message):
     """`values`, or an InvalidArgumentError with `message` when the graph runs and not all `holds`."""
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(holds), [message], summarize=1)]):
         return tf.identity(values)
+
+
+def _of_one_length(inputs):
+    if len(inputs) == 1:
+        return inputs
+    names = " and ".join(value.name.split(":")[0] for value in inputs)
+    equal = [tf.shape(value)[0] == tf.shape(inputs[0])[0] for value in inputs]
+    return [_require(equal, value, f"{names}: expected as many rows each") for value in inputs]
 
 
 def _at_least_one_row(values):

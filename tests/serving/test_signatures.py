@@ -26,7 +26,7 @@ def loaded(pair, tmp_path_factory):
 
 def call(loaded, signature, *values):
     function = loaded.signatures[signature]
-    names = list(function.structured_input_signature[1])
+    names = sorted(function.structured_input_signature[1])
     return function(**dict(zip(names, map(tf.constant, values), strict=True)))
 
 
@@ -100,6 +100,7 @@ ONE = np.full([1, *SHAPE], 0.5, np.float32)
         ("score", [ONE - 0.6], r"image: expected numbers in \[0, 1\]"),
         ("interpolate", [ONE, ONE - 1.0, [0.5]], r"image_b: expected numbers in \[0, 1\]"),
         ("interpolate", [ONE, ONE, [1.5]], r"t: expected numbers in \[0, 1\]"),
+        ("interpolate", [ONE, np.concatenate([ONE, ONE]), [0.5]], "image_a and image_b and t: expected as many rows"),
         ("decode", [[[0.0, np.inf, 0.0]]], "z: expected finite numbers"),
     ],
 )
