@@ -63,6 +63,27 @@ def test_a_known_mixture_is_recovered(name):
     assert latent.mmd(held_out, draws(prior)) < of_normal / 5
 
 
+@pytest.mark.slow
+def test_the_latent_map_of_many_dimensions_does_not_collapse_with_its_defaults():
+    dimensions = 128
+    mixing = np.random.default_rng(0).normal(size=(2, dimensions)).astype(np.float32) / np.sqrt(2)
+    rng = np.random.default_rng(1)
+    codes = three_gaussians(400 * BATCH, seed=1) @ mixing + 0.3 * rng.normal(size=(400 * BATCH, dimensions))
+    held_out = three_gaussians(2000, seed=2) @ mixing + 0.3 * rng.normal(size=(2000, dimensions))
+    keras.utils.set_random_seed(0)
+    prior = LatentMap(dimensions)
+    rates = {name: 1e-4 * prior.rates.get(name, 1.0) for name in prior.OPTIMIZERS}
+    prior.compile(**{name: keras.optimizers.Adam(rate, beta_1=prior.momentum) for name, rate in rates.items()})
+    batches = tf.data.Dataset.from_tensor_slices(np.float32(codes).reshape(-1, BATCH, dimensions)).repeat()
+    prior.fit(batches, steps_per_epoch=6000, verbose=0)
+    of_normal = latent.mmd(np.float32(held_out), draws(PRIORS.get("normal")(dimensions), 2000))
+    found = draws(prior, 2000)
+    assert latent.mmd(np.float32(held_out), found) < of_normal / 2
+    spread = np.linalg.svd(found - found.mean(axis=0), compute_uv=False) / np.sqrt(len(found))
+    expected = np.linalg.svd(held_out - held_out.mean(axis=0), compute_uv=False) / np.sqrt(len(held_out))
+    assert (spread[:2] > 0.5 * expected[:2]).all()  # both directions of the plane are there
+
+
 @pytest.mark.parametrize("name", ["mixture", TRAINED[0]])
 def test_a_prior_of_normal_codes_is_normal(name):
     found = draws(fitted(name, standard))

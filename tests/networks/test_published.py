@@ -1,0 +1,154 @@
+"""Every registered network as its paper has it: parameter counts by hand, where norms sit, critics."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pga_tf import networks
+from tests.networks.made import SIZES, make
+
+
+def conv(size, inputs, outputs, bias=True):
+    return size * size * inputs * outputs + bias * outputs
+
+
+def dense(inputs, outputs, bias=True):
+    return inputs * outputs + bias * outputs
+
+
+def block(inputs, outputs, shortcut):
+    return conv(3, inputs, outputs) + conv(3, outputs, outputs) + shortcut * conv(1, inputs, outputs)
+
+
+def scale(width, blocks=2):
+    """A ScaleBlock: each residual block has two convolutions and one as its shortcut."""
+    return 3 * blocks * conv(3, width, width)
+
+
+# network, latent_dim, encoder, decoder: one term a layer, in the layers' order (METHODS.md, section 1).
+PUBLISHED = [
+    (
+        "conv_mnist",
+        12,
+        conv(5, 1, 64) + conv(5, 64, 128) + dense(7 * 7 * 128, 1024) + dense(1024, 12),
+        dense(12, 1024) + dense(1024, 7 * 7 * 128) + conv(5, 128, 64) + conv(5, 64, 1),
+    ),
+    (
+        "conv_32",
+        128,
+        conv(5, 3, 64) + conv(5, 64, 128) + conv(5, 128, 256) + dense(4 * 4 * 256, 128),
+        dense(128, 4 * 4 * 256) + conv(5, 256, 128) + conv(5, 128, 64) + conv(5, 64, 3),
+    ),
+    (
+        "conv_64",
+        128,
+        conv(5, 3, 64) + conv(5, 64, 128) + conv(5, 128, 256) + conv(5, 256, 512) + dense(4 * 4 * 512, 128),
+        dense(128, 4 * 4 * 512) + conv(5, 512, 256) + conv(5, 256, 128) + conv(5, 128, 64) + conv(5, 64, 3),
+    ),
+    (
+        "infogan",
+        64,
+        conv(4, 1, 64) + conv(4, 64, 128) + dense(7 * 7 * 128, 1024) + dense(1024, 64),
+        dense(64, 1024) + dense(1024, 7 * 7 * 128) + conv(4, 128, 64) + conv(4, 64, 1),
+    ),
+    (
+        "resnet_32",
+        128,
+        block(3, 512, True) + block(512, 512, True) + 2 * block(512, 512, False) + dense(8 * 8 * 512, 128),
+        dense(128, 4 * 4 * 2048) + block(2048, 512, True) + 2 * block(512, 512, True) + conv(3, 512, 3),
+    ),
+    (
+        "scale_resnet",
+        64,
+        conv(3, 3, 32) + scale(32) + conv(3, 32, 64) + scale(64) + conv(3, 64, 128) + scale(128)
+        + 2 * dense(128, 512) + dense(512, 512) + dense(512, 64),
+        dense(64, 2 * 2 * 512) + sum(conv(3, 2 * n, n) + scale(n) for n in (256, 128, 64, 32)) + conv(3, 32, 3),
+    ),
+    (
+        "sngan_64",
+        128,
+        block(3, 64, True) + sum(block(n, 2 * n, True) for n in (64, 128, 256, 512)) + dense(4 * 4 * 1024, 128),
+        dense(128, 4 * 4 * 1024) + sum(block(2 * n, n, True) for n in (512, 256, 128, 64)) + conv(3, 64, 3),
+    ),
+    (
+        "wae",
+        64,
+        conv(5, 3, 128) + conv(5, 128, 256) + conv(5, 256, 512) + conv(5, 512, 1024) + dense(8 * 8 * 1024, 64),
+        dense(64, 8 * 8 * 1024) + conv(5, 1024, 512) + conv(5, 512, 256) + conv(5, 256, 128) + conv(5, 128, 3),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("network", "latent_dim", "encoder_size", "decoder_size"), PUBLISHED)
+def test_published_networks_have_the_published_number_of_parameters(network, latent_dim, encoder_size, decoder_size):
+    encoder, decoder = make(network, latent_dim=latent_dim)
+    assert networks.parameter_count(encoder) == encoder_size
+    assert networks.parameter_count(decoder) == decoder_size
+
+
+# Channels of the normalised layers; each norm adds gamma and beta and takes a bias away.
+NORMS = {
+    "conv_mnist": ([128, 1024], [6272]),
+    "conv_32": ([128, 256], [128]),
+    "conv_64": ([256, 512], [256, 128]),
+    "infogan": ([128, 1024], [1024, 6272, 64]),
+}
+
+
+@pytest.mark.parametrize("network", NORMS)
+def test_norms_sit_where_the_papers_put_them(network):
+    for plain, normed, channels in zip(
+        make(network), make(network, batch_norm="per_source"), NORMS[network], strict=True
+    ):
+        gammas = [v.shape[0] for v in normed.trainable_variables if v.name == "gamma"]
+        assert gammas == channels
+        assert networks.parameter_count(normed) == networks.parameter_count(plain) + sum(channels)
+        assert not [v.path for v in plain.variables if "norm" in v.path]
+
+
+def test_residual_blocks_are_normalised_before_each_relu_but_the_first():
+    encoder, decoder = make("resnet_32", filters=8, batch_norm="per_source")
+    assert [v.shape[0] for v in encoder.trainable_variables if v.name == "gamma"] == [8] * 7
+    assert [v.shape[0] for v in decoder.trainable_variables if v.name == "gamma"] == [32, 8, 8, 8, 8, 8]
+
+
+def test_the_newer_networks_are_normalised_where_their_papers_put_it():
+    gammas = lambda name, filters: [
+        [v.shape[0] for v in net.trainable_variables if v.name == "gamma"]
+        for net in make(name, filters=filters, batch_norm="shared")
+    ]
+    assert gammas("wae", 2) == [[2, 4, 8, 16], [8, 4, 2]]
+    # each residual block: two norms, the first of its input's width, which is the scale's
+    assert gammas("scale_resnet", 2) == [[2] * 4 + [4] * 4 + [8] * 4, [16] * 4 + [8] * 4 + [4] * 4 + [2] * 4]
+    assert gammas("sngan_64", 2) == [[2, 2, 4, 4, 8, 8, 16, 16, 32], [32, 16, 16, 8, 8, 4, 4, 2, 2]]
+
+
+def test_scale_resnet_has_a_scale_more_for_64_pixels():
+    encoder, decoder = make("scale_resnet", (64, 64, 3), filters=2)
+    assert [v.shape for v in encoder.trainable_variables if "scale_4" in v.path and v.name == "kernel"] == [
+        (3, 3, 16, 16)
+    ] * 6
+    assert decoder.trainable_variables[0].shape[1] == 2 * 2 * 64
+    assert decoder(tf.zeros([1, 32])).shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("network", [n for n in networks.names() if n != "mlp"])
+def test_a_critic_gives_one_number_and_a_spectral_one_is_bounded(network):
+    keras.utils.set_random_seed(5)
+    options = networks.NetworkOptions(network=network, filters=4, batch_norm="shared")
+    x = tf.random.stateless_uniform([2, *SIZES[network]], seed=[1, 2], minval=-1.0, maxval=1.0)
+    for spectral in (False, True):
+        critic = networks.build_critic(options, SIZES[network], spectral=spectral)
+        assert critic(x).shape == (2, 1)
+        assert not [v.path for v in critic.variables if "norm" in v.path]
+        assert any(v.name == "u" for v in critic.variables) == (spectral or network == "infogan")
+    kernels = [v for v in critic.trainable_variables if len(v.shape) > 1]
+    assert len([v for v in critic.variables if v.name == "u"]) == len(kernels)  # none is left out
+    for kernel in kernels:
+        kernel.assign(100.0 * kernel)
+    for _ in range(100):
+        first = critic(x, training=True)
+    for kernel in kernels:
+        kernel.assign(0.01 * kernel)
+    np.testing.assert_allclose(critic(x), first, rtol=0.05, atol=1e-4)  # the size of a kernel says nothing
