@@ -1,0 +1,1 @@
+"""A development server with TensorFlow Serving's surfaces, for machines without Docker. It sees SavedModels only."""

@@ -1,0 +1,70 @@
+"""models.config: which models there are, where they lie, and which of their versions are wanted."""
+
+import pathlib
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from pga_tf.core import checks
+
+CONTAINER_BASE = pathlib.PurePosixPath("/models")  # where compose.yaml mounts the model base
+
+
+def parse(text, what):
+    """`ModelServerConfig` of a text proto; `what` names it in messages. Raises `InputError`."""
+    try:
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    except text_format.ParseError as error:
+        checks.refuse(what, expected="a text proto ModelServerConfig", received=str(error), remedy="correct it")
+    validate(config, what)
+    return config
+
+
+def validate(config, what):
+    """Raises `InputError` for a configuration that TensorFlow Serving would refuse."""
+    if config.WhichOneof("config") == "custom_model_config":
+        checks.refuse(what, expected="model_config_list", received="custom_model_config", remedy="list the models")
+    names = [model.name for model in config.model_config_list.config]
+    for model in config.model_config_list.config:
+        if not model.name or not model.base_path:
+            checks.refuse(
+                what, expected="a name and a base_path for each model", received=str(model), remedy="add them"
+            )
+        if names.count(model.name) > 1:
+            checks.refuse(what, expected="each name once", received=f"{model.name} twice", remedy="rename one")
+        if model.model_platform not in ("", "tensorflow"):
+            checks.refuse(
+                f"{what}: model {model.name}",
+                expected='model_platform: "tensorflow"',
+                received=model.model_platform,
+                remedy="export a SavedModel",
+            )
+
+
+def folder(model, model_base):
+    """Folder of a `ModelConfig` on this machine: `model_base` stands for /models of the container."""
+    path = pathlib.PurePosixPath(model.base_path)
+    if path.is_relative_to(CONTAINER_BASE):
+        return pathlib.Path(model_base) / path.relative_to(CONTAINER_BASE)
+    return pathlib.Path(model.base_path)
+
+
+def on_disk(path):
+    """Version numbers that lie in a model's folder: int to folder; empty where there is no such folder."""
+    try:
+        found = [entry for entry in path.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {int(entry.name): entry for entry in found}
+
+
+def wanted(model, versions):
+    """The numbers among `versions` that the model's policy wants served; the latest one by default."""
+    policy = model.model_version_policy
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return set(versions)
+    if kind == "specific":
+        return set(versions) & set(policy.specific.versions)
+    count = policy.latest.num_versions if kind == "latest" else 0
+    return set(sorted(versions)[-(count or 1) :])
