@@ -1,6 +1,7 @@
 """The models that a server has: which versions are loaded, in what state, and which one a request gets."""
 
 import dataclasses
+import gc
 import threading
 
 from absl import logging
@@ -17,7 +18,8 @@ class _Model:
     config: object  # ModelConfig
     loaded: dict = dataclasses.field(default_factory=dict)  # version to Servable
     states: dict = dataclasses.field(default_factory=dict)  # version to (state, ServingError or None); a history
-    said: dict = dataclasses.field(default_factory=dict)  # version or None to the last warning about it
+    failed: dict = dataclasses.field(default_factory=dict)  # version to what its folder held when it did not load
+    empty: bool = False  # whether the last look found nothing to serve
 
 
 class Catalogue:
@@ -102,35 +104,40 @@ class Catalogue:
             path = policy.folder(model.config, self._model_base)
             versions = policy.on_disk(path)
             wanted = policy.wanted(model.config, versions)
+            if not wanted and not model.empty:
+                logging.warning("no version of model %s to serve in %s", name, path)
+            model.empty = not wanted
             if not wanted:
-                # What is loaded stays: an empty or unreachable folder is more likely a mistake than a wish.
-                self._once(model, None, f"no version of model {name} to serve in {path}")
-                continue
+                continue  # what is loaded stays: an empty folder is more likely a mistake than a wish
             for version in sorted(wanted - model.loaded.keys()):
-                self._load(name, model, version, versions[version])
+                held = policy.contents(versions[version])
+                if model.failed.get(version) != held:  # it failed with these very files: it would fail again
+                    self._load(name, model, version, versions[version], held)
             if wanted & model.loaded.keys():
                 for version in sorted(model.loaded.keys() - wanted):
                     self._unload(name, model, version)
 
-    def _load(self, name, model, version, folder):
-        failed_before = model.states.get(version, (None, None))[1] is not None
-        if not failed_before:  # a version that failed keeps its message while it is tried again
-            self._set(model, version, State.LOADING)
+    def _load(self, name, model, version, folder, held):
+        self._set(model, version, State.LOADING)
         try:
             servable = Servable(name, version, folder, self._max_batch)
         except Exception as error:  # a broken version must not take the server down, whatever is wrong with it
             found = errors.of(error)
-            self._once(model, version, f"version {version} of model {name} does not load: {found.text}")
+            model.failed[version] = held
             self._set(model, version, State.END, found)
-            return
-        self._set(model, version, State.AVAILABLE, servable=servable)
-        logging.info("serving version %d of model %s", version, name)
+            logging.warning("version %d of model %s does not load: %s", version, name, found.text)
+        else:
+            model.failed.pop(version, None)
+            self._set(model, version, State.AVAILABLE, servable=servable)
+            logging.info("serving version %d of model %s", version, name)
+        _collect()
 
     def _unload(self, name, model, version):
         with self._lock:
             del model.loaded[version]
             model.states[version] = (State.END, None)
         logging.info("unloaded version %d of model %s", version, name)
+        _collect()
 
     def _set(self, model, version, state, error=None, servable=None):
         with self._lock:
@@ -138,8 +145,11 @@ class Catalogue:
             if servable:
                 model.loaded[version] = servable
 
-    def _once(self, model, version, text):
-        """Warns of something that every look at the folder would find again."""
-        if model.said.get(version) != text:
-            model.said[version] = text
-            logging.warning("%s", text)
+
+def _collect():
+    """Frees the graphs that loading and unloading leave behind, here and now.
+
+    They are cyclic garbage, and grow costlier to free the more there are: left alone, the collector comes upon them in
+    the middle of some request, which was seen to stop the whole server for seconds.
+    """
+    gc.collect()

@@ -1,5 +1,6 @@
 """models.config: which models there are, where they lie, and which of their versions are wanted."""
 
+import contextlib
 import pathlib
 
 from google.protobuf import text_format
@@ -56,6 +57,16 @@ def on_disk(path):
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return {int(entry.name): entry for entry in found}
+
+
+def contents(path):
+    """What tells whether anything below a folder has changed: a set of (path, size, time of change)."""
+    found = set()
+    for entry in path.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # moved while we looked
+            status = entry.stat()
+            found.add((entry, status.st_size, status.st_ctime_ns))
+    return found
 
 
 def wanted(model, versions):

@@ -1,0 +1,302 @@
+"""The client library and its commands, over gRPC and REST, against a server in another process."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags as absl_flags
+from PIL import Image
+
+from pga_tf import client
+from pga_tf.core.checks import InputError
+from pga_tf.serving import inputs
+from tests.serving import servers, toy_model
+
+ROOT = pathlib.Path(__file__).parents[2]
+TRANSPORTS = pytest.mark.parametrize("rest", [False, True], ids=["grpc", "rest"])
+EXACT = {"rtol": 0, "atol": 1e-6}  # one graph on one machine; JSON carries float32 without loss
+
+
+def run(server, *arguments, rest=False):
+    """The command in this process, sparing the seconds that importing TensorFlow takes."""
+    values = absl_flags.FlagValues()
+    client.define_flags(values)
+    target = [f"--target={server.rest if rest else server.grpc}", "--model=toy", "--timeout=60", f"--rest={rest}"]
+    return client.main(values(["client", *target, *map(str, arguments)])[1:], values)
+
+
+def expected(loaded, name, version=2, **arguments):
+    return {k: v.numpy() for k, v in loaded[version].signatures[name](**arguments).items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """5 images as PNG files, beside a file that is none; `images.npz` holds what they hold."""
+    folder = tmp_path_factory.mktemp("images")
+    pixels = np.round(toy_model.images(5) * 255).astype(np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image[..., 0]).save(folder / f"{i}.png")
+    (folder / "notes.txt").write_text("no image")
+    np.savez(folder / "images.npz", images=pixels)
+    return folder
+
+
+def unit(folder):
+    return np.float32(np.load(folder / "images.npz")["images"]) / 255
+
+
+@TRANSPORTS
+def test_sample_gives_what_the_model_gives(server, loaded, tmp_path, rest):
+    assert run(server, "sample", "--seeds=3:7", f"--out={tmp_path}/a.npz", rest=rest) == 0
+    assert run(server, "sample", "--seeds=6,3", f"--out={tmp_path}/b.npz", rest=rest) == 0
+    a, b = np.load(tmp_path / "a.npz"), np.load(tmp_path / "b.npz")
+    np.testing.assert_array_equal(a["seeds"], [3, 4, 5, 6])
+    np.testing.assert_allclose(
+        a["images"], expected(loaded, "sample", seed=tf.range(3, 7, dtype=tf.int64))["image"], **EXACT
+    )
+    assert a["images"].dtype == np.float32
+    np.testing.assert_allclose(b["images"], a["images"][[3, 0]], atol=1e-5)
+
+
+def test_a_grid_has_the_images_row_by_row(server, loaded, tmp_path):
+    assert run(server, "sample", "--seeds=0:4", f"--out={tmp_path}/grid.png") == 0
+    picture = np.asarray(Image.open(tmp_path / "grid.png"))
+    assert picture.shape == (82, 82)  # 2 x 2 images of 8 pixels, enlarged to 40, 2 pixels apart
+    images = expected(loaded, "sample", seed=tf.range(4, dtype=tf.int64))["image"]
+    np.testing.assert_array_equal(picture[42::5, :40:5], np.round(images[2, ..., 0] * 255).astype(np.uint8))
+
+
+@TRANSPORTS
+def test_reconstruct_encode_and_decode(server, loaded, folder, tmp_path, rest):
+    x = unit(folder)
+    assert run(server, "encode", f"--images={folder}", f"--out={tmp_path}/z.npz", rest=rest) == 0
+    codes = np.load(tmp_path / "z.npz")["codes"]
+    np.testing.assert_allclose(codes, expected(loaded, "encode", image=x)["z"], **EXACT)
+    np.save(tmp_path / "z.npy", codes)
+    assert run(server, "decode", f"--codes={tmp_path}/z.npy", f"--out={tmp_path}/x.npz", rest=rest) == 0
+    assert run(server, "reconstruct", f"--images={folder}/images.npz", f"--out={tmp_path}/r.npz", rest=rest) == 0
+    restored = np.load(tmp_path / "r.npz")
+    np.testing.assert_allclose(restored["images"], x, **EXACT)
+    np.testing.assert_allclose(restored["reconstructions"], expected(loaded, "reconstruct", image=x)["image"], **EXACT)
+    np.testing.assert_allclose(np.load(tmp_path / "x.npz")["images"], restored["reconstructions"], atol=1e-5)
+
+
+@TRANSPORTS
+def test_interpolation_goes_from_the_first_image_to_the_second(server, loaded, folder, tmp_path, rest):
+    assert run(server, "interpolate", f"--images={folder}", "--steps=3", f"--out={tmp_path}/i.npz", rest=rest) == 0
+    found = np.load(tmp_path / "i.npz")
+    restored = expected(loaded, "reconstruct", image=unit(folder))["image"]
+    assert found["images"].shape == (9, 8, 8, 1)
+    for row, (a, b) in enumerate([(0, 1), (2, 3), (4, 0)]):
+        np.testing.assert_allclose(found["images"][3 * row], restored[a], atol=1e-5)
+        np.testing.assert_allclose(found["images"][3 * row + 2], restored[b], atol=1e-5)
+
+
+@TRANSPORTS
+def test_score_prints_a_line_for_each_image(server, loaded, folder, capsys, rest):
+    assert run(server, "score", f"--images={folder}", rest=rest) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert sorted(header.split()[:2]) == ["log_prior", "reconstruction_error"]
+    wanted = expected(loaded, "score", image=unit(folder))
+    for i, line in enumerate(lines):
+        *numbers, name = line.split()
+        assert name == f"{i}.png"
+        for column, number in zip(header.split(), numbers, strict=False):
+            np.testing.assert_allclose(float(number), wanted[column][i], rtol=1e-5)
+
+
+def test_encode_prints_a_table(server, folder, capsys):
+    assert run(server, "encode", f"--images={folder}/0.png,{folder}/3.png") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["z0", "z1", "z2", "z3", "image"]
+    assert [line.split()[-1] for line in lines[1:]] == ["0.png", "3.png"]
+
+
+@TRANSPORTS
+def test_status_lists_versions_and_signatures(server, capsys, rest):
+    assert run(server, "status", rest=rest) == 0
+    text = capsys.readouterr().out
+    assert "version 2: AVAILABLE\n  version 1: AVAILABLE" in text
+    assert "decode: z float32 [B, 4] -> image float32 [B, 8, 8, 1]" in text
+    assert "__saved_model_init_op" not in text
+
+
+@TRANSPORTS
+def test_a_version_and_a_label_choose(server, loaded, rest):
+    def decoded(**choice):
+        with server.remote(rest=rest, **choice) as model:
+            return model.decode(np.ones([1, 4]))
+
+    one, two = (expected(loaded, "decode", v, z=tf.ones([1, 4]))["image"] for v in (1, 2))
+    assert np.abs(one - two).max() > 0.01
+    for choice, wanted in (
+        ({"version": 1}, one),
+        ({"label": "stable"}, one),
+        ({"label": "canary"}, two),
+        ({}, two),
+    ):
+        np.testing.assert_allclose(decoded(**choice), wanted, **EXACT)
+
+
+@TRANSPORTS
+def test_large_requests_are_split(server, loaded, rest):
+    with server.remote(rest=rest) as model:
+        found = model.sample(range(150))
+    assert found.shape == (150, 8, 8, 1)
+    wanted = expected(loaded, "sample", seed=tf.range(150, dtype=tf.int64))["image"]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@TRANSPORTS
+def test_a_batch_of_none_gives_none(server, rest):
+    with server.remote(rest=rest) as model:
+        assert model.sample([]).shape == (0, 8, 8, 1)
+        assert model.encode(np.zeros([0, 8, 8, 1])).shape == (0, 4)
+        assert model.score(np.zeros([0, 8, 8, 1]))["log_prior"].shape == (0,)
+
+
+@TRANSPORTS
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"model": "toyy"}, r"Model toyy on .*: expected a model and version that the server has loaded, .*not found"),
+        ({"version": 7}, r"Model toy, version 7 on "),
+        ({"label": "beta"}, r"Model toy, label beta on .*label: beta.* Remedy: correct --model, --version or --label"),
+    ],
+)
+def test_what_the_server_has_not_is_named(server, rest, choice, message):
+    with server.remote(rest=rest, **choice) as model, pytest.raises(InputError, match=message):
+        model.sample([0])
+
+
+@TRANSPORTS
+def test_a_signature_that_the_model_has_not_is_named_with_those_it_has(server, rest):
+    message = "expected a signature encode, received signatures decode, sample, serving_default"
+    with server.remote("partial", rest=rest) as model, pytest.raises(InputError, match=message):
+        model.encode(toy_model.images(1))
+
+
+@TRANSPORTS
+@pytest.mark.parametrize(
+    ("method", "value", "message"),
+    [
+        ("encode", np.zeros([2, 9, 8, 1]), r"expected float32 \[B, 8, 8, 1\].*received float64 \[2, 9, 8, 1\].*crop"),
+        ("encode", np.zeros([8, 8, 1]), r"received float64 \[8, 8, 1\]"),
+        ("encode", np.full([1, 8, 8, 1], 255.0), r"values in \[0, 1\], received values in \[255, 255\].*by 255"),
+        ("encode", np.full([1, 8, 8, 1], np.nan), r"in \[0, 1\], received values in \[nan, nan\]"),
+        ("decode", np.full([1, 4], np.inf), "expected finite values"),
+        ("decode", np.full([1, 4], 1e300), "expected finite values"),
+        ("decode", [["a", "b", "c", "d"]], r"received str\w* values"),
+        ("sample", [0.5], r"expected int64 \[B\], received float64 values"),
+    ],
+)
+def test_bad_values_are_refused_before_they_are_sent(server, rest, method, value, message):
+    with server.remote(rest=rest) as model:
+        assert model.signatures
+        model._transport.predict = None  # a request would fail on this
+        with pytest.raises(InputError, match=message):
+            getattr(model, method)(value)
+
+
+def test_inputs_must_pair_up(server):
+    x = toy_model.images(3)
+    with server.remote() as model:
+        with pytest.raises(InputError, match=r"expected one length, received .*'t': 2"):
+            model.interpolate(x, x, [0.0, 1.0])
+        with pytest.raises(InputError, match="expected inputs z, received image, z"):
+            model.predict("decode", z=np.zeros([1, 4]), image=x)
+
+
+NOWHERE = "--target=127.0.0.1:1"  # never asked: what is wrong is found before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected one verb of sample, .*received none"),
+        (["sampl", "--seeds=0:4", "--out=a.png"], "did you mean 'sample'"),
+        (["sample", "encode"], "expected one verb"),
+        (["sample", "--out=a.png"], "expected --seeds, received none"),
+        (["sample", "--seeds=4:4", "--out=a.png"], "--seeds: expected A:B with A < B"),
+        (["sample", "--seeds=0:99999999999999999999", "--out=a.png"], "--seeds: expected"),
+        (["sample", f"--seeds={2**63}", "--out=a.png"], "64 bits"),
+        (["sample", "--seeds=0:2000001", "--out=a.npz"], "1 to 1000000"),
+        (["sample", "--seeds=0:20000", "--out=a.png"], "up to 10000 images in a grid"),
+        (["sample", "--seeds=one", "--out=a.png"], "received one. Remedy: try --seeds=0:16"),
+        (["sample", "--seeds=0:4"], "--out: expected a .png or .npz"),
+        (["sample", "--seeds=0:4", "--out=a.jpg"], "ends in .png or .npz"),
+        (["sample", "--seeds=0:4", "--out=no/such/a.png"], "a folder that exists"),
+        (["sample", "--seeds=0:4", "--images=a.png", "--out=a.png"], "--images with sample: expected --seeds"),
+        (["score", "--images=no.png"], "--images=no.png: expected a file or folder"),
+        (["score", "--images={tmp}"], "expected images .* in it, received none"),
+        (["score", "--images={tmp}/bad.npz"], "none called images"),
+        (["score", "--images={tmp}/bad.npy"], r"values in \[-1, -1\].*\(x \+ 1\) / 2"),
+        (["score", "--images={tmp}/nan.npy"], r"received values in \[nan, nan\]"),
+        (["score", "--images={tmp}/ints.npy"], "received dtype int64"),
+        (["encode", "--images={tmp}/bad.png"], "expected an image that decodes"),
+        (["encode", "--images={tmp}/a.png,{tmp}/b.png"], r"one shape, received \[8, 8, 1\], \[9, 8, 1\]"),
+        (["encode", "--images={tmp}/a.png", "--out=a.png"], "--out with encode: expected a file that ends in .npz"),
+        (["interpolate", "--images={tmp}/a.png", "--out=a.png"], "two or more images, received one"),
+        (["decode", "--codes={tmp}/bad.npz", "--out=a.png"], "expected an .npy of finite numbers"),
+        (["decode", "--codes={tmp}/nan.npy", "--out=a.png"], r"expected an .npy .*received float64 \[1, 8, 8, 1\]"),
+        (["status", "--out=a.npz"], "status is printed"),
+        (["status", "--version=1", "--label=stable"], "expected one of them, received both"),
+        (["status", "--timeout=0"], "--timeout: expected seconds > 0"),
+        (["status", "--timeout=nan"], "--timeout: expected seconds > 0"),
+        (["status", "--target=http://localhost:8501"], "--target: expected HOST:PORT.* no http://"),
+        (["status", "--target=localhost"], "--target: expected HOST:PORT"),
+        (["status", "--target=localhost:99999"], "--target: expected HOST:PORT"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_found_before_the_server_is_asked(arguments, message, tmp_path):
+    np.savez(tmp_path / "bad.npz", pictures=np.zeros([1, 8, 8, 1]))
+    np.save(tmp_path / "bad.npy", np.full([1, 8, 8, 1], -1.0))
+    np.save(tmp_path / "nan.npy", np.full([1, 8, 8, 1], np.nan))
+    np.save(tmp_path / "ints.npy", np.zeros([1, 8, 8, 1], np.int64))
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    Image.new("L", (8, 9)).save(tmp_path / "b.png")
+    bad = (tmp_path / "a.png").read_bytes()[:40]
+    (tmp_path / "bad.png").write_bytes(bad)
+    place = tmp_path / "empty" if arguments[-1:] == ["--images={tmp}"] else tmp_path
+    place.mkdir(exist_ok=True)
+    values = absl_flags.FlagValues()
+    client.define_flags(values)
+    arguments = [argument.format(tmp=place) for argument in arguments]
+    with pytest.raises(InputError, match=message):
+        client.main(values(["client", NOWHERE, *arguments])[1:], values)
+
+
+def test_grey_pictures_become_rgb_where_the_model_or_another_picture_has_colours(tmp_path):
+    Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
+    images, names = inputs.images([tmp_path])
+    assert names == ["grey.png", "red.png"]
+    np.testing.assert_allclose(images[:, 0, 0], [[0.2, 0.2, 0.2], [1, 0, 0]], rtol=1e-6)
+    grey, _ = inputs.images([tmp_path / "grey.png"])
+    assert grey.shape == (1, 8, 8, 1)
+    assert inputs.in_colours(grey, 3).shape == (1, 8, 8, 3)
+
+
+def test_a_colour_picture_for_a_grey_model_is_refused(server, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
+    with pytest.raises(InputError, match=r"expected float32 \[B, 8, 8, 1\].*received float32 \[1, 8, 8, 3\]"):
+        run(server, "encode", f"--images={tmp_path}")
+
+
+def test_the_command_as_a_user_runs_it(server, tmp_path):
+    """One process for a success and one for a failure: exit status, one line, no traceback."""
+
+    def command(*arguments):
+        command = [sys.executable, "-m", "pga_tf.client", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    made = command(f"--target={server.grpc}", "--model=toy", "sample", "--seeds=0:4", f"--out={tmp_path}/a.png")
+    assert (made.returncode, made.stdout) == (0, f"{tmp_path}/a.png\n")
+    port = servers.free_port()
+    refused = command(f"--target=127.0.0.1:{port}", "--timeout=1", "status")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert f"error: Server 127.0.0.1:{port}: expected a model server that speaks gRPC" in refused.stderr
