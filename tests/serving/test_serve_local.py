@@ -1,0 +1,456 @@
+"""What a server answers to whatever clients send: TensorFlow Serving where it is installed, else the local one."""
+
+import base64
+import io
+import json
+import pathlib
+import socket
+import struct
+import time
+import urllib.error
+import urllib.request
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from pga_tf.core.checks import InputError
+from pga_tf.serving.local import policy
+from pga_tf.serving.local.server import Server
+from tests.serving import servers, toy_model
+
+CODE = grpc.StatusCode
+LOCAL_ONLY = pytest.mark.skipif(bool(servers.REAL), reason="TensorFlow Serving does this in another way")
+X = np.full([1, 8, 8, 1], 0.5, np.float32)
+
+
+def request(signature, model="toy", **inputs):
+    made = predict_pb2.PredictRequest()
+    made.model_spec.name, made.model_spec.signature_name = model, signature
+    for name, value in inputs.items():
+        proto = value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
+        made.inputs[name].CopyFrom(proto)
+    return made
+
+
+@pytest.fixture(scope="module")
+def stubs(server):
+    with server.channel() as channel:
+        yield server.stubs(channel)
+
+
+def answered(stubs):
+    response = stubs[0].Predict(request("encode", image=X), timeout=60)
+    return tf.make_ndarray(response.outputs["z"]).shape == (1, 4)
+
+
+def proto(shape, dtype=tf.float32, **values):
+    made = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum, **values)
+    made.tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    return made
+
+
+def with_pixel(value):
+    image = X.copy()
+    image[0, 3, 4, 0] = value
+    return image
+
+
+BAD = {
+    "NaN": (request("encode", image=with_pixel(np.nan)), "NaN or infinity"),
+    "infinite": (request("decode", z=np.float32([[1, np.inf, 0, 0]])), "NaN or infinity"),
+    "above 1": (request("score", image=with_pixel(1.01)), "outside"),
+    "below 0": (request("reconstruct", image=with_pixel(-0.01)), "outside"),
+    "t above 1": (request("interpolate", image_a=X, image_b=X, t=np.float32([1.5])), "outside"),
+    "rank": (request("encode", image=X[0]), ""),
+    "width": (request("encode", image=np.zeros([1, 8, 9, 1], np.float32)), ""),
+    "dtype": (request("encode", image=np.zeros([1, 8, 8, 1], np.float64)), ""),
+    "seed as int32": (request("sample", seed=np.zeros([1], np.int32)), ""),
+    "missing": (request("interpolate", image_a=X, image_b=X), "Missing but required: {t}"),
+    "extra": (request("encode", image=X, more=X), "Sent extra: {more}"),
+    "content too short": (request("decode", z=proto([1, 4], tensor_content=b"abc")), ""),
+    "content too long": (request("decode", z=proto([1, 4], tensor_content=b"\0" * 64)), ""),
+    "no dtype": (request("decode", z=tensor_pb2.TensorProto()), ""),
+}
+BAD_LOCALLY = {
+    "signature": (request("dream", image=X), 'Serving signature key "dream" not found'),
+    "lengths": (request("interpolate", image_a=X, image_b=X, t=np.float32([0, 1])), "equal 0th-dimension"),
+    "rows": (request("sample", seed=np.arange(65)), "Task size 65 is larger than maximum input batch size 64"),
+    "huge": (request("decode", z=proto([2**40, 4], float_val=[1.0])), "larger than maximum"),
+    "unknown dtype": (request("decode", z=tensor_pb2.TensorProto(dtype=9999)), "type number 9999"),
+    "negative size": (request("decode", z=proto([None, 4], float_val=[1.0])), "no definite shape"),
+    "too many values": (request("decode", z=proto([1, 4], float_val=[1.0] * 9)), "do not fill"),
+    "output": (request("decode", z=np.zeros([1, 4], np.float32)), "not found in signature: dreams"),
+}
+BAD_LOCALLY["output"][0].output_filter.append("dreams")
+
+
+def refused(stubs, bad, text):
+    with pytest.raises(grpc.RpcError) as caught:
+        stubs[0].Predict(bad, timeout=60)
+    assert caught.value.code() is CODE.INVALID_ARGUMENT, caught.value
+    assert text in caught.value.details()
+    assert answered(stubs)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_values_are_invalid_and_leave_the_server_up(stubs, case):
+    refused(stubs, *BAD[case])
+
+
+@LOCAL_ONLY
+@pytest.mark.parametrize("case", BAD_LOCALLY)
+def test_bad_requests_are_invalid_and_leave_the_server_up(stubs, case):
+    refused(stubs, *BAD_LOCALLY[case])
+
+
+def test_a_graphs_refusal_is_told_without_its_trace(stubs):
+    with pytest.raises(grpc.RpcError) as caught:
+        stubs[0].Predict(BAD["NaN"][0], timeout=60)
+    assert len(caught.value.details()) < 2100
+    if not servers.REAL:
+        assert caught.value.details() == "assertion failed: [image holds NaN or infinity]"
+
+
+@pytest.mark.parametrize("signature", [*toy_model.INPUTS, ""])
+def test_a_batch_of_none_is_answered(stubs, signature):
+    specs = toy_model.INPUTS[signature or "sample"]
+    inputs = {n: np.zeros([0, *shape[1:]], dtype.as_numpy_dtype) for n, (shape, dtype) in specs.items()}
+    response = stubs[0].Predict(request(signature, **inputs), timeout=60)
+    assert {tf.make_ndarray(value).shape[0] for value in response.outputs.values()} == {0}
+    assert response.model_spec.signature_name == (signature or "serving_default")
+
+
+def test_a_sample_depends_on_its_seed_alone(stubs):
+    ask = lambda seeds: tf.make_ndarray(
+        stubs[0].Predict(request("sample", seed=np.int64(seeds)), timeout=60).outputs["image"]
+    )
+    together = ask([5, 2**62, -7, 5])
+    np.testing.assert_array_equal(together[0], together[3])
+    for i, seed in enumerate([5, 2**62, -7]):
+        np.testing.assert_allclose(ask([seed])[0], together[i], atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 0.01
+
+
+def test_png_bytes_hold_the_pixels_of_the_sample(stubs):
+    seeds = np.arange(3)
+    pngs = stubs[0].Predict(request("sample_png", seed=seeds), timeout=60).outputs["png"].string_val
+    images = tf.make_ndarray(stubs[0].Predict(request("sample", seed=seeds), timeout=60).outputs["image"])
+    for png, image in zip(pngs, images, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), np.round(255 * image[..., 0]))
+
+
+def test_an_output_filter_chooses(stubs):
+    asked = request("score", image=X)
+    asked.output_filter.append("log_prior")
+    assert list(stubs[0].Predict(asked, timeout=60).outputs) == ["log_prior"]
+
+
+def test_metadata_are_the_saved_models_signatures(server, stubs):
+    asked = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    asked.model_spec.name = "toy"
+    response = stubs[0].GetModelMetadata(asked, timeout=60)
+    assert response.model_spec.version.value == 2
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    for name, specs in toy_model.INPUTS.items():
+        for key, (shape, dtype) in specs.items():
+            info = signatures.signature_def[name].inputs[key]
+            assert tf.TensorShape(info.tensor_shape).as_list() == shape
+            assert info.dtype == dtype.as_datatype_enum
+
+
+@pytest.mark.parametrize("version", [None, 1, 9])
+def test_status_of_all_versions_or_one(stubs, version):
+    asked = get_model_status_pb2.GetModelStatusRequest()
+    asked.model_spec.name = "toy"
+    if version is not None:
+        asked.model_spec.version.value = version
+    if version == 9:
+        with pytest.raises(grpc.RpcError, match="Could not find version 9 of model toy") as caught:
+            stubs[1].GetModelStatus(asked, timeout=60)
+        assert caught.value.code() is CODE.NOT_FOUND
+        return
+    found = {(entry.version, entry.state) for entry in stubs[1].GetModelStatus(asked, timeout=60).model_version_status}
+    available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    assert found == {(v, available) for v in ([2, 1] if version is None else [version])}
+
+
+@LOCAL_ONLY
+@pytest.mark.parametrize(
+    ("method", "asked"),
+    [
+        ("Classify", classification_pb2.ClassificationRequest()),
+        ("Regress", regression_pb2.RegressionRequest()),
+        ("MultiInference", inference_pb2.MultiInferenceRequest()),
+    ],
+)
+def test_other_inference_is_unimplemented(stubs, method, asked):
+    with pytest.raises(grpc.RpcError, match="use Predict") as caught:
+        getattr(stubs[0], method)(asked, timeout=60)
+    assert caught.value.code() is CODE.UNIMPLEMENTED
+
+
+def http(server, path, content=None):
+    """(status, JSON) of a GET, or of a POST of `content`: bytes, or an object that becomes JSON."""
+    body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
+    try:
+        with urllib.request.urlopen(f"http://{server.rest}/v1/models/{path}", body, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_rest_takes_columns_and_rows(server, loaded):
+    z = np.float32([[1, 2, 3, 4], [0, 0, 0, 0]])
+    wanted = loaded[2].signatures["decode"](z=z)["image"]
+    for content, key in (
+        ({"inputs": {"z": z.tolist()}}, "outputs"),
+        ({"inputs": z.tolist()}, "outputs"),
+        ({"instances": z.tolist()}, "predictions"),
+        ({"instances": [{"z": row} for row in z.tolist()]}, "predictions"),
+    ):
+        status, answer = http(server, "toy:predict", {"signature_name": "decode", **content})
+        assert (status, list(answer)) == (200, [key])
+        np.testing.assert_allclose(answer[key], wanted, atol=1e-6)
+    _, answer = http(server, "toy/versions/1:predict", {"signature_name": "score", "instances": X.tolist()})
+    assert answer["predictions"][0].keys() == {"reconstruction_error", "log_prior"}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "text"),
+    [
+        ("toyy:predict", {"inputs": [0]}, 404, "Servable not found for request: Latest(toyy)"),
+        ("toy/versions/9:predict", {"inputs": [0]}, 404, "Specific(toy, 9)"),
+        ("toy/labels/beta:predict", {"inputs": [0]}, 400, "Unrecognized servable version label: beta"),
+        ("toyy", None, 404, "Could not find any versions of model toyy"),
+        ("toy:predict", b"{", 400, ""),
+        ("toy:predict", b"[" * 100_000, 400, ""),
+        ("toy:predict", b"\xff\xfe", 400, ""),
+        ("toy:predict", {"inputs": [0], "instances": [0]}, 400, ""),
+        ("toy:predict", [1], 400, ""),
+        ("toy:predict", {"inputs": [[0, 1], [2]]}, 400, ""),
+        ("toy:predict", {"inputs": ["x"]}, 400, ""),
+        ("toy:predict", {"inputs": [0.5]}, 400, ""),
+        ("toy:predict", {"inputs": [2**70]}, 400, ""),
+        ("toy:predict", {"inputs": {"seed": [0], "x": [0]}}, 400, "Sent extra: {x}"),
+        ("toy:predict", b'{"signature_name": "decode", "inputs": [[0, 0, 0, NaN]]}', 400, "NaN or infinity"),
+        ("toy:predict", {"signature_name": "decode", "inputs": [[0, 0, 0, 1e39]]}, 400, ""),
+        ("toy:predict", {"signature_name": "decode", "inputs": [[0, 0, 0]]}, 400, ""),
+        ("toy:predict", {"signature_name": "dream", "inputs": [[0, 0, 0]]}, 400, ""),
+        ("toy:predict", {"signature_name": 3, "inputs": [0]}, 400, ""),
+    ],
+)  # fmt: skip
+def test_rest_errors_have_a_status_and_a_text(server, path, content, status, text):
+    found, answer = http(server, path, content)
+    assert (found, list(answer)) == (status, ["error"])
+    assert text in answer["error"]
+    assert http(server, "toy:predict", {"inputs": [0]})[0] == 200
+
+
+@LOCAL_ONLY
+def test_rest_refuses_binary_outputs_whose_name_does_not_say_so(server):
+    status, answer = http(server, "toy:predict", {"signature_name": "sample_png", "inputs": [0]})
+    assert status == 400
+    assert '"_bytes"' in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01",  # TLS
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{",
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n{}",
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}",
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+        b"GET /" + b"a" * 100_000,
+        b"DELETE /v1/models/toy HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\0" * 5000,
+    ],
+    ids=lambda sent: sent[:20],
+)
+@pytest.mark.parametrize("port", ["grpc", "rest"])
+def test_no_bytes_on_a_port_take_the_server_down(server, stubs, port, sent):
+    host, number = getattr(server, port).split(":")
+    with socket.create_connection((host, int(number)), timeout=10) as client:
+        client.sendall(sent)
+        # Closed with a reset, as a killed client's connection is when it has unread data.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert answered(stubs)
+    assert http(server, "toy")[0] == 200
+
+
+# From here on in this process: the catalogue's own rules, without the seconds that a process takes to start.
+
+
+@pytest.fixture
+def base(tmp_path):
+    toy_model.write(tmp_path, "toy", 1)
+    return tmp_path
+
+
+def start(base, *entries, **values):
+    (base / "models.config").write_text(toy_model.config("/models", *entries))
+    values = {"poll_seconds": 0.05, "config_poll_seconds": 0.05} | values
+    return Server(base / "models.config").start(**values)
+
+
+def states(server, model="toy"):
+    spec = predict_pb2.PredictRequest().model_spec
+    spec.name = model
+    found = server._catalogue.status(spec).model_version_status
+    return {entry.version: type(entry).State.Name(entry.state) for entry in found}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", {5}),
+        ("model_version_policy { latest {} }", {5}),
+        ("model_version_policy { latest { num_versions: 2 } }", {3, 5}),
+        ("model_version_policy { latest { num_versions: 9 } }", {1, 3, 5}),
+        ("model_version_policy { all {} }", {1, 3, 5}),
+        ("model_version_policy { specific { versions: 1 versions: 4 } }", {1}),
+    ],
+)
+def test_policies_choose_versions(text, wanted):
+    config = policy.parse(toy_model.config("/models", ("toy", text)), "test")
+    assert policy.wanted(config.model_config_list.config[0], {1, 3, 5}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model_config_list {", "expected a text proto ModelServerConfig"),
+        ("model_config_list { config { name: 'a' } }", "a name and a base_path for each model"),
+        ("model_config_list { config { nam: 'a' } }", 'has no field named "nam"'),
+        (toy_model.config("/models", ("a", ""), ("a", "")), "expected each name once, received a twice"),
+        ("custom_model_config {}", "expected model_config_list"),
+        (toy_model.config("/models", ("a", "")).replace("tensorflow", "other"), "received other"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(text, message, tmp_path):
+    (tmp_path / "models.config").write_text(text)
+    with pytest.raises(InputError, match=message):
+        Server(tmp_path / "models.config")
+
+
+def test_a_missing_configuration_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"--model_config_file: expected .*nowhere\.config.*Remedy: name the"):
+        Server(tmp_path / "nowhere.config")
+
+
+def test_the_model_base_stands_for_the_containers(tmp_path):
+    config = policy.parse(toy_model.config("/models", ("toy", "")), "test").model_config_list.config[0]
+    assert policy.folder(config, tmp_path) == tmp_path / "toy"
+    config.base_path = "elsewhere/toy"
+    assert policy.folder(config, tmp_path) == pathlib.Path("elsewhere/toy")
+
+
+def test_a_taken_port_is_refused(base):
+    server = start(base, ("toy", ""))
+    try:
+        for values in ({"port": server.port}, {"rest_port": server.rest_port}):
+            with pytest.raises(InputError, match=r"expected a free port.* Remedy: stop the other server"):
+                Server(base / "models.config", **values).start()
+    finally:
+        server.stop()
+
+
+def test_a_broken_version_keeps_the_old_one_and_is_loaded_once_it_is_mended(base, caplog):
+    server = start(base, ("toy", ""))
+    try:
+        (base / "toy" / "3").mkdir()
+        servers.wait_until(lambda: states(server).get(3) == "END")
+        assert states(server) == {1: "AVAILABLE", 3: "END"}
+        time.sleep(0.3)
+        assert caplog.text.count("version 3 of model toy does not load") == 1  # not tried again while nothing changes
+        good = toy_model.write(base, "other", 3)
+        for path in good.iterdir():
+            path.rename(base / "toy" / "3" / path.name)
+        servers.wait_until(lambda: states(server) == {1: "END", 3: "AVAILABLE"})
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("warmup", [("encode", {"image": with_pixel(2.0)}), ("dream", {})])
+def test_a_version_that_fails_its_warm_up_is_not_served(base, warmup):
+    toy_model.write(base, "toy", 2, warmup=[warmup])
+    server = start(base, ("toy", "model_version_policy { all {} }"))
+    try:
+        assert states(server) == {1: "AVAILABLE", 2: "END"}
+    finally:
+        server.stop()
+
+
+def test_an_emptied_folder_keeps_what_is_loaded(base):
+    server = start(base, ("toy", ""))
+    try:
+        (base / "toy").rename(base / "away")
+        time.sleep(0.2)
+        assert states(server) == {1: "AVAILABLE"}
+    finally:
+        server.stop()
+
+
+def test_a_changed_configuration_moves_labels_and_a_wrong_one_changes_nothing(base):
+    toy_model.write(base, "toy", 2, gain=3.0)
+    both = "model_version_policy { all {} } "
+    server = start(base, ("toy", both + 'version_labels { key: "stable" value: 1 }'))
+    asked = request("decode", z=np.ones([1, 4], np.float32)).model_spec
+    asked.version_label = "stable"
+    try:
+        assert server._catalogue.find(asked).version == 1
+        (base / "models.config").write_text("model_config_list {")
+        time.sleep(0.2)
+        assert server._catalogue.find(asked).version == 1
+        text = toy_model.config("/models", ("toy", both + 'version_labels { key: "stable" value: 2 }'))
+        (base / "models.config").write_text(text)
+        servers.wait_until(lambda: server._catalogue.find(asked).version == 2)
+    finally:
+        server.stop()
+
+
+def test_a_configuration_sent_by_grpc_replaces_the_old_one(base):
+    toy_model.write(base, "second", 1)
+    server = start(base, ("toy", ""), config_poll_seconds=0)
+    running = servers.Running(None, base, f"127.0.0.1:{server.port}", f"127.0.0.1:{server.rest_port}")
+    try:
+        with running.channel() as channel:
+            _, models = running.stubs(channel)
+            asked = model_management_pb2.ReloadConfigRequest()
+            asked.config.CopyFrom(policy.parse(toy_model.config("/models", ("second", "")), "test"))
+            assert models.HandleReloadConfigRequest(asked, timeout=60).status.error_code == 0
+            assert states(server, "second") == {1: "AVAILABLE"}
+            assert http(running, "toy")[0] == 404
+            asked.config.model_config_list.config[0].base_path = ""
+            with pytest.raises(grpc.RpcError, match="a name and a base_path") as caught:
+                models.HandleReloadConfigRequest(asked, timeout=60)
+            assert caught.value.code() is CODE.INVALID_ARGUMENT
+            assert states(server, "second") == {1: "AVAILABLE"}
+    finally:
+        server.stop()
+
+
+def test_binary_outputs_that_say_so_are_base64(tmp_path):
+    from pga_tf.serving.local import tensors
+
+    values = np.array([[b"\x89PNG", b""]], object)
+    assert tensors.to_json("png_bytes", values) == [
+        [{"b64": base64.b64encode(b"\x89PNG").decode()}, {"b64": ""}],
+    ]
+    assert tensors.to_json("text", np.array([b"a", b"b"], object)) == ["a", "b"]
