@@ -154,6 +154,16 @@ def test_the_bound_of_the_second_stage_by_numpy():
     np.testing.assert_allclose(terms["kl"], kl, rtol=1e-4)
 
 
+def test_draws_of_the_second_stage_have_its_noise():
+    prior = SecondVAE(2, SMALL["second_vae"])
+    prior.log_gamma.assign(np.log(0.25))
+    for variable in prior.decoder.trainable_variables:
+        variable.assign(tf.zeros_like(variable))
+    found = draws(prior, 4000)  # z = g2(u) + gamma * noise with g2 = 0
+    np.testing.assert_allclose(found.std(axis=0), 0.25, rtol=0.05)
+    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=0.02)
+
+
 def test_the_input_is_joined_to_the_last_hidden_layer():
     prior = SecondVAE(3, SMALL["second_vae"])
     assert prior.encoder.head.kernel.shape == (64 + 3, 6)
