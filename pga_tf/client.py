@@ -100,7 +100,8 @@ def _ask(model, verb, content, steps):
     if verb == "encode":
         return {"codes": model.encode(content)}, None, None
     if verb == "score":
-        return model.score(content), None, None
+        found = model.score(content)
+        return {key: found[key] for key in ("reconstruction_error", "log_prior") if key in found}, None, None
     if verb == "reconstruct":
         restored = model.reconstruct(content)
         pairs = np.stack([content, restored], axis=1).reshape(-1, *content.shape[1:])

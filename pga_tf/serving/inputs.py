@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from pga_tf.core import checks
+from pga_tf.core import checks, grids
 from pga_tf.data import photo
 
 ARRAYS = (".npz", ".npy")
@@ -54,7 +54,7 @@ def images(paths):
 
     Args:
       paths: image files, folders of them (their own files, by name), and .npy or .npz (array `images`) of uint8, or
-        of floats in [0, 1].
+        of floats in [0, 1]; points in the plane `[N, 1, 1, 2]` may be any floats.
 
     Raises `InputError` for a path with no images, a damaged file, images of several shapes, or other values.
     """
@@ -133,7 +133,8 @@ def _array(path):
         return np.float32(loaded) / np.float32(255.0)
     if loaded.dtype.kind != "f":
         _refuse_array(path, f"dtype {loaded.dtype}")
-    if loaded.size and not (loaded.min() >= 0 and loaded.max() <= 1):  # also for NaN
+    points = grids.is_points(loaded.shape[1:]) and np.isfinite(loaded).all()  # they may lie anywhere
+    if loaded.size and not points and not (loaded.min() >= 0 and loaded.max() <= 1):  # also for NaN
         _refuse_array(path, f"values in [{loaded.min():g}, {loaded.max():g}]")
     return np.float32(loaded)
 

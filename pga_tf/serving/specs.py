@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks
+from pga_tf.core import checks, grids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +27,13 @@ class Signature:
 
 
 def tensors(infos):
+    """dict of name to `Tensor`, in the order of names, of a map of `TensorInfo`."""
     return {
         name: Tensor(
             np.dtype(tf.dtypes.as_dtype(info.dtype).as_numpy_dtype),
             tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim),
         )
-        for name, info in infos.items()
+        for name, info in sorted(infos.items())
     }
 
 
@@ -75,9 +76,10 @@ def _cast(name, value, spec):
 
 
 def unit(name, values):
-    """`values`, if they are in [0, 1]. Raises `InputError`."""
+    """`values`, if they are in [0, 1], or are points in the plane, which may lie anywhere. Raises `InputError`."""
     array = np.asarray(values)
-    if array.size and array.dtype.kind in "iuf" and not (array.min() >= 0 and array.max() <= 1):
+    points = grids.is_points(array.shape[1:])
+    if array.size and array.dtype.kind in "iuf" and not points and not (array.min() >= 0 and array.max() <= 1):
         checks.refuse(
             f"Input {name}",
             expected="values in [0, 1]",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pga_tf import client
 from pga_tf.core.checks import InputError
-from pga_tf.serving import inputs
+from pga_tf.serving import inputs, specs
 from tests.serving import servers, toy_model
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def test_interpolation_goes_from_the_first_image_to_the_second(server, loaded, f
 def test_score_prints_a_line_for_each_image(server, loaded, folder, capsys, rest):
     assert run(server, "score", f"--images={folder}", rest=rest) == 0
     header, *lines = capsys.readouterr().out.splitlines()
-    assert sorted(header.split()[:2]) == ["log_prior", "reconstruction_error"]
+    assert header.split() == ["reconstruction_error", "log_prior", "image"]
     wanted = expected(loaded, "score", image=unit(folder))
     for i, line in enumerate(lines):
         *numbers, name = line.split()
@@ -121,6 +121,7 @@ def test_status_lists_versions_and_signatures(server, capsys, rest):
     text = capsys.readouterr().out
     assert "version 2: AVAILABLE\n  version 1: AVAILABLE" in text
     assert "decode: z float32 [B, 4] -> image float32 [B, 8, 8, 1]" in text
+    assert "interpolate: image_a float32 [B, 8, 8, 1], image_b float32 [B, 8, 8, 1], t float32 [B] -> image" in text
     assert "__saved_model_init_op" not in text
 
 
@@ -278,6 +279,16 @@ def test_grey_pictures_become_rgb_where_the_model_or_another_picture_has_colours
     grey, _ = inputs.images([tmp_path / "grey.png"])
     assert grey.shape == (1, 8, 8, 1)
     assert inputs.in_colours(grey, 3).shape == (1, 8, 8, 3)
+
+
+def test_points_in_the_plane_may_lie_anywhere_but_must_be_somewhere(tmp_path):
+    points = np.array([[-3.0, 0.5], [0.2, 7.0]]).reshape(2, 1, 1, 2)
+    np.save(tmp_path / "points.npy", points)
+    np.testing.assert_array_equal(inputs.images([tmp_path / "points.npy"])[0], points.astype(np.float32))
+    np.testing.assert_array_equal(specs.unit("images", points), points)
+    np.save(tmp_path / "points.npy", points * np.nan)
+    with pytest.raises(InputError, match=r"received values in \[nan, nan\]"):
+        inputs.images([tmp_path / "points.npy"])
 
 
 def test_a_colour_picture_for_a_grey_model_is_refused(server, tmp_path):
