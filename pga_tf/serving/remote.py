@@ -19,7 +19,7 @@ from pga_tf.serving.grpc_transport import GrpcTransport
 from pga_tf.serving.rest_transport import RestTransport
 
 MAX_BATCH = 64  # rows of a request: max_batch_size of saved_models/batching.config
-STATUS = "status"
+MAX_BYTES = 2**25  # of numbers in a request or an answer, which JSON makes up to six times as long
 
 
 class Remote:
@@ -65,16 +65,18 @@ class Remote:
 
     def status(self):
         """`GetModelStatusResponse`: each version with its state and, where it does not load, the reason."""
-        return self._ask(STATUS, self._transport.status)
+        return self._ask("status", self._transport.status)
 
     def predict(self, name, **inputs):
-        """Outputs of signature `name` by name, for arrays of one length; sent in batches of `MAX_BATCH`."""
+        """Outputs of signature `name` by name, for arrays of one length, however long: it is sent in batches."""
         signature = self.signature(name)
         arrays = specs.matched(name, signature, inputs)
         # No rows need no server; JSON could not even tell it their shape.
         parts = [{key: np.empty([0, *spec.shape[1:]]) for key, spec in signature.outputs.items()}]
-        for start in range(0, len(next(iter(arrays.values()))), MAX_BATCH):
-            part = {key: array[start : start + MAX_BATCH] for key, array in arrays.items()}
+        widest = max(specs.row_bytes(signature.inputs), specs.row_bytes(signature.outputs))
+        rows = max(1, min(MAX_BATCH, MAX_BYTES // widest))
+        for start in range(0, len(next(iter(arrays.values()))), rows):
+            part = {key: array[start : start + rows] for key, array in arrays.items()}
             ask = lambda seconds, part=part: self._transport.predict(name, part, list(signature.outputs), seconds)
             parts.append(self._ask(name, ask))
         joined = lambda key, dtype: np.concatenate([np.asarray(part[key], dtype) for part in parts])

@@ -1,6 +1,7 @@
 """What a signature takes and gives, as its server describes it, and arrays checked against that."""
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +36,11 @@ def tensors(infos):
         )
         for name, info in sorted(infos.items())
     }
+
+
+def row_bytes(tensors):
+    """Bytes that one row of all `tensors` takes, strings aside."""
+    return sum(math.prod(size or 1 for size in spec.shape[1:]) * spec.dtype.itemsize for spec in tensors.values())
 
 
 def matched(name, signature, inputs):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pga_tf import client
 from pga_tf.core.checks import InputError
-from pga_tf.serving import inputs, specs
+from pga_tf.serving import inputs, remote, specs
 from tests.serving import servers, toy_model
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -149,6 +149,17 @@ def test_large_requests_are_split(server, loaded, rest):
     assert found.shape == (150, 8, 8, 1)
     wanted = expected(loaded, "sample", seed=tf.range(150, dtype=tf.int64))["image"]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_wide_rows_are_sent_fewer_at_a_time(server, loaded, monkeypatch):
+    monkeypatch.setattr(remote, "MAX_BYTES", 1000)  # 3 images of 64 floats
+    sent = []
+    with server.remote() as model:
+        predict = model._transport.predict
+        model._transport.predict = lambda name, part, *rest: sent.append(len(part["z"])) or predict(name, part, *rest)
+        found = model.decode(np.ones([8, 4]))
+    assert sent == [3, 3, 2]
+    np.testing.assert_allclose(found, expected(loaded, "decode", z=tf.ones([8, 4]))["image"], atol=1e-5)
 
 
 @TRANSPORTS
@@ -298,16 +309,17 @@ def test_a_colour_picture_for_a_grey_model_is_refused(server, tmp_path):
 
 
 def test_the_command_as_a_user_runs_it(server, tmp_path):
-    """One process for a success and one for a failure: exit status, one line, no traceback."""
+    """A success and a failure, each in a process of its own: exit status, one line, no traceback."""
 
     def command(*arguments):
         command = [sys.executable, "-m", "pga_tf.client", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    made = command(f"--target={server.grpc}", "--model=toy", "sample", "--seeds=0:4", f"--out={tmp_path}/a.png")
-    assert (made.returncode, made.stdout) == (0, f"{tmp_path}/a.png\n")
-    port = servers.free_port()
-    refused = command(f"--target=127.0.0.1:{port}", "--timeout=1", "status")
-    assert refused.returncode == 2
-    assert "Traceback" not in refused.stderr
-    assert f"error: Server 127.0.0.1:{port}: expected a model server that speaks gRPC" in refused.stderr
+    target = f"127.0.0.1:{servers.free_port()}"
+    good = command(f"--target={server.grpc}", "--model=toy", "sample", "--seeds=0:4", f"--out={tmp_path}/a.png")
+    bad = command(f"--target={target}", "--timeout=1", "status")
+    (made, _), (_, refused) = good.communicate(timeout=servers.PATIENCE), bad.communicate(timeout=servers.PATIENCE)
+    assert (good.returncode, made) == (0, f"{tmp_path}/a.png\n")
+    assert bad.returncode == 2
+    assert "Traceback" not in refused
+    assert f"error: Server {target}: expected a model server that speaks gRPC" in refused

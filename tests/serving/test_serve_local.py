@@ -1,6 +1,7 @@
 """What a server answers to whatever clients send: TensorFlow Serving where it is installed, else the local one."""
 
 import base64
+import gc
 import io
 import json
 import pathlib
@@ -27,7 +28,7 @@ from tensorflow_serving.apis import (
 )
 
 from pga_tf.core.checks import InputError
-from pga_tf.serving.local import policy
+from pga_tf.serving.local import policy, tensors
 from pga_tf.serving.local.server import Server
 from tests.serving import servers, toy_model
 
@@ -297,6 +298,15 @@ def test_no_bytes_on_a_port_take_the_server_down(server, stubs, port, sent):
 # From here on in this process: the catalogue's own rules, without the seconds that a process takes to start.
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _little_garbage_to_look_through():
+    """A catalogue collects garbage after each load: in this process it need not look at all of TensorFlow each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def base(tmp_path):
     toy_model.write(tmp_path, "toy", 1)
@@ -339,7 +349,8 @@ def test_policies_choose_versions(text, wanted):
         ("model_config_list { config { name: 'a' } }", "a name and a base_path for each model"),
         ("model_config_list { config { nam: 'a' } }", 'has no field named "nam"'),
         (toy_model.config("/models", ("a", ""), ("a", "")), "expected each name once, received a twice"),
-        ("custom_model_config {}", "expected model_config_list"),
+        ("custom_model_config {}", "expected model_config_list, received custom_model_config"),
+        ("", "expected model_config_list, received nothing"),
         (toy_model.config("/models", ("a", "")).replace("tensorflow", "other"), "received other"),
     ],
 )
@@ -376,8 +387,8 @@ def test_a_broken_version_keeps_the_old_one_and_is_loaded_once_it_is_mended(base
     try:
         (base / "toy" / "3").mkdir()
         servers.wait_until(lambda: states(server).get(3) == "END")
+        time.sleep(0.5)
         assert states(server) == {1: "AVAILABLE", 3: "END"}
-        time.sleep(0.3)
         assert caplog.text.count("version 3 of model toy does not load") == 1  # not tried again while nothing changes
         good = toy_model.write(base, "other", 3)
         for path in good.iterdir():
@@ -415,9 +426,10 @@ def test_a_changed_configuration_moves_labels_and_a_wrong_one_changes_nothing(ba
     asked.version_label = "stable"
     try:
         assert server._catalogue.find(asked).version == 1
-        (base / "models.config").write_text("model_config_list {")
-        time.sleep(0.2)
-        assert server._catalogue.find(asked).version == 1
+        for wrong in ("model_config_list {", ""):
+            (base / "models.config").write_text(wrong)
+            time.sleep(0.3)
+            assert server._catalogue.find(asked).version == 1
         text = toy_model.config("/models", ("toy", both + 'version_labels { key: "stable" value: 2 }'))
         (base / "models.config").write_text(text)
         servers.wait_until(lambda: server._catalogue.find(asked).version == 2)
@@ -446,9 +458,28 @@ def test_a_configuration_sent_by_grpc_replaces_the_old_one(base):
         server.stop()
 
 
-def test_binary_outputs_that_say_so_are_base64(tmp_path):
-    from pga_tf.serving.local import tensors
+def test_a_model_whose_folder_changes_is_another_model(base):
+    toy_model.write(base, "second", 1, gain=-1.0)
+    server = start(base, ("toy", ""))
+    spec = request("decode").model_spec
+    old = server._catalogue.find(spec)
+    try:
+        config = policy.parse(toy_model.config("/models", ("toy", "")), "test")
+        config.model_config_list.config[0].base_path = "/models/second"
+        server._catalogue.configure(config)
+        new = server._catalogue.find(spec)
+        images = [
+            found.predict("decode", {"z": tf.make_tensor_proto(np.ones([1, 4], np.float32))}, tensors.from_proto)[
+                "image"
+            ]
+            for found in (old, new)  # the old one still answers whoever holds it
+        ]
+        np.testing.assert_allclose(images[0], 1.0 - images[1], atol=1e-5)
+    finally:
+        server.stop()
 
+
+def test_binary_outputs_that_say_so_are_base64(tmp_path):
     values = np.array([[b"\x89PNG", b""]], object)
     assert tensors.to_json("png_bytes", values) == [
         [{"b64": base64.b64encode(b"\x89PNG").decode()}, {"b64": ""}],

@@ -41,6 +41,7 @@ class Catalogue:
         with self._updating:
             self._assign(config)
             self._update()
+            _collect()
 
     def update(self):
         """Looks at the folders; loads and unloads what the policies say."""
@@ -97,7 +98,11 @@ class Catalogue:
             for name in self._models.keys() - named.keys():
                 del self._models[name]
             for name, model in named.items():
-                self._models.setdefault(name, _Model(model)).config = model
+                known = self._models.get(name)
+                if known and known.config.base_path == model.base_path:
+                    known.config = model
+                else:  # versions of another folder are other models, whatever their numbers
+                    self._models[name] = _Model(model)
 
     def _update(self):
         for name, model in list(self._models.items()):

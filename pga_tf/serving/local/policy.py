@@ -23,8 +23,9 @@ def parse(text, what):
 
 def validate(config, what):
     """Raises `InputError` for a configuration that TensorFlow Serving would refuse."""
-    if config.WhichOneof("config") == "custom_model_config":
-        checks.refuse(what, expected="model_config_list", received="custom_model_config", remedy="list the models")
+    kind = config.WhichOneof("config")
+    if kind != "model_config_list":  # none at all is what a file holds while it is being written
+        checks.refuse(what, expected="model_config_list", received=kind or "nothing", remedy="list the models")
     names = [model.name for model in config.model_config_list.config]
     for model in config.model_config_list.config:
         if not model.name or not model.base_path:

@@ -19,12 +19,9 @@ def from_proto(name, proto, info, max_batch):
     shape = [dim.size for dim in proto.tensor_shape.dim]
     _require_shape(name, shape, info, max_batch)
     try:
-        array = tf.make_ndarray(proto)
+        return tf.make_ndarray(proto)
     except (ValueError, TypeError) as error:
         raise errors.invalid(f'Input "{name}": its values do not fill its shape {shape}: {error}') from error
-    if list(array.shape) != shape:
-        raise errors.invalid(f'Input "{name}": its values do not fill its shape {shape}.')
-    return array
 
 
 def from_json(name, value, info, max_batch):
