@@ -131,7 +131,7 @@ def _card(options, version, expected, found, tolerance):
 
 
 def _described(key, value):
-    text = key == "png"
+    text = key == gate.PNG
     return {"dtype": "string" if text else value.dtype.name, "shape": [None] if text else [None, *value.shape[1:]]}
 
 

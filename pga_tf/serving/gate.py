@@ -12,6 +12,7 @@ import numpy as np
 
 BATCHES = (1, 3, 64)
 ROWS = max(BATCHES)  # of every array that is expected
+PNG = "png_bytes"  # what the output of pictures is called: REST encodes binary tensors under such names alone
 HALF_LEVEL = 0.5 / 255.0  # what rounding to 256 levels may change a pixel in [0, 1]
 
 
@@ -50,7 +51,7 @@ def check(folder, expected, tolerance):
                 raise Difference(f"{name}: expected outputs {sorted(arrays['out'])}, received {sorted(returned)}")
             for key, value in arrays["out"].items():
                 received = _decoded(returned[key]) if returned[key].dtype == tf.string else returned[key].numpy()
-                ratio = _ratio(name, key, batch, received, value[rows], HALF_LEVEL if key == "png" else 0.0)
+                ratio = _ratio(name, key, batch, received, value[rows], HALF_LEVEL if key == PNG else 0.0)
                 if not ratio <= tolerance:
                     raise Difference(
                         f"{name}: expected {key} of the Python model to {tolerance:g} for a batch of {batch}, "

@@ -26,7 +26,7 @@ def arrays(model, prior, image_shape):
     samples = shown(prior.sample(tf.constant(seeds)).numpy(), "prior")
     found = {"sample": ({"seed": seeds}, {"image": samples}), "decode": ({"z": z}, {"image": shown(z, "prior")})}
     if image_shape[-1] in (1, 3) and not grids.is_points(image_shape):
-        found["sample_png"] = ({"seed": seeds}, {"png": samples})  # what the pictures show
+        found["sample_png"] = ({"seed": seeds}, {gate.PNG: samples})  # what the pictures show
     if hasattr(model, "encode"):
         images = np.concatenate(
             [np.clip(samples[: rows // 2], *UNIT), rng.uniform(size=[rows - rows // 2, *image_shape])]

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from pga_tf.core import grids, ranges
+from pga_tf.serving import gate
 
 UNIT = (0.0, 1.0)
 DEFAULT = "sample"
@@ -90,7 +91,7 @@ class Served:
 
     def _sample_png(self, seed):
         pixels = ranges.to_uint8(self._sample(seed)["image"], UNIT)
-        return {"png": tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec([], tf.string))}
+        return {gate.PNG: tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec([], tf.string))}
 
     def _decode(self, z):
         z = tf.ensure_shape(z, [None, self._model.latent_dim])

@@ -74,7 +74,7 @@ def test_the_command_publishes_a_model_that_a_fresh_process_serves_without_keras
     assert max(card["gate"]["found"].values()) <= card["gate"]["tolerance"] == 1e-5
     # what is served is what the run gives
     draw, _ = trained.load(flags.config_of_run(run))
-    served = tf.saved_model.load(str(folder)).signatures["sample_png"](tf.range(3, dtype=tf.int64))["png"]
+    served = tf.saved_model.load(str(folder)).signatures["sample_png"](tf.range(3, dtype=tf.int64))["png_bytes"]
     np.testing.assert_array_equal([tf.io.decode_png(png) for png in served], draw.samples(3))
 
 

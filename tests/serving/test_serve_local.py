@@ -28,7 +28,7 @@ from tensorflow_serving.apis import (
 )
 
 from pga_tf.core.checks import InputError
-from pga_tf.serving.local import policy, tensors
+from pga_tf.serving.local import errors, policy, tensors
 from pga_tf.serving.local.server import Server
 from tests.serving import servers, toy_model
 
@@ -147,7 +147,7 @@ def test_a_sample_depends_on_its_seed_alone(stubs):
 
 def test_png_bytes_hold_the_pixels_of_the_sample(stubs):
     seeds = np.arange(3)
-    pngs = stubs[0].Predict(request("sample_png", seed=seeds), timeout=60).outputs["png"].string_val
+    pngs = stubs[0].Predict(request("sample_png", seed=seeds), timeout=60).outputs["png_bytes"].string_val
     images = tf.make_ndarray(stubs[0].Predict(request("sample", seed=seeds), timeout=60).outputs["image"])
     for png, image in zip(pngs, images, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), np.round(255 * image[..., 0]))
@@ -262,11 +262,12 @@ def test_rest_errors_have_a_status_and_a_text(server, path, content, status, tex
     assert http(server, "toy:predict", {"inputs": [0]})[0] == 200
 
 
-@LOCAL_ONLY
-def test_rest_refuses_binary_outputs_whose_name_does_not_say_so(server):
-    status, answer = http(server, "toy:predict", {"signature_name": "sample_png", "inputs": [0]})
-    assert status == 400
-    assert '"_bytes"' in answer["error"]
+def test_rest_gives_pictures_as_base64(server, loaded):
+    status, answer = http(server, "toy/versions/1:predict", {"signature_name": "sample_png", "inputs": [0, 5]})
+    assert status == 200
+    image = loaded[1].signatures["sample"](seed=tf.constant([0, 5], tf.int64))["image"].numpy()
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(entry["b64"])))) for entry in answer["outputs"]]
+    np.testing.assert_array_equal(shown, np.round(255 * image[..., 0]))
 
 
 @pytest.mark.parametrize(
@@ -485,3 +486,5 @@ def test_binary_outputs_that_say_so_are_base64(tmp_path):
         [{"b64": base64.b64encode(b"\x89PNG").decode()}, {"b64": ""}],
     ]
     assert tensors.to_json("text", np.array([b"a", b"b"], object)) == ["a", "b"]
+    with pytest.raises(errors.ServingError, match='"_bytes"'):
+        tensors.to_json("png", np.array([b"\x89PNG"], object))

@@ -36,7 +36,7 @@ def test_signatures_have_the_names_types_and_shapes_of_the_contract(loaded):
     expected = {
         "serving_default": ({"seed": seed}, {"image": image}),
         "sample": ({"seed": seed}, {"image": image}),
-        "sample_png": ({"seed": seed}, {"png": text}),
+        "sample_png": ({"seed": seed}, {"png_bytes": text}),
         "decode": ({"z": code}, {"image": image}),
         "encode": ({"image": image}, {"z": code}),
         "reconstruct": ({"image": image}, {"image": image}),
@@ -61,7 +61,7 @@ def test_image_i_depends_on_seed_i_alone(loaded):
 
 def test_a_png_shows_the_sample_rounded(loaded):
     found = call(loaded, "sample", SEEDS)["image"]
-    for png, image in zip(call(loaded, "sample_png", SEEDS)["png"], found, strict=True):
+    for png, image in zip(call(loaded, "sample_png", SEEDS)["png_bytes"], found, strict=True):
         np.testing.assert_array_equal(tf.io.decode_png(png), ranges.to_uint8(image, (0.0, 1.0)))
 
 

@@ -54,7 +54,7 @@ class Toy(tf.Module):
 
     def sample_png(self, seed):
         pixels = tf.cast(tf.round(255.0 * self.decoded(self.codes(seed))), tf.uint8)
-        return {"png": tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec([], tf.string))}
+        return {"png_bytes": tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec([], tf.string))}
 
     def decode(self, z):
         return {"image": self.decoded(_require("z", z))}
