@@ -120,7 +120,9 @@ class Served:
 
 def _require(holds, values, message):
     """`values`, or an InvalidArgumentError with `message` when the graph runs and not all `holds`."""
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(holds), [message], summarize=1)]):
+    # tf.debugging.Assert would put this into a branch, which takes longer than the check itself
+    asserted = tf.raw_ops.Assert(condition=tf.reduce_all(holds), data=[message], summarize=1)
+    with tf.control_dependencies([asserted]):
         return tf.identity(values)
 
 

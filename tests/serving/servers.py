@@ -1,6 +1,7 @@
 """A model server in a process of its own: TensorFlow Serving where it is installed, else tools/serve_local.py."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -11,9 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
 
 from pga_tf.serving.remote import Remote
 from tests.serving import toy_model
@@ -108,3 +113,24 @@ def wait_until(condition, seconds=PATIENCE):
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def request(signature, model="toy", **inputs):
+    """A `PredictRequest` of arrays or `TensorProto`s."""
+    made = predict_pb2.PredictRequest()
+    made.model_spec.name, made.model_spec.signature_name = model, signature
+    for name, value in inputs.items():
+        proto = value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
+        made.inputs[name].CopyFrom(proto)
+    return made
+
+
+def http(server, path, content=None):
+    """(status, JSON) of a GET, or of a POST of `content`: bytes, or an object that becomes JSON."""
+    body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
+    try:
+        with urllib.request.urlopen(f"http://{server.rest}/v1/models/{path}", body, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
