@@ -101,7 +101,7 @@ def _evaluate_priors():
     text, page = report.matrix(title, results, pictures)
     directory.evaluation.mkdir(parents=True, exist_ok=True)
     files.write_text(directory.evaluation / "priors.html", page)
-    files.write_text(directory.evaluation / "priors.json", _json(results))
+    files.write_json(directory.evaluation / "priors.json", results)
     print(f"{text}\n\n  {directory.evaluation / 'priors.json'}\n  {directory.evaluation / 'priors.html'}")
     return 0
 
@@ -164,23 +164,10 @@ def _finish(result, pictures, directory):
     folder.mkdir(parents=True, exist_ok=True)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
     files.write_text(folder / "report.html", report.page(result, pictures))
-    files.write_text(folder / "evaluation.json", _json(result))
+    files.write_json(folder / "evaluation.json", result)
     print(report.text(result))
     print(f"\n  {folder / 'evaluation.json'}\n  {folder / 'report.html'}")
     return 0
-
-
-def _json(value):
-    return json.dumps(_strict(value), indent=1, allow_nan=False) + "\n"
-
-
-def _strict(value):
-    """`value` with null for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {name: _strict(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_strict(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _compare(runs):

@@ -1,6 +1,8 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import json
+import math
 import os
 import pathlib
 import tempfile
@@ -24,3 +26,16 @@ def replacing(path, mode="wb"):
 def write_text(path, text):
     with replacing(path, "w") as file:
         file.write(text)
+
+
+def write_json(path, value):
+    """Writes plain values, with null for numbers that JSON does not have."""
+    write_text(path, json.dumps(_strict(value), indent=1, allow_nan=False) + "\n")
+
+
+def _strict(value):
+    if isinstance(value, dict):
+        return {name: _strict(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

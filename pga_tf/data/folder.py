@@ -23,7 +23,7 @@ def load(name, argument, options):
       InputError: no such folder, no images in it, images of several sizes and no --image_size, no image that
         decodes, or any that does not where `options.strict_data`.
     """
-    names = _find(name, argument)
+    names = find(name, argument)
     train, test = _split(names, options.test_fraction)
     corrupt = {}
     shape = _shape(name, argument, names, options, corrupt)
@@ -129,7 +129,7 @@ def _refuse_corrupt(what, corrupt, count):
     )
 
 
-def _find(name, root):
+def find(name, root):
     """Paths of the images below `root`, relative to it and sorted; hidden files are no images."""
     if not os.path.isdir(root):
         checks.refuse(f"--dataset={name}", expected="a folder", received=f"no folder {root}", remedy="correct the path")

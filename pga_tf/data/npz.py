@@ -15,12 +15,13 @@ CHUNK = 4096  # images looked at together, so that a mapped file is never all in
 def load(name, argument, options):
     """Images `[N, H, W, C]` or `[N, H, W]`, C 1 or 3: uint8, or float in [0, 1] or [-1, 1], kept as float32.
 
+    A second array `test`, bool `[N]`, in an .npz says which images are held out; without it `options` decide.
     An .npy beyond `memory.LIMIT_BYTES` stays on disk, mapped, if it is uint8 or float32.
 
     Raises:
       InputError: a missing or unreadable file, another rank, channels or dtype, NaN, or values out of range.
     """
-    images = _read(name, argument)
+    images, test = _read(name, argument)
     if images.ndim == 3:
         images = images[..., None]
     _require_images(name, images)
@@ -29,22 +30,27 @@ def load(name, argument, options):
         images = np.asarray(images, np.float32)
     if not isinstance(images, np.memmap) or images.nbytes <= memory.LIMIT_BYTES:
         images = np.asarray(images)
-    train, test = held_out(len(images), options, name=name)
+    if test is None:
+        train, test = held_out(len(images), options, name=name)
+    else:
+        _require_test(name, test, len(images))
+        train, test = np.flatnonzero(~test), np.flatnonzero(test)
     return from_arrays(name, images, {"train": train, "test": test}, options, value_range=value_range)
 
 
 def _read(name, path):
+    """(images, which of them are held out or None)."""
     if not os.path.isfile(path):
         _refuse_file(name, expected="a file", received=f"no file {path}")
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded
+            return loaded, None
         with loaded:
             if "images" not in loaded.files:
                 held = ", ".join(loaded.files) or "none"
                 _refuse_file(name, expected="an array called images", received=f"arrays {held}")
-            return loaded["images"]
+            return loaded["images"], loaded["test"] if "test" in loaded.files else None
     except checks.InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -54,6 +60,16 @@ def _read(name, path):
 def _refuse_file(name, *, expected, received):
     remedy = "correct the path, or write the file with np.savez(FILE, images=images)"
     checks.refuse(f"--dataset={name}", expected=expected, received=received, remedy=remedy)
+
+
+def _require_test(name, test, count):
+    if test.dtype != bool or test.shape != (count,) or test.all() or not test.any():
+        checks.refuse(
+            f"Array test of {name}",
+            expected=f"bool [{count}] with images on either side",
+            received=f"{test.dtype} {list(test.shape)}, {int(np.sum(test != 0))} of them true",
+            remedy="leave it out to have images held out by --test_fraction",
+        )
 
 
 def _require_images(name, images):

@@ -35,6 +35,38 @@ def load(name, argument, options):
     return Source(name, shape, np.uint8, ranges.UINT8, readers)
 
 
+def stored(name, argument):
+    """Where the encoded images lie: dict of split to list of (path, records to skip, records to take).
+
+    The splits are "train" and "test", or "all" of a dataset that has none to hold out. Raises as `load`.
+    """
+    builder = _builder(name, argument)
+    _image_feature(name, builder.info.features)
+    splits = _own_splits(name, builder.info.splits) or {"all": builder.info.splits["train"]}
+    return {
+        split: [(str(file.filename), file.skip, file.take) for file in info.file_instructions]
+        for split, info in splits.items()
+    }
+
+
+def undecoded(name, argument):
+    """A function from a serialised example to (the encoded image as it is stored, its label or None)."""
+    import tensorflow_datasets
+
+    features = _builder(name, argument).info.features
+    kept = {key: features[key] for key in ("image", "label") if key in features}
+    if not isinstance(kept.get("label"), tensorflow_datasets.features.ClassLabel):
+        kept.pop("label", None)
+    parser = tensorflow_datasets.features.FeaturesDict(kept)
+    skip = {"image": tensorflow_datasets.decode.SkipDecoding()}
+
+    def parse(record):
+        example = parser.deserialize_example(record, decoders=skip)
+        return example["image"].numpy(), int(example["label"]) if "label" in example else None
+
+    return parse
+
+
 def _builder(name, argument):
     import tensorflow_datasets
 
@@ -97,11 +129,19 @@ def _image_feature(name, features):
     return feature
 
 
-def _splits(name, splits, options):
+def _own_splits(name, splits):
+    """The dataset's own train and test split, or None where it has none to hold out."""
     checks.require_member(f"Training split of {name}", "train", splits)
     for held_out in ("test", "validation"):
         if held_out in splits and splits[held_out].num_examples:
             return {"train": splits["train"], "test": splits[held_out]}
+    return None
+
+
+def _splits(name, splits, options):
+    own = _own_splits(name, splits)
+    if own:
+        return own
     total = splits["train"].num_examples
     kept = total - max(round(total * options.test_fraction), 1)
     if kept < 1:

@@ -39,10 +39,16 @@ class Moments:
             return self
         mean = features.mean(axis=0)
         centred = features - mean
-        total = self.count + len(features)
-        shift = mean - self.mean
-        self.scatter += centred.T @ centred + np.outer(shift, shift) * (self.count * len(features) / total)
-        self.mean = self.mean + shift * (len(features) / total)
+        return self._join(len(features), mean, centred.T @ centred)
+
+    def merge(self, other):
+        """Adds what `other`, `Moments` of as many dimensions, has seen: the parts of a set may be taken anywhere."""
+        return self._join(other.count, other.mean, other.scatter) if other.count else self
+
+    def _join(self, count, mean, scatter):
+        total, shift = self.count + count, mean - self.mean
+        self.scatter = self.scatter + (scatter + np.outer(shift, shift) * (self.count * count / total))
+        self.mean = self.mean + shift * (count / total)
         self.count = total
         return self
 

@@ -1,0 +1,41 @@
+"""A run's configuration as text: the parameter by which Trainer's flags travel."""
+
+import dataclasses
+
+from pga_tf import flags
+from pga_tf.core import options
+from pga_tf.data import DataOptions
+from pga_tf.methods import METHODS
+from pga_tf.priors import PRIORS
+from pga_tf.training.config import Config
+from pga_tf.training.fitting import FitOptions
+
+
+def to_text(values):
+    """dict of names to plain values, as the lines of a flagfile."""
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    return "".join(f"--{name}={text}\n" for name, text in texts.items())
+
+
+def _values(text):
+    return dict(line[2:].split("=", 1) for line in text.splitlines() if line.startswith("--"))
+
+
+def training_flags(config):
+    """The flags of `config` that Trainer depends on: all but those of the data, which the steps before it take."""
+    data = {field.name for field in dataclasses.fields(DataOptions)}
+    return to_text({name: value for name, value in config.values().items() if name not in data | {"workdir"}})
+
+
+def training_config(text, *, dataset, workdir):
+    """The `Config` of `training_flags`, on `dataset` as it is."""
+    values = _values(text) | {"dataset": dataset, "workdir": workdir}
+    groups = {key: options.from_text(cls, values) for key, cls in flags.GROUPS.items()}
+    return Config(**groups, method=options.from_text(METHODS.get(groups["run"].method).Options, values))
+
+
+def prior_options(text):
+    """(FitOptions, the prior's own options) of lines of flags."""
+    values = _values(text)
+    fit = options.from_text(FitOptions, values)
+    return fit, options.from_text(PRIORS.get(fit.prior).Options, values)

@@ -1,0 +1,72 @@
+"""Pusher: a model that was blessed twice, into TensorFlow Serving's model base."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+
+from pga_tf.core import files
+from pga_tf.serving import export, versions
+from pipelines.components.evaluator import BLESSING, EVALUATION, is_blessed
+from pipelines.components.infra_validator import INFRA_BLESSED, STAGED
+
+PUSHED = "pushed.json"
+
+
+def pusher(
+    exported: str, evaluation: str, blessing: str, infra_blessing: str, pushed: str, base: str, name: str
+) -> dict:
+    """Copies the staged model to `base/name/VERSION`, whole or not at all, and enters it in models.config.
+
+    The first version becomes stable, the others canary, as with `pga_tf.export`. A model that lacks a blessing is not
+    pushed: `pushed/pushed.json` then says why, with "model" null. A model that lies there already, from an attempt that
+    was cut short, is not pushed again.
+
+    Raises:
+      InputError: the base cannot be written, is in use or has an unreadable models.config.
+    """
+    reasons = []
+    if not is_blessed(blessing):
+        reasons += json.loads((pathlib.Path(blessing) / BLESSING).read_text())["reasons"]
+    if not is_blessed(infra_blessing, INFRA_BLESSED):
+        reasons.append("InfraValidator did not bless it")
+    model = None if reasons else str(_push(exported, evaluation, base, name))
+    figures = {"model": model, "reasons": "; ".join(reasons)}
+    files.write_json(pathlib.Path(pushed) / PUSHED, figures)
+    return figures
+
+
+def _push(exported, evaluation, base, name):
+    staged = pathlib.Path(exported) / name / STAGED
+    card = json.loads((staged / export.CARD).read_text())
+    # It holds the time of the export, so that no other staged model has the same.
+    origin = hashlib.sha256((staged / export.CARD).read_bytes()).hexdigest()[:16]
+    scores = json.loads((pathlib.Path(evaluation) / EVALUATION).read_text())
+    card["evaluation"] = {"scores": scores["scores"], "card": scores["card"]}
+    card["run"]["dataset"] = card["flags"]["dataset"] = scores["run"]["dataset"]
+    card["staged"] = origin
+    there = versions.Versions(base, name)
+    config = versions.read_config(base)  # one that cannot be read is refused before the work
+    version = _pushed_before(there, origin)
+    if version is None:
+        with there.publishing(0) as (version, folder):
+            shutil.copytree(staged, folder, dirs_exist_ok=True)
+            files.write_json(folder / export.CARD, card | {"version": version})
+    if version not in versions.labels(config, name).values():
+        stable = versions.labels(config, name).get("stable")
+        versions.set_label(there, "canary" if stable else "stable", version)
+    return (there.folder / str(version)).resolve()
+
+
+def _pushed_before(there, origin):
+    for version in there.existing():
+        path = there.folder / str(version) / export.CARD
+        if path.exists() and json.loads(path.read_text()).get("staged") == origin:
+            return version
+    return None
+
+
+def is_there(pushed):
+    """Whether what `pusher` noted in `pushed` still holds: the model lies in its place, or none was pushed."""
+    model = json.loads((pathlib.Path(pushed) / PUSHED).read_text())["model"]
+    return model is None or (pathlib.Path(model) / export.CARD).exists()

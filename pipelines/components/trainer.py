@@ -1,0 +1,30 @@
+"""Trainer: a run directory, trained or gone on with."""
+
+from pga_tf.training import loop
+from pga_tf.training.run_directory import RunDirectory
+from pipelines.components import configs
+from pipelines.components.transform import dataset
+
+
+def trainer(transformed: str, run: str, flags: str) -> dict:
+    """Trains in the folder `run`, which may hold the beginning of the same training, to its last step.
+
+    Args:
+      transformed: output of `transform`. flags: lines of a flagfile, as `configs.training_flags` writes them.
+
+    Raises:
+      InterruptedError: a signal stopped it; the folder holds a checkpoint to go on from.
+      InputError, NonFiniteError: as `pga_tf.training.loop.train`.
+    """
+    config = configs.training_config(flags, dataset=dataset(transformed), workdir=run)
+    if not loop.train(config, out=warnings):
+        raise InterruptedError("stopped by a signal; the same command goes on from the last checkpoint")
+    lines = [line for line in RunDirectory(run).metrics.read_text().splitlines() if line]
+    return {"method": config.run.method, "last metrics": lines[-1] if lines else ""}
+
+
+def warnings(text):
+    """Prints those lines that a user should see; the plan and the paths are of folders that will be moved."""
+    for line in text.splitlines():
+        if line.startswith("warning"):
+            print(line)

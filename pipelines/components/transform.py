@@ -1,0 +1,60 @@
+"""Transform: crops and resizes once, to the array that training reads."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from pga_tf.core import checks, files
+from pga_tf.data import DataOptions
+from pga_tf.data.prepare import prepared_shape
+from pipelines import examples as examples_lib
+from pipelines.components.schema_gen import SCHEMA
+
+IMAGES = "images.npz"
+
+
+def transform(examples: str, schema: str, transformed: str, image_size: int, crop: int) -> dict:
+    """Writes `transformed/images.npz` for `--dataset=npz:FILE`: uint8 `images` `[N, H, W, C]` and bool `test` `[N]`.
+
+    Pictures become what `folder:PATH` makes of them (upright, on white, centre crop, bicubic resize), in their source's
+    order, so that training on a source that needs neither crop nor resize sees the same bytes in the same order as
+    `pga_tf.train` would. Corrupt ones, where the schema allows any, are left out. All images are held in memory, here
+    and in the steps that train: for data larger than that, train from `folder:` or `tfds:` by `pga_tf.train`.
+
+    Args:
+      image_size, crop: as in `pga_tf.data.DataOptions`; colour is the schema's.
+
+    Raises:
+      InputError: no image of a split can be decoded.
+    """
+    made = json.loads((pathlib.Path(schema) / SCHEMA).read_text())
+    stored = (made["height"], made["width"], made["channels"])
+    shape = prepared_shape(stored, DataOptions(image_size=image_size, crop=crop), name="the examples")
+    indices, images, test, left_out = [], [], [], 0
+    for split in examples_lib.SPLITS:
+        for item in examples_lib.read(examples, split):
+            try:
+                images.append(examples_lib.decode(item.encoded, shape, crop=crop))
+            except Exception:  # PIL answers damaged files with errors of many types; StatisticsGen has named them
+                left_out += 1
+                continue
+            indices.append(item.index)
+            test.append(split == "eval")
+    if not 0 < sum(test) < len(test):
+        checks.refuse(
+            "Images after Transform",
+            expected="at least one of each split",
+            received=f"{len(test) - sum(test)} to train and {sum(test)} to test on",
+            remedy="add images, or change --test_fraction",
+        )
+    order = np.argsort(indices)
+    with files.replacing(pathlib.Path(transformed) / IMAGES) as file:
+        np.savez(file, images=np.stack(images)[order], test=np.array(test)[order])
+    sides = "x".join(map(str, shape))
+    return {"images": len(images), "shape": sides, "held out": sum(test), "left out as corrupt": left_out}
+
+
+def dataset(transformed):
+    """What `--dataset` is for the output of `transform`."""
+    return f"npz:{pathlib.Path(transformed) / IMAGES}"

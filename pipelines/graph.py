@@ -1,0 +1,167 @@
+"""What feeds what: the steps of the pipeline for the local runner."""
+
+import functools
+import pathlib
+
+from pga_tf.core import checks
+from pipelines import sources
+from pipelines.components import configs
+from pipelines.components.evaluator import evaluator, is_blessed
+from pipelines.components.example_gen import example_gen
+from pipelines.components.example_validator import example_validator
+from pipelines.components.infra_validator import infra_validator
+from pipelines.components.prior_fitter import prior_fitter
+from pipelines.components.pusher import is_there, pusher
+from pipelines.components.schema_gen import schema_gen
+from pipelines.components.statistics_gen import statistics_gen
+from pipelines.components.trainer import trainer
+from pipelines.components.transform import transform
+from pipelines.runner import Step
+
+
+def steps(settings):
+    """The graph of `Settings`, in an order in which every step follows those that it needs. Raises `InputError`."""
+    given, data = settings.options, settings.config.data
+    gen, stats = _data_parallel(settings)
+    cache = pathlib.Path(given.pipeline_root) / "Evaluator" / ".cache"
+    made = [
+        Step(
+            "ExampleGen",
+            gen,
+            outputs=("examples",),
+            parameters={"dataset": data.dataset, "test_fraction": data.test_fraction, "shards": given.shards},
+            fingerprint=functools.partial(sources.fingerprint, data.dataset),
+        ),
+        Step("StatisticsGen", stats, inputs={"examples": ("ExampleGen", "examples")}, outputs=("statistics",)),
+        Step(
+            "SchemaGen",
+            schema_gen,
+            inputs={"statistics": ("StatisticsGen", "statistics")},
+            outputs=("schema",),
+            parameters={
+                "image_size": data.image_size,
+                "crop": data.crop,
+                "colour": data.colour,
+                "max_corrupt": given.max_corrupt,
+                "max_duplicates": given.max_duplicates,
+                "max_drift": given.max_drift,
+                "given": given.schema,
+            },
+            fingerprint=functools.partial(_content, given.schema),
+        ),
+        Step(
+            "ExampleValidator",
+            example_validator,
+            inputs={"statistics": ("StatisticsGen", "statistics"), "schema": ("SchemaGen", "schema")},
+            resolved={"previous": previous_statistics},
+            outputs=("anomalies",),
+        ),
+        Step(
+            "Transform",
+            transform,
+            inputs={"examples": ("ExampleGen", "examples"), "schema": ("SchemaGen", "schema")},
+            outputs=("transformed",),
+            parameters={"image_size": data.image_size, "crop": data.crop},
+            after=("ExampleValidator",),
+        ),
+        Step(
+            "Trainer",
+            trainer,
+            inputs={"transformed": ("Transform", "transformed")},
+            outputs=("run",),
+            parameters={"flags": configs.training_flags(settings.config)},
+            goes_on=True,
+            main_thread=True,
+        ),
+        Step(
+            "PriorFitter",
+            prior_fitter,
+            inputs={"run": ("Trainer", "run"), "transformed": ("Transform", "transformed")},
+            outputs=("run_with_priors",),
+            parameters={"flags": settings.priors},
+            goes_on=True,
+            main_thread=True,
+        ),
+        Step(
+            "Evaluator",
+            evaluator,
+            inputs={
+                "run_with_priors": ("PriorFitter", "run_with_priors"),
+                "transformed": ("Transform", "transformed"),
+            },
+            resolved={"baseline": last_blessed},
+            outputs=("evaluation", "blessing"),
+            parameters={
+                "dataset": data.dataset,
+                "features": given.features,
+                "inception_path": given.inception_path,
+                "num_samples": given.num_samples,
+                "seeds": given.seeds,
+                "max_frechet": given.max_frechet,
+            },
+            others={"cache_dir": str(cache)},
+        ),
+        Step(
+            "InfraValidator",
+            infra_validator,
+            inputs={"run_with_priors": ("PriorFitter", "run_with_priors")},
+            outputs=("exported", "infra_blessing"),
+            parameters={"name": given.name},
+        ),
+    ]
+    if given.push_base:
+        made.append(
+            Step(
+                "Pusher",
+                pusher,
+                inputs={
+                    "exported": ("InfraValidator", "exported"),
+                    "infra_blessing": ("InfraValidator", "infra_blessing"),
+                    "evaluation": ("Evaluator", "evaluation"),
+                    "blessing": ("Evaluator", "blessing"),
+                },
+                outputs=("pushed",),
+                parameters={"base": given.push_base, "name": given.name},
+                still_holds=lambda outputs: is_there(outputs["pushed"]),
+            )
+        )
+    return made
+
+
+def _data_parallel(settings):
+    """(ExampleGen, StatisticsGen), in this process or on Beam."""
+    if not settings.beam_args:
+        return example_gen, statistics_gen
+    try:
+        from pipelines.beam import steps as beam_steps
+    except ImportError as error:
+        checks.refuse(
+            "--beam_pipeline_args",
+            expected="Apache Beam, which requirements-pipeline.txt installs",
+            received=str(error),
+            remedy="install it, or leave the flag out to work in this process",
+        )
+    return beam_steps.example_gen(settings.beam_args), beam_steps.statistics_gen(settings.beam_args)
+
+
+def _content(path):
+    return pathlib.Path(path).read_text() if path and pathlib.Path(path).is_file() else ""
+
+
+def previous_statistics(store, inputs):
+    """The statistics of the data before these that were found to be well, or None."""
+    own = inputs["statistics"].digest
+    for execution in store.executions("ExampleValidator"):
+        statistics = execution.inputs["statistics"]
+        if statistics.digest != own and statistics.path.is_dir():
+            return statistics
+    return None
+
+
+def last_blessed(store, inputs):
+    """The evaluation of the last blessed model other than this one, or None."""
+    own = inputs["run_with_priors"].digest
+    for execution in store.executions("Evaluator"):
+        if execution.inputs["run_with_priors"].digest != own and is_blessed(execution.outputs["blessing"].path):
+            return execution.outputs["evaluation"]
+    return None

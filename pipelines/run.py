@@ -1,0 +1,54 @@
+"""Runs the pipeline here: python -m pipelines.run --flagfile=flagfiles/lpga_digits.flags --pipeline_root=ROOT."""
+
+import pathlib
+import time
+
+from pga_tf import flags
+from pga_tf.core import files
+from pipelines import graph, lineage, page, runner, settings
+from pipelines.store import Store
+
+USAGE = """python -m pipelines.run --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=saved_models]
+
+Runs ExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, Trainer, PriorFitter, Evaluator, InfraValidator
+and, with --push_base, Pusher, each only where its inputs, parameters or code have changed. The same command goes on
+after a failure or a kill. Leaves ROOT/COMPONENT/OUTPUT/EXECUTION/ and ROOT/pipeline.html, a page that opens offline.
+Ends with 0 if the model was blessed, 1 if a step failed or it was not blessed."""
+
+
+def main():
+    chosen = settings.from_flags()
+    return run(chosen)
+
+
+def run(chosen, *, out=print):
+    """Runs the pipeline of `Settings`: the command's exit status."""
+    root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
+    with runner.locked(root):
+        steps = graph.steps(chosen)
+        results = runner.run(steps, root, say=lambda result: out(line(result, root)))
+        files.write_text(root / page.NAME, page.page(chosen, results))
+        out(f"\n  {time.perf_counter() - start:.1f} s, {root / page.NAME}")
+        if not all(result.execution for result in results.values()):
+            return 1
+        figures = results["Evaluator"].execution.figures
+        if not figures["blessed"]:
+            out(f"not blessed{', not pushed' if chosen.options.push_base else ''}: {figures['reasons']}")
+            return 1
+        if chosen.options.push_base:
+            out("\n" + lineage.text(Store(root), results["Pusher"].execution))
+    return 0
+
+
+def line(result, root):
+    """One line on a step, with the message of a failure below it."""
+    folders = result.execution.outputs.values() if result.execution else ()
+    places = "  ".join(str(root / artifact.path.relative_to(root)) for artifact in folders)
+    message = "\n    " + result.error.replace("\n", "\n    ") if result.error else ""
+    seconds = f"{result.seconds:7.1f} s" if result.state in ("run", "failed") else " " * 9
+    return f"{result.step.name:16} {result.state:7} {seconds}  {places}{message}"
+
+
+if __name__ == "__main__":
+    settings.define_flags()
+    flags.run(main, usage=USAGE, help_text=settings.help_text)

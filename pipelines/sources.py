@@ -1,0 +1,107 @@
+"""What ExampleGen reads: a dataset as parts that can be read apart from each other, on one machine or many."""
+
+import hashlib
+import importlib.metadata
+import os
+
+import tensorflow as tf
+
+from pga_tf import data
+from pga_tf.core import checks
+from pga_tf.data import DataOptions, folder, tfds
+from pipelines.examples import Item, png
+
+FILES = 256  # of a folder, in one part
+FORMS = ("digits", "tfds:NAME", "folder:PATH", "fake:HxWxC")
+SPLIT_OF = {"train": "train", "test": "eval", "all": ""}
+
+
+def _kind(dataset):
+    kind, _, argument = dataset.partition(":")
+    checks.require_member("--dataset of a pipeline", kind, [form.split(":")[0] for form in FORMS])
+    return kind, argument
+
+
+def parts(dataset):
+    """The dataset as a list of plain dicts, each the argument of `read`.
+
+    Raises `InputError` for a dataset that a pipeline does not take, or that is not there.
+    """
+    kind, argument = _kind(dataset)
+    if kind == "folder":
+        names = folder.find(dataset, argument)
+        return [
+            {"dataset": dataset, "first": start, "names": names[start : start + FILES]}
+            for start in range(0, len(names), FILES)
+        ]
+    if kind == "tfds":
+        found, first = [], 0
+        for split, files in tfds.stored(dataset, argument).items():
+            for path, skip, take in files:
+                found.append({"dataset": dataset, "first": first, "split": split, "file": [path, skip, take]})
+                first += take
+        return found
+    counts = data.load(DataOptions(dataset=dataset)).counts
+    return [
+        {"dataset": dataset, "first": first, "split": split}
+        for split, first in (("train", 0), ("test", counts["train"]))
+    ]
+
+
+def read(part):
+    """Iterates over the `Item`s of a part, in the dataset's order."""
+    kind, argument = _kind(part["dataset"])
+    if kind == "folder":
+        yield from _files(argument, part)
+        return
+    split = SPLIT_OF[part["split"]]
+    if kind == "tfds":
+        path, skip, take = part["file"]
+        undecoded = tfds.undecoded(part["dataset"], argument)
+        for i, record in enumerate(tf.data.TFRecordDataset(path).skip(skip).take(take)):
+            encoded, label = undecoded(record)
+            yield Item(part["first"] + i, encoded, split=split, label=label)
+        return
+    source = data.load(DataOptions(dataset=part["dataset"]))
+    labels = _digits_labels() if kind == "digits" else None
+    images = source.ordered(part["split"], 256).unbatch().as_numpy_iterator()
+    for i, image in enumerate(images, part["first"]):
+        yield Item(i, png(image), split=split, label=int(labels[i]) if labels is not None else None)
+
+
+def _files(root, part):
+    for i, name in enumerate(part["names"]):
+        try:
+            with open(os.path.join(root, name), "rb") as file:
+                encoded = file.read()
+        except OSError:
+            encoded = b""  # corrupt, as one that cannot be decoded
+        yield Item(part["first"] + i, encoded, name=name)
+
+
+def _digits_labels():
+    from sklearn.datasets import load_digits
+
+    return load_digits().target
+
+
+def fingerprint(dataset):
+    """Hash that changes when the data does, without reading it: 16 hexadecimal digits.
+
+    Of a folder it is over names, sizes and times of change, as `make` looks at them; of TFDS over files and sizes.
+    """
+    kind, argument = _kind(dataset)
+    if kind == "folder":
+        described = []
+        for name in folder.find(dataset, argument):
+            status = os.stat(os.path.join(argument, name))
+            described.append([name, status.st_size, status.st_mtime_ns])
+    elif kind == "tfds":
+        described = [
+            [file, skip, take, os.path.getsize(file)]
+            for files in tfds.stored(dataset, argument).values()
+            for file, skip, take in files
+        ]
+    else:
+        described = [dataset, importlib.metadata.version("scikit-learn")]
+    return hashlib.sha256(repr(described).encode()).hexdigest()[:16]
