@@ -9,17 +9,19 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = ("pga_tf", "pipelines")
+HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pillow")
 
 
 def digest(function):
     """16 hexadecimal digits for the function of a step, which differ where its code or that of a library does.
 
-    Imports count wherever they stand in a file, so a step depends on more than it runs, never on less.
+    Imports count wherever they stand in a file, so a step depends on more than it runs, never on less. Comments,
+    docstrings and layout do not count: mending them trains nothing anew.
     """
     found = hashlib.sha256()
     for path in files(pathlib.Path(sys.modules[function.__module__].__file__).resolve()):
-        found.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+        found.update(f"{path.name} {_read(path)[0]}\0".encode())
     for library in LIBRARIES:
         found.update(f"{library} {importlib.metadata.version(library)}\0".encode())
     return found.hexdigest()[:16]
@@ -29,26 +31,29 @@ def files(start):
     """The file `start` and all of ours that it imports, at whatever remove, sorted."""
     seen, waiting = {start}, [start]
     while waiting:
-        for path in _imported(waiting.pop()):
+        for path in _read(waiting.pop())[1]:
             if path not in seen:
                 seen.add(path)
                 waiting.append(path)
     return sorted(seen)
 
 
-def _imported(path):
-    # Keyed by the time of change: tests and notebooks edit files under a running interpreter.
-    return _parse(path, path.stat().st_mtime_ns)
+def _read(path):
+    """(hash of what the file says to Python, those of our files that it imports)."""
+    # Keyed by the time of change: a file may be edited under a running interpreter.
+    return _parsed(path, path.stat().st_mtime_ns)
 
 
 @functools.cache
-def _parse(path, _):
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def _parsed(path, _):
+    tree, names = ast.parse(path.read_text()), set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, HAVE_DOCSTRINGS) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
     found = set()
     for name in names:
         parts = name.split(".")
@@ -57,4 +62,4 @@ def _parse(path, _):
             for end in range(1, len(parts) + 1):
                 place = ROOT.joinpath(*parts[:end])
                 found |= {path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()}
-    return frozenset(found)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(found)

@@ -6,7 +6,8 @@ import pathlib
 from pga_tf.core import checks
 from pipelines import sources
 from pipelines.components import configs
-from pipelines.components.evaluator import evaluator, is_blessed
+from pipelines.components.artifacts import is_blessed
+from pipelines.components.evaluator import evaluator
 from pipelines.components.example_gen import example_gen
 from pipelines.components.example_validator import example_validator
 from pipelines.components.infra_validator import infra_validator

@@ -2,6 +2,7 @@
 
 import datetime
 import pathlib
+import textwrap
 
 from absl import flags as absl_flags
 
@@ -65,19 +66,43 @@ def makers(store, execution):
 
 
 def text(store, execution):
-    """The lineage of what an execution of Pusher pushed, as lines."""
+    """The lineage of what an execution of Pusher pushed: data, flags, scores, and the steps with their code."""
+    steps = makers(store, execution)
+    by_name = {step.component: step for step in steps}
+    figures = {name: step.figures for name, step in by_name.items()}
+    generated, scores = by_name["ExampleGen"], figures["Evaluator"]
+    counted = ", ".join(f"{count} {split}" for split, count in figures["ExampleGen"]["images"].items())
+    asked = by_name["Evaluator"].parameters
+    protocol = f"{asked['features']} features, {asked['num_samples']} samples for each of {asked['seeds']} seeds"
+    error = f" +- {scores['frechet error']:.2g}" if scores["frechet error"] is not None else ""
+    others = ", ".join(
+        f"{name} {scores[name]:.4g}" for name in ("kernel", "precision", "recall", "density", "coverage")
+    )
+    rows = [
+        ("data", f"{generated.parameters['dataset']} ({generated.parameters['data']}): {counted}"),
+        ("trained on", f"{figures['Transform']['shape']} ({by_name['Trainer'].inputs['transformed'].digest})"),
+        ("flags", _one_line(by_name["Trainer"].parameters["flags"])),
+        ("prior", _one_line(by_name["PriorFitter"].parameters["flags"])),
+        (
+            "scores",
+            f"frechet {scores['frechet']:.4g}{error}, at most {scores['most allowed']:g}; {others} ({protocol})",
+        ),
+        *(("step", _described(step)) for step in steps),
+    ]
     lines = [f"lineage of {execution.figures['model']}"]
-    for step in makers(store, execution):
-        when = datetime.datetime.fromtimestamp(step.started).isoformat(" ", "seconds")
-        lines.append(f"{step.component} {step.id}, {when}, {step.seconds:.1f} s, code {step.code}")
-        lines += [f"    from {name}: {artifact.producer}, {artifact.digest}" for name, artifact in step.inputs.items()]
-        lines += [f"    {name}: {_one_line(value)}" for name, value in (step.parameters | step.figures).items()
-                  if value not in ("", None)]  # fmt: skip
+    for name, value in rows:
+        lines += textwrap.wrap(value, 110, initial_indent=f"  {name:11} ", subsequent_indent=" " * 14,
+                               break_on_hyphens=False)  # fmt: skip
     return "\n".join(lines)
 
 
-def _one_line(value):
-    return " ".join(value.split()) if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else value
+def _described(step):
+    when = datetime.datetime.fromtimestamp(step.started).isoformat(" ", "seconds")
+    return f"{step.component} {step.id}, {when}, {step.seconds:.1f} s, code {step.code}"
+
+
+def _one_line(flags):
+    return " ".join(flags.split())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,10 @@ NAMED = 100  # names that are kept of a kind
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Of one image: `corrupt`, why it cannot be decoded, or "" and then the rest holds; `histogram` int64 `[C, 256]`."""
+    """Of one image: `corrupt` says why it cannot be decoded; where it is "", the rest holds.
+
+    `histogram` is int64 `[C, 256]`.
+    """
 
     split: str
     title: str

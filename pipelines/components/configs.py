@@ -39,3 +39,10 @@ def prior_options(text):
     values = _values(text)
     fit = options.from_text(FitOptions, values)
     return fit, options.from_text(PRIORS.get(fit.prior).Options, values)
+
+
+def warnings(text):
+    """Prints those lines that a user should see; the plan and the paths are of folders that will be moved."""
+    for line in text.splitlines():
+        if line.startswith("warning"):
+            print(line)

@@ -9,10 +9,8 @@ from pga_tf import flags as flags_lib
 from pga_tf.core import files, grids
 from pga_tf.evaluation import protocol, report
 from pga_tf.training import assessment, fitting
-from pipelines.components.transform import dataset as transformed_dataset
-
-EVALUATION, BLESSING = "evaluation.json", "blessing.json"
-BLESSED, NOT_BLESSED = "BLESSED", "NOT_BLESSED"  # empty files, by which TFX's Pusher knows
+from pipelines.components import artifacts
+from pipelines.components.artifacts import BLESSED, EVALUATION, NOT_BLESSED
 
 
 def evaluator(
@@ -44,9 +42,7 @@ def evaluator(
       InputError: a feature network that is not there, or does not take such images.
     """
     config = flags_lib.config_of_run(run_with_priors)
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, dataset=transformed_dataset(transformed))
-    )
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=artifacts.dataset(transformed)))
     request = assessment.Request(
         cache_dir=cache_dir,
         features=features,
@@ -66,7 +62,7 @@ def evaluator(
         _write_priors(folder, config, request, dataset)
     before = json.loads((pathlib.Path(baseline) / EVALUATION).read_text()) if baseline else None
     reasons = gate(result, before, max_frechet)
-    write_blessing(blessing, BLESSED if not reasons else NOT_BLESSED, reasons)
+    artifacts.write_blessing(blessing, BLESSED if not reasons else NOT_BLESSED, reasons)
     frechet = result["scores"]["frechet"]
     return {
         "frechet": frechet["value"],
@@ -110,14 +106,3 @@ def gate(result, baseline, max_frechet):
                 f"by more than its standard error {before['error'] or 0.0:.2g}"
             )
     return reasons
-
-
-def write_blessing(folder, mark, reasons):
-    """Writes the empty file `mark` and, for people, the reasons."""
-    files.write_json(pathlib.Path(folder) / BLESSING, {"result": mark, "reasons": reasons})
-    files.write_text(pathlib.Path(folder) / mark, "")
-
-
-def is_blessed(folder, mark=BLESSED):
-    """Whether a blessing of this kind lies in `folder`."""
-    return (pathlib.Path(folder) / mark).exists()

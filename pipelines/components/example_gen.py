@@ -8,8 +8,7 @@ import tensorflow as tf
 from pga_tf.core import checks, files
 from pipelines import examples as examples_lib
 from pipelines import sources
-
-SUMMARY = "summary.json"
+from pipelines.components.artifacts import SUMMARY
 
 
 def example_gen(examples: str, dataset: str, test_fraction: float, shards: int) -> dict:

@@ -4,10 +4,8 @@ import json
 import pathlib
 
 from pga_tf.core import checks, files
-from pipelines.components.schema_gen import SCHEMA
-from pipelines.components.statistics_gen import STATISTICS
+from pipelines.components.artifacts import ANOMALIES, SCHEMA, STATISTICS
 
-ANOMALIES = "anomalies.json"
 NAMED = 10  # images that an anomaly names; anomalies.json and the statistics have more
 
 

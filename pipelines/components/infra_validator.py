@@ -6,10 +6,7 @@ from pga_tf import flags as flags_lib
 from pga_tf.serving import export
 from pga_tf.training import trained
 from pga_tf.training.run_directory import RunDirectory
-from pipelines.components.evaluator import write_blessing
-
-INFRA_BLESSED = "INFRA_BLESSED"
-STAGED = "1"  # version of the staged model
+from pipelines.components.artifacts import INFRA_BLESSED, STAGED, write_blessing
 
 
 def infra_validator(run_with_priors: str, exported: str, infra_blessing: str, name: str) -> dict:

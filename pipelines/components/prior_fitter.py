@@ -9,8 +9,8 @@ from pga_tf import flags as flags_lib
 from pga_tf.training import fitting, trained
 from pga_tf.training.run_directory import RunDirectory
 from pipelines.components import configs
-from pipelines.components.trainer import warnings
-from pipelines.components.transform import dataset
+from pipelines.components.artifacts import dataset
+from pipelines.components.configs import warnings
 
 SEPARATOR = "---\n"  # between the flags of priors
 

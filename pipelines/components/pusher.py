@@ -7,10 +7,7 @@ import shutil
 
 from pga_tf.core import files
 from pga_tf.serving import export, versions
-from pipelines.components.evaluator import BLESSING, EVALUATION, is_blessed
-from pipelines.components.infra_validator import INFRA_BLESSED, STAGED
-
-PUSHED = "pushed.json"
+from pipelines.components.artifacts import BLESSING, EVALUATION, INFRA_BLESSED, PUSHED, STAGED, is_blessed
 
 
 def pusher(

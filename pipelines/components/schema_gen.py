@@ -5,9 +5,8 @@ import pathlib
 
 from pga_tf.core import checks, files
 from pga_tf.data.prepare import CHANNELS
-from pipelines.components.statistics_gen import STATISTICS
+from pipelines.components.artifacts import SCHEMA, STATISTICS
 
-SCHEMA = "schema.json"
 KEYS = {
     "height", "width", "channels", "least_side", "low", "high", "least_span", "max_corrupt_share",
     "max_duplicate_share", "max_drift",

@@ -4,9 +4,8 @@ import pathlib
 
 from pga_tf.core import files
 from pipelines import examples as examples_lib
+from pipelines.components.artifacts import STATISTICS
 from pipelines.statistics import Summary, facts
-
-STATISTICS = "statistics.json"
 
 
 def statistics_gen(examples: str, statistics: str) -> dict:

@@ -1,9 +1,11 @@
 """Trainer: a run directory, trained or gone on with."""
 
+import json
+
 from pga_tf.training import loop
 from pga_tf.training.run_directory import RunDirectory
 from pipelines.components import configs
-from pipelines.components.transform import dataset
+from pipelines.components.artifacts import dataset
 
 
 def trainer(transformed: str, run: str, flags: str) -> dict:
@@ -17,14 +19,8 @@ def trainer(transformed: str, run: str, flags: str) -> dict:
       InputError, NonFiniteError: as `pga_tf.training.loop.train`.
     """
     config = configs.training_config(flags, dataset=dataset(transformed), workdir=run)
-    if not loop.train(config, out=warnings):
+    if not loop.train(config, out=configs.warnings):
         raise InterruptedError("stopped by a signal; the same command goes on from the last checkpoint")
-    lines = [line for line in RunDirectory(run).metrics.read_text().splitlines() if line]
-    return {"method": config.run.method, "last metrics": lines[-1] if lines else ""}
-
-
-def warnings(text):
-    """Prints those lines that a user should see; the plan and the paths are of folders that will be moved."""
-    for line in text.splitlines():
-        if line.startswith("warning"):
-            print(line)
+    metrics = RunDirectory(run).metrics
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    return {"method": config.run.method} | ({"last logged": json.loads(lines[-1])} if lines else {})

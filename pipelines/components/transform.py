@@ -9,9 +9,7 @@ from pga_tf.core import checks, files
 from pga_tf.data import DataOptions
 from pga_tf.data.prepare import prepared_shape
 from pipelines import examples as examples_lib
-from pipelines.components.schema_gen import SCHEMA
-
-IMAGES = "images.npz"
+from pipelines.components.artifacts import IMAGES, SCHEMA
 
 
 def transform(examples: str, schema: str, transformed: str, image_size: int, crop: int) -> dict:
@@ -53,8 +51,3 @@ def transform(examples: str, schema: str, transformed: str, image_size: int, cro
         np.savez(file, images=np.stack(images)[order], test=np.array(test)[order])
     sides = "x".join(map(str, shape))
     return {"images": len(images), "shape": sides, "held out": sum(test), "left out as corrupt": left_out}
-
-
-def dataset(transformed):
-    """What `--dataset` is for the output of `transform`."""
-    return f"npz:{pathlib.Path(transformed) / IMAGES}"
