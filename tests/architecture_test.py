@@ -68,7 +68,7 @@ def test_every_package_has_a_level():
 
 
 def test_packages_say_what_their_room_is_for():
-    for path in ROOT.glob("pga_tf/**/__init__.py"):
+    for path in [*ROOT.glob("pga_tf/**/__init__.py"), *ROOT.glob("pipelines/**/__init__.py")]:
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
 
 
@@ -77,8 +77,35 @@ def test_only_the_shim_imports_tf_gan():
         assert "tensorflow_gan" not in path.read_text() or path.name == "tfgan.py", path
 
 
+def test_nothing_below_the_pipelines_imports_them():
+    for path in FILES:
+        assert "pipelines" not in _packages(path), path
+
+
+def test_components_import_no_engine():
+    """They are to run under any: here, under Beam, under TFX."""
+    for path in ROOT.glob("pipelines/**/*.py"):
+        engines = _packages(path) & {"apache_beam", "tfx", "ml_metadata", "kfp"}
+        assert not engines or path.parent.name == "beam", f"{path} imports {engines}"
+    for path in ROOT.glob("pipelines/components/*.py"):
+        tree = ast.parse(path.read_text())
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not imported & {"pipelines.runner", "pipelines.store", "pipelines.graph"}, path
+        # TFX reads the types of a component's arguments, which that import would turn into texts.
+        assert "__future__" not in imported, path
+
+
+def _packages(path):
+    """Top-level names of what a file imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {module.split(".")[0] for module in modules}
+
+
 def test_the_project_names_no_place_of_a_machine():
     place = re.compile(r"(?:^|[\s\"'=(])/(?:home|mnt|opt|root|srv|tmp|usr|var)\b", re.MULTILINE)
-    for path in [*FILES, *ROOT.glob("flagfiles/*.flags"), *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+    pipelines = ROOT.glob("pipelines/**/*.py")
+    for path in [*FILES, *pipelines, *ROOT.glob("flagfiles/*.flags"), *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         found = place.search(path.read_text())
         assert not found, f"{path}: {found.group()}"

@@ -71,6 +71,9 @@ def _shapes(statistics, schema):
     small = {shape: count for shape, count in shapes.items() if min(shape[:2]) < schema["least_side"]}
     if small:
         yield _anomaly("size", f"sides of at least --crop={schema['least_side']} pixels", _counted(small))
+    coloured = {shape: count for shape, count in shapes.items() if shape[2] > schema["channels"]}
+    if coloured and schema["colour"] == "auto":
+        yield _anomaly("channels", f"{schema['channels']}, or --colour=grey", _counted(coloured))
 
 
 def _counted(shapes):

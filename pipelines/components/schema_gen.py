@@ -8,7 +8,7 @@ from pga_tf.data.prepare import CHANNELS
 from pipelines.components.artifacts import SCHEMA, STATISTICS
 
 KEYS = {
-    "height", "width", "channels", "least_side", "low", "high", "least_span", "max_corrupt_share",
+    "height", "width", "channels", "colour", "least_side", "low", "high", "least_span", "max_corrupt_share",
     "max_duplicate_share", "max_drift",
 }  # fmt: skip
 
@@ -26,7 +26,8 @@ def schema_gen(
 ) -> dict:
     """Writes `schema/schema.json`, from the statistics and what is done to images, or from the file `given`.
 
-    Its keys: `height` and `width` of every image in pixels, null where Transform makes them equal; `channels` 1 or 3;
+    Its keys: `height` and `width` of every image in pixels, null where Transform makes them equal; `channels` 1 or 3
+    for training, and `colour`, "auto" where no image may have more, "grey" or "rgb" where Transform converts;
     `least_side`, of the crop, in pixels; `low` and `high`, the range of stored values, and `least_span`, the part of it
     that they must fill; `max_corrupt_share` and `max_duplicate_share` of all images; `max_drift`, how far the mean and
     the standard deviation of pixels may be from those of the previous data, as a part of the range.
@@ -49,6 +50,7 @@ def schema_gen(
             "height": None if side else int(commonest[0]),
             "width": None if side else int(commonest[1]),
             "channels": CHANNELS.get(colour) or (3 if any(shape.endswith("x3") for shape in shapes) else 1),
+            "colour": colour,
             "least_side": crop,
             "low": 0,
             "high": 255,
@@ -70,7 +72,7 @@ def _read_given(path):
         checks.refuse(
             f"--schema={path}",
             expected="the keys " + ", ".join(sorted(KEYS)),
-            received=", ".join(sorted(made)) if isinstance(made, dict) else type(made).__name__,
+            received=(", ".join(sorted(made)) or "none") if isinstance(made, dict) else type(made).__name__,
             remedy="start from a schema.json that SchemaGen wrote",
         )
     return made

@@ -1,0 +1,269 @@
+"""ExampleGen to Transform: what is written, how it is split, what is counted, what stops a pipeline."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pga_tf import data
+from pga_tf.core.checks import InputError
+from pipelines import examples as examples_lib
+from pipelines import statistics as statistics_lib
+from pipelines.components import artifacts
+from pipelines.components.example_gen import example_gen
+from pipelines.components.example_validator import example_validator, find
+from pipelines.components.schema_gen import schema_gen
+from pipelines.components.statistics_gen import statistics_gen
+from pipelines.components.transform import transform
+from tests.pipelines import helpers
+
+COUNT = 60
+
+
+def pixels(seed, shape=(12, 12, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of 60 colour PNGs of 12x12."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(COUNT):
+        Image.fromarray(pixels(i)).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A function that makes an output folder."""
+
+    def make(name):
+        (tmp_path / name).mkdir()
+        return str(tmp_path / name)
+
+    return make
+
+
+def generated(dataset, folder, *, test_fraction=0.3, shards=2):
+    example_gen(folder, dataset, test_fraction, shards)
+    return {split: list(examples_lib.read(folder, split)) for split in examples_lib.SPLITS}
+
+
+def schema_of(statistics, schema, *, image_size=0, crop=0, colour="auto", corrupt=0.0, duplicates=0.0, given=""):
+    schema_gen(statistics, schema, image_size, crop, colour, corrupt, duplicates, 0.1, given)
+    return schema
+
+
+def test_digits_keep_their_own_split_their_pixels_and_labels(out):
+    from sklearn.datasets import load_digits
+
+    items = generated("digits", out("examples"), shards=3)
+    assert {split: len(found) for split, found in items.items()} == {"train": 1500, "eval": 297}
+    everything = sorted([*items["train"], *items["eval"]], key=lambda item: item.index)
+    source = data.load(data.DataOptions(dataset="digits"))
+    images = np.concatenate([source.examples("train", 1500), source.examples("test", 297)])
+    for item, image in list(zip(everything, images, strict=True))[::100]:
+        np.testing.assert_array_equal(examples_lib.decode(item.encoded), image)
+    assert [item.label for item in everything] == load_digits().target.tolist()
+
+
+def test_records_say_what_they_hold(photos, out):
+    folder = out("examples")
+    generated(f"folder:{photos}", folder)
+    import tensorflow as tf
+
+    record = next(examples_lib.records(examples_lib.shards(folder, "train")[0]))
+    features = tf.train.Example.FromString(record).features.feature
+    sides = [features[f"image/{key}"].int64_list.value[0] for key in ("height", "width", "channels")]
+    name = features["image/filename"].bytes_list.value[0].decode()
+    assert sides == [12, 12, 3]
+    assert features["image/encoded"].bytes_list.value[0] == (photos / name).read_bytes()
+    assert len(examples_lib.shards(folder, "train")) == len(examples_lib.shards(folder, "eval")) == 2
+
+
+def test_the_split_goes_by_content_alone(photos, out, tmp_path):
+    first = generated(f"folder:{photos}", out("one"))
+    side = {item.encoded: split for split, items in first.items() for item in items}
+    assert 5 < len(first["eval"]) < 35  # 18 of 60 are expected, with a deviation of 3.5
+    for path in photos.glob("*.png"):  # other names, and copies of all
+        path.rename(photos / f"renamed_{path.name}")
+    for path in list(photos.glob("*.png"))[::2]:
+        (photos / f"copy_of_{path.name}").write_bytes(path.read_bytes())
+    folder = out("two")
+    figures = example_gen(folder, f"folder:{photos}", 0.3, 3)
+    for split in examples_lib.SPLITS:
+        for item in examples_lib.read(folder, split):
+            assert side[item.encoded] == split
+    assert figures["duplicates"] == COUNT // 2
+
+
+def test_what_not_every_reader_sees_alike_becomes_png(tmp_path):
+    sideways = Image.fromarray(pixels(0, (6, 10, 3)))
+    exif = Image.Exif()
+    exif[examples_lib.ORIENTATION] = 6
+    sideways.save(tmp_path / "sideways.jpg", exif=exif)
+    Image.fromarray(pixels(1, (8, 8, 4)), "RGBA").save(tmp_path / "see_through.png")
+    Image.fromarray(pixels(2, (8, 8, 3))).save(tmp_path / "plain.jpg")
+    shapes = {"sideways.jpg": (10, 6, 3), "see_through.png": (8, 8, 3), "plain.jpg": (8, 8, 3)}
+    for name, shape in shapes.items():
+        encoded = (tmp_path / name).read_bytes()
+        item, found, _ = examples_lib.normalised(examples_lib.Item(0, encoded, name))
+        assert found == shape
+        assert (item.encoded == encoded) == (name == "plain.jpg")
+        np.testing.assert_array_equal(examples_lib.decode(item.encoded), examples_lib.decode(encoded))
+
+
+def test_a_split_without_images_is_refused(tmp_path, out):
+    Image.fromarray(pixels(0)).save(tmp_path / "one.png")
+    with pytest.raises(InputError, match="received 1 images and none for the"):
+        example_gen(out("examples"), f"folder:{tmp_path}", 0.3, 1)
+
+
+def test_a_dataset_that_a_pipeline_does_not_take_is_refused(out):
+    with pytest.raises(InputError, match="expected one of digits, tfds, folder"):
+        example_gen(out("examples"), "toy2d:moons", 0.3, 1)
+
+
+def test_statistics_are_those_of_the_pixels(photos, out):
+    Image.fromarray(np.full((12, 12), 7, np.uint8)).save(photos / "flat.png")
+    (photos / "copy.bmp").write_bytes(b"")
+    Image.fromarray(pixels(3)).save(photos / "copy.bmp")  # the pixels of 03.png in other bytes
+    (photos / "broken.png").write_bytes(b"no image")
+    examples, folder = out("examples"), out("statistics")
+    example_gen(examples, f"folder:{photos}", 0.3, 2)
+    statistics_gen(examples, folder)
+    found = json.loads(pathlib.Path(folder, artifacts.STATISTICS).read_text())
+    held = np.concatenate([*(pixels(i).ravel() for i in range(COUNT)), pixels(3).ravel(), np.full(144, 7)])
+    assert found["images"] == COUNT + 3
+    assert found["shapes"] == {"12x12x1": 1, "12x12x3": COUNT + 1}
+    np.testing.assert_allclose([found["mean"], found["std"]], [held.mean(), held.std()], rtol=1e-12)
+    red = np.bincount(np.concatenate([*(pixels(i)[..., 0].ravel() for i in range(COUNT)), pixels(3)[..., 0].ravel()]))
+    assert found["histograms"]["red"] == np.pad(red, (0, 256 - len(red))).tolist()
+    assert (found["near_constant_images"], list(found["corrupt_images"])) == (["flat.png"], ["broken.png"])
+    assert found["corrupt_images"]["broken.png"] == "cannot identify image file"
+    assert (found["duplicates"], found["duplicate_images"]) == (1, [["03.png", "copy.bmp"]])
+
+
+def test_summaries_merge_in_any_order():
+    def item(i):
+        encoded = b"damage" if i % 7 == 0 else examples_lib.png(pixels(i % 20, (4, 4, 1 + 2 * (i % 2))))
+        return examples_lib.Item(i, encoded, split="train")
+
+    facts = [statistics_lib.facts(item(i)) for i in range(60)]
+    whole = statistics_lib.Summary()
+    for one in facts:
+        whole.add(one)
+    parts = [statistics_lib.Summary() for _ in range(3)]
+    for i, one in enumerate(reversed(facts)):
+        parts[i % 3].add(one)
+    assert parts[2].merge(parts[0]).merge(parts[1]).result() == whole.result()
+    assert whole.result()["corrupt"] == 9
+
+
+def test_transform_gives_training_the_source_itself(out, tmp_path):
+    examples, statistics, transformed = out("examples"), out("statistics"), out("transformed")
+    example_gen(examples, "digits", 0.1, 3)
+    statistics_gen(examples, statistics)
+    transform(examples, schema_of(statistics, out("schema")), transformed, 0, 0)
+    made = data.load(data.DataOptions(dataset=artifacts.dataset(transformed)))
+    source = data.load(data.DataOptions(dataset="digits"))
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(made.examples(split, 2000), source.examples(split, 2000))
+
+
+def test_transform_makes_of_photographs_what_the_folder_source_does(photos, out):
+    examples, statistics, transformed = out("examples"), out("statistics"), out("transformed")
+    Image.fromarray(pixels(99, (20, 30, 3))).save(photos / "wide.jpg")
+    items = generated(f"folder:{photos}", examples)
+    statistics_gen(examples, statistics)
+    transform(examples, schema_of(statistics, out("schema"), image_size=8, crop=10), transformed, 8, 10)
+    with np.load(pathlib.Path(transformed, artifacts.IMAGES)) as stored:
+        images, test = stored["images"], stored["test"]
+    everything = sorted([*items["train"], *items["eval"]], key=lambda item: item.index)
+    for item, image, held_out in zip(everything, images, test, strict=True):
+        np.testing.assert_array_equal(
+            image, data.folder.photo.decode(photos / item.name, (8, 8, 3), crop=10), err_msg=item.name
+        )
+        assert held_out == (item.split == "eval")
+
+
+def test_corrupt_images_stop_the_pipeline_by_name(photos, tmp_path):
+    for name in ("03.png", "40.png"):
+        (photos / name).write_bytes(b"no image")
+    chosen = helpers.tiny(tmp_path / "root", dataset=f"folder:{photos}")
+    results = helpers.run_first(chosen, "Trainer")
+    states = helpers.states(results)
+    assert (states["ExampleValidator"], states["Transform"], states["Trainer"]) == ("failed", "not run", "not run")
+    error = results["ExampleValidator"].error
+    assert "corrupt images: expected at most 0.00% of 60, received 2 (3.33%): 03.png, 40.png" in error
+
+    allowed = helpers.tiny(tmp_path / "root", dataset=f"folder:{photos}", options={"max_corrupt": 0.05})
+    results = helpers.run_first(allowed, "Transform")
+    assert set(helpers.states(results).values()) == {"cached", "run"}
+    assert results["Transform"].execution.figures["images"] == COUNT - 2
+    assert results["Transform"].execution.figures["left out as corrupt"] == 2
+
+
+def test_data_that_drift_from_the_last_good_ones_stop_the_pipeline(photos, tmp_path):
+    root = tmp_path / "root"
+    chosen = helpers.tiny(root, dataset=f"folder:{photos}")
+    assert helpers.states(helpers.run_first(chosen, "ExampleValidator"))["ExampleValidator"] == "run"
+    for i in range(COUNT):
+        Image.fromarray(pixels(i) // 2).save(photos / f"{i:02d}.png")
+    for _ in range(2):  # what was stopped once is no standard for the next time
+        results = helpers.run_first(chosen, "ExampleValidator")
+        assert results["ExampleValidator"].state == "failed"
+        error = results["ExampleValidator"].error
+        assert "drift of the pixels' mean: expected at most 10.0% of the range from 127" in error
+    for i in range(COUNT):
+        Image.fromarray(pixels(i)).save(photos / f"{i:02d}.png")
+    assert helpers.states(helpers.run_first(chosen, "ExampleValidator"))["ExampleValidator"] == "cached"
+
+
+SCHEMA = {
+    "height": 12, "width": 12, "channels": 3, "colour": "auto", "least_side": 0, "low": 0, "high": 255,
+    "least_span": 0.5, "max_corrupt_share": 0.01, "max_duplicate_share": 0.01, "max_drift": 0.1,
+}  # fmt: skip
+STATISTICS = {
+    "images": 200, "shapes": {"12x12x3": 200}, "minimum": 0, "maximum": 255, "mean": 100.0, "std": 50.0, "corrupt": 0,
+    "corrupt_images": {}, "duplicates": 0, "duplicate_images": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "schema", "what"),
+    [
+        ({"shapes": {"12x12x3": 199, "12x14x3": 1}}, {}, "size"),
+        ({"shapes": {"12x12x3": 200}}, {"height": None, "width": None, "least_side": 16}, "size"),
+        ({"shapes": {}, "minimum": None, "maximum": None}, {}, "images"),
+        ({"shapes": {"12x12x3": 200}}, {"channels": 1}, "channels"),
+        ({"minimum": 0, "maximum": 16}, {}, "range"),
+        ({"maximum": 255}, {"high": 200}, "range"),
+        ({"corrupt": 3, "corrupt_images": {"a.png": "cut short"}}, {}, "corrupt images"),
+        ({"duplicates": 3, "duplicate_images": [["a.png", "b.png"]]}, {}, "duplicate images"),
+        ({"mean": 126.0}, {}, "drift of the pixels' mean"),
+        ({"std": 24.0}, {}, "drift of the pixels' std"),
+    ],
+)
+def test_each_anomaly_is_found(change, schema, what):
+    assert find(STATISTICS, SCHEMA, STATISTICS) == []
+    assert [anomaly["what"] for anomaly in find(STATISTICS | change, SCHEMA | schema, STATISTICS)] == [what]
+
+
+def test_a_schema_of_before_is_held_to(photos, out, tmp_path):
+    examples, statistics, schema = out("examples"), out("statistics"), out("schema")
+    example_gen(examples, f"folder:{photos}", 0.3, 1)
+    statistics_gen(examples, statistics)
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(SCHEMA | {"height": 16, "width": 16}))
+    schema_of(statistics, schema, given=str(given))
+    anomalies = out("anomalies")
+    with pytest.raises(InputError, match="size: expected 16x16 pixels, or --image_size, received 60 of 12x12"):
+        example_validator(statistics, schema, "", anomalies)
+    assert json.loads(pathlib.Path(anomalies, artifacts.ANOMALIES).read_text())[0]["what"] == "size"
+    given.write_text("{}")
+    with pytest.raises(InputError, match=r"expected the keys channels, colour, height.*received none"):
+        schema_of(statistics, schema, given=str(given))

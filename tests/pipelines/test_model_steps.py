@@ -1,0 +1,126 @@
+"""The gate, and what Pusher does with blessings. Training, scoring and export have tests of their own."""
+
+import json
+import pathlib
+
+import pytest
+
+from pga_tf.core import files
+from pga_tf.serving import versions
+from pga_tf.serving.export import CARD
+from pipelines.components import artifacts, configs, prior_fitter
+from pipelines.components.evaluator import gate
+from pipelines.components.pusher import is_there, pusher
+from tests.pipelines import helpers
+
+
+def scored(value, error=0.5, card="one"):
+    return {"scores": {"frechet": {"value": value, "error": error}}, "card": {"features": card}}
+
+
+@pytest.mark.parametrize(
+    ("new", "before", "limit", "reason"),
+    [
+        (scored(9.0), None, 10.0, None),
+        (scored(10.1), None, 10.0, "Frechet distance 10.1, above --max_frechet=10"),
+        (scored(float("nan")), None, 10.0, "the Frechet distance is nan"),
+        (scored(5.4), scored(5.0), 10.0, None),
+        (scored(5.6, error=9.0), scored(5.0), 10.0, "worse than 5 of the last blessed model by more than its standard"),
+        (scored(5.6), scored(5.0, card="another"), 10.0, None),
+        (scored(5.1), scored(5.0, error=None), 10.0, "worse than 5"),
+    ],
+)
+def test_the_gate(new, before, limit, reason):
+    reasons = gate(new, before, limit)
+    assert len(reasons) == (reason is not None)
+    assert not reasons or reason in reasons[0]
+
+
+@pytest.fixture
+def staged(tmp_path):
+    """The folders that Pusher reads, with both blessings, and a base: dict of its arguments."""
+    folders = {name: tmp_path / name for name in ("exported", "evaluation", "blessing", "infra_blessing", "pushed")}
+    for folder in folders.values():
+        folder.mkdir()
+    model = folders["exported"] / "m" / artifacts.STAGED
+    (model / "assets.extra").mkdir(parents=True)
+    (model / "saved_model.pb").write_text("weights")
+    files.write_json(model / CARD, {"version": 1, "run": {}, "flags": {}, "exported": "now"})
+    files.write_json(folders["evaluation"] / artifacts.EVALUATION, scored(5.0) | {"run": {"dataset": "digits"}})
+    artifacts.write_blessing(folders["blessing"], artifacts.BLESSED, [])
+    artifacts.write_blessing(folders["infra_blessing"], artifacts.INFRA_BLESSED, [])
+    return {name: str(folder) for name, folder in folders.items()} | {"base": str(tmp_path / "models"), "name": "m"}
+
+
+def stage_another(staged, when):
+    card = pathlib.Path(staged["exported"]) / "m" / artifacts.STAGED / CARD
+    files.write_json(card, json.loads(card.read_text()) | {"exported": when})
+
+
+def test_a_blessed_model_is_pushed_once_and_the_next_as_canary(staged):
+    base = pathlib.Path(staged["base"])
+    assert pusher(**staged)["model"] == str((base / "m/1").resolve())
+    assert pusher(**staged)["model"] == str((base / "m/1").resolve())  # a second attempt finds it there
+    assert versions.labels(versions.read_config(base), "m") == {"stable": 1}
+    stage_another(staged, "later")
+    assert pusher(**staged)["model"] == str((base / "m/2").resolve())
+    assert versions.labels(versions.read_config(base), "m") == {"stable": 1, "canary": 2}
+    card = json.loads((base / "m/2" / CARD).read_text())
+    assert (card["version"], card["flags"], card["evaluation"]["scores"]["frechet"]["value"]) == (
+        2, {"dataset": "digits"}, 5.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("folder", "mark"), [("blessing", "BLESSED"), ("infra_blessing", "INFRA_BLESSED")])
+def test_a_model_without_a_blessing_is_not_pushed(staged, folder, mark):
+    (pathlib.Path(staged[folder]) / mark).unlink()
+    if folder == "blessing":
+        artifacts.write_blessing(staged[folder], artifacts.NOT_BLESSED, ["it is no good"])
+    figures = pusher(**staged)
+    assert figures["model"] is None
+    assert figures["reasons"] in ("it is no good", "InfraValidator did not bless it")
+    assert not pathlib.Path(staged["base"]).exists()
+    assert is_there(staged["pushed"])  # there is nothing to push again
+
+
+def test_a_push_that_failed_halfway_leaves_no_version(staged, monkeypatch):
+    from pipelines.components import pusher as module
+
+    def full(*args, **kwargs):
+        (pathlib.Path(args[1]) / "saved_model.pb").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.shutil, "copytree", full)
+    with pytest.raises(ValueError, match="No space left"):
+        pusher(**staged)
+    assert not list(pathlib.Path(staged["base"]).glob("m/*"))
+    assert versions.labels(versions.read_config(staged["base"]), "m") == {}
+
+
+def test_flags_travel_as_text():
+    chosen = helpers.tiny("root", perturbation="sphere", jit=True)
+    text = configs.training_flags(chosen.config)
+    made = configs.training_config(text, dataset="npz:file", workdir="there")
+    changed = {"dataset": "npz:file", "workdir": "there", "evaluate_features": chosen.config.run.evaluate_features}
+    assert made.values() == chosen.config.values() | changed
+    assert "--dataset" not in text
+
+
+def test_more_priors_follow_the_own_one():
+    from pga_tf.training.fitting import FitOptions
+
+    chosen = helpers.tiny("root", options={"more_priors": "mixture,second_vae"})
+    names = [configs.prior_options(text)[0].prior for text in chosen.priors.split(prior_fitter.SEPARATOR)]
+    assert names == ["normal", "mixture", "second_vae"]
+    assert configs.prior_options("--prior=normal")[0] == FitOptions()
+
+
+def test_what_cannot_be_is_refused_before_any_work():
+    with pytest.raises(ValueError, match="--max_frechet: expected the largest Frechet distance of a blessed model on"):
+        helpers.tiny("root", dataset="fake:8x8x1", options={"max_frechet": 0.0})
+    with pytest.raises(ValueError, match="--pipeline_root: expected a folder"):
+        helpers.tiny("", options={})
+    with pytest.raises(ValueError, match="--features: expected a feature network for folder:x"):
+        helpers.tiny("root", dataset="folder:x", options={"features": ""})
+    with pytest.raises(ValueError, match="--dry_run: expected a pipeline to run"):
+        helpers.tiny("root", dry_run=True)

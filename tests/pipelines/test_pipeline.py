@@ -1,0 +1,186 @@
+"""The whole graph with the real steps on digits: what is cached, the gate, a kill while training, lineage, the page."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow as tf
+
+from pga_tf import flags
+from pga_tf.core.checks import InputError
+from pga_tf.serving import versions
+from pga_tf.training import loop, trained
+from pipelines import graph, lineage, page, run, runner
+from pipelines.components import artifacts
+from pipelines.store import Store
+from tests.pipelines import helpers
+from tests.serving import models
+from tests.training import helpers as training
+
+ROOT = pathlib.Path(__file__).parents[2]
+STEPS = [
+    "ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "PriorFitter", "Evaluator",
+    "InfraValidator", "Pusher",
+]  # fmt: skip
+NAME = "<b>tiny</b>"  # a page that does not escape shows it bold
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A pipeline that ran once: (its settings, exit status, lines that it printed)."""
+    root = tmp_path_factory.mktemp("pipeline")
+    given = {"push_base": str(root / "models"), "name": "tiny"}
+    chosen = helpers.tiny(root / "root", prior="mixture", options=given)
+    lines = []
+    return chosen, run.run(chosen, out=lines.append), lines
+
+
+def again(chosen):
+    """Runs the steps of `Settings`: dict of name to how it ended."""
+    root = chosen.options.pipeline_root
+    with runner.locked(root):
+        return runner.run(graph.steps(chosen), root, say=lambda result: None)
+
+
+def test_every_step_runs_and_says_so(ran):
+    chosen, status, lines = ran
+    assert status == 0
+    assert sorted(line.split()[0] for line in lines[:10]) == sorted(STEPS)
+    root = pathlib.Path(chosen.options.pipeline_root)
+    for line in lines[:10]:
+        name, state, seconds, unit, place = line.split()[:5]
+        assert (state, unit, float(seconds) >= 0) == ("run", "s", True)
+        assert pathlib.Path(place).relative_to(root).parts[0] == name
+        assert any(pathlib.Path(place).iterdir())
+
+
+def test_the_second_run_is_cached(ran):
+    chosen, _, _ = ran
+    assert helpers.states(again(chosen)) == dict.fromkeys(STEPS, "cached")
+    assert [path.name for path in pathlib.Path(chosen.options.push_base, "tiny").iterdir()] == ["1"]
+
+
+def test_what_is_pushed_is_served_and_says_how_it_was_made(ran):
+    chosen, _, lines = ran
+    folder = pathlib.Path(chosen.options.push_base, "tiny", "1")
+    assert versions.labels(versions.read_config(chosen.options.push_base), "tiny") == {"stable": 1}
+    loaded = tf.saved_model.load(str(folder))
+    assert loaded.signatures["sample"](seed=tf.range(2, dtype=tf.int64))["image"].shape == (2, 8, 8, 1)
+    card = json.loads((folder / "assets.extra/model_card.json").read_text())
+    assert (card["version"], card["flags"]["dataset"], card["run"]["step"]) == (1, "digits", 4)
+    assert card["evaluation"]["card"]["real"]["dataset"] == "digits"
+    assert card["evaluation"]["scores"]["frechet"]["value"] > 0
+
+    store = Store(chosen.options.pipeline_root)
+    told = lineage.text(store, lineage.find(store, folder))
+    assert told == lines[-1].strip()
+    for fact in (
+        "digits",
+        "1500 train, 297 eval",
+        "--method=lpga",
+        "--steps=4",
+        "--prior=mixture",
+        "frechet",
+        "Trainer 6",
+    ):
+        assert fact in told
+    trainer = next(iter(store.executions("Trainer")))
+    assert f"code {trainer.code}" in told
+    with pytest.raises(InputError, match="a version that this pipeline pushed"):
+        lineage.find(store, folder / "variables")
+
+
+def test_the_prior_that_is_named_is_fitted_to_a_copy_of_the_run(ran):
+    store = Store(ran[0].options.pipeline_root)
+    fitter = next(iter(store.executions("PriorFitter")))
+    run_folder = fitter.outputs["run_with_priors"].path
+    draw, step = trained.load(flags.config_of_run(run_folder))
+    assert (draw.prior_name, step) == ("mixture", 4)
+    assert fitter.figures["mixture"].keys() >= {"mmd", "mmd_normal"}
+    assert not (fitter.inputs["run"].path / "priors").exists()
+    evaluation = next(iter(store.executions("Evaluator"))).outputs["evaluation"].path / artifacts.EVALUATION
+    assert json.loads(evaluation.read_text())["card"]["generated"]["prior"] == "mixture"
+
+
+def test_training_is_that_of_the_train_command(ran, tmp_path):
+    """Transform's array has the images of the dataset in its order, so the weights are the same, bit for bit."""
+    chosen, _, _ = ran
+    loop.train(training.config(tmp_path / "direct", dataset="digits", network="mlp", filters=8, steps=4))
+    run_folder = next(iter(Store(chosen.options.pipeline_root).executions("Trainer"))).outputs["run"].path
+    training.assert_same_state(training.state(run_folder), training.state(tmp_path / "direct"))
+
+
+def test_one_flag_of_trainer_runs_from_trainer_on_and_an_untrained_model_is_not_pushed(ran, monkeypatch):
+    chosen, _, _ = ran
+    root, base = chosen.options.pipeline_root, chosen.options.push_base
+    # 22.9 is what LPGA reaches in 3,000 steps; one step leaves hundreds.
+    untrained = helpers.tiny(
+        root, steps=1, prior="mixture", options={"push_base": base, "name": "tiny", "max_frechet": 60.0}
+    )
+    lines = []
+    with models.gate_in_process(monkeypatch):
+        assert run.run(untrained, out=lines.append) == 1
+    ended = {line.split()[0]: line.split()[1] for line in lines[:10]}
+    first = STEPS.index("Trainer")
+    assert ended == dict.fromkeys(STEPS[:first], "cached") | dict.fromkeys(STEPS[first:], "run")
+    assert lines[-1].startswith("not blessed, not pushed: Frechet distance")
+    assert "above --max_frechet=60" in lines[-1]
+    assert [path.name for path in pathlib.Path(base, "tiny").iterdir()] == ["1"]
+    evaluation = next(iter(Store(root).executions("Evaluator")))
+    assert not artifacts.is_blessed(evaluation.outputs["blessing"].path)
+    assert evaluation.inputs["baseline"].output == "evaluation"  # it was compared with the one that was blessed
+
+
+def test_a_version_that_is_gone_is_pushed_again(ran):
+    chosen, _, _ = ran
+    folder = pathlib.Path(chosen.options.push_base, "tiny", "1")
+    folder.rename(folder.parent.parent / "elsewhere")
+    assert helpers.states(again(chosen)) == dict.fromkeys(STEPS, "cached") | {"Pusher": "run"}
+    assert folder.is_dir()
+
+
+def test_the_page_escapes_and_needs_no_network(ran):
+    chosen, _, _ = ran
+    results = again(chosen)
+    strange = helpers.tiny(chosen.options.pipeline_root, options={"name": NAME})
+    results["Trainer"] = runner.Result(results["Trainer"].step, "failed", 1.0, error="<script>alert(1)</script>")
+    made = page.page(strange, results)
+    assert "<b>" not in made
+    assert "<script" not in made
+    assert "&lt;b&gt;tiny" in made
+    assert "http" not in made.replace("http://www.w3.org/2000/svg", "")
+    for name in STEPS:
+        assert f'<h2 id="{name}">' in made
+
+
+def test_training_that_was_killed_goes_on(tmp_path):
+    chosen = helpers.tiny(tmp_path / "root", steps=400, checkpoint_every=50, log_every=50)
+    values = chosen.config.values() | {"workdir": "unused"}
+    settings = [f"--{name}={value}" for name, value in values.items()]
+    given = ["--max_frechet=1e9", "--num_samples=60", "--seeds=2", "--name=tiny"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.run", f"--pipeline_root={chosen.options.pipeline_root}", *settings, *given],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoints = "Trainer/.staging/*/run/checkpoints/*.index"
+    for _ in range(1200):
+        if list(tmp_path.glob(f"root/{checkpoints}")) or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not list(tmp_path.glob("root/Trainer/run/*"))
+    started = max(int(path.stem.split("-")[-1]) for path in tmp_path.glob(f"root/{checkpoints}"))
+    results = helpers.run_first(chosen, "Trainer")
+    assert helpers.states(results) == dict.fromkeys(STEPS[:5], "cached") | {"Trainer": "run"}
+    trained = results["Trainer"].execution.outputs["run"].path
+    metrics = [json.loads(line)["step"] for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert metrics == list(range(50, 401, 50))
+    assert 50 <= started < 400
+    assert len(list((trained / "logs").glob("events*"))) > 1  # what the first attempt left was gone on with

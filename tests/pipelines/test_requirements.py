@@ -1,0 +1,22 @@
+"""The environment with Apache Beam has the project's pins, but for those that Beam limits."""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+LIMITED = {"pillow", "protobuf", "pyarrow", "python-dateutil"}
+
+
+def pins(name):
+    return dict(re.findall(r"^([A-Za-z0-9_-]+)==([^\s#]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("kind", ["requirements", "constraints"])
+def test_the_environment_of_beam_is_that_of_the_project(kind):
+    own, other = pins(f"{kind}.txt"), pins(f"{kind}-pipeline.txt")
+    assert {name for name in own.keys() & other.keys() if own[name] != other[name]} == LIMITED & own.keys()
+    if kind == "requirements":
+        assert other.keys() - own.keys() == {"apache-beam"}
+        assert own.keys() <= other.keys()

@@ -1,0 +1,261 @@
+"""The runner on a graph of instant steps: cache, failure, SIGKILL anywhere, one run per root, steps side by side."""
+
+import importlib.util
+import itertools
+import multiprocessing
+import os
+import pathlib
+import signal
+import sys
+import threading
+
+import pytest
+
+from pga_tf.core.checks import InputError
+from pipelines import code, runner
+from pipelines.runner import Step
+from pipelines.store import Store
+
+ORDER = ("a", "b", "c", "d")  # d needs b and c, both need a
+NEEDS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
+
+
+def write(trouble=None, name="", value="", **folders):
+    """A step that writes two files to `out`, what it was given among them, and gets into trouble between them."""
+    out = pathlib.Path(folders.pop("out"))
+    (out / "first").write_text(name)
+    if trouble:
+        trouble(name)
+    read = [(pathlib.Path(folder) / "second").read_text() for _, folder in sorted(folders.items())]
+    (out / "second").write_text(name + value + "".join(read))
+    return {"wrote": name}
+
+
+def fake(trouble=None, values=(), fingerprint=None):
+    values = dict(values)
+    return [
+        Step(
+            name,
+            write,
+            inputs={f"from_{need}": (need, "out") for need in NEEDS[name]},
+            outputs=("out",),
+            parameters={"name": name, "value": values.get(name, "")},
+            others={"trouble": trouble},
+            fingerprint=fingerprint if name == "a" else None,
+        )
+        for name in ORDER
+    ]
+
+
+def go(root, *args, **kwargs):
+    with runner.locked(root):
+        results = runner.run(fake(*args, **kwargs), root, say=lambda result: None)
+    return {name: result.state for name, result in results.items()}
+
+
+def all_in(state):
+    return dict.fromkeys(ORDER, state)
+
+
+def visible(root):
+    """Output folders that anyone can see, and what is in each."""
+    return {path: {file.name for file in path.iterdir()} for path in root.glob("*/[!.]*/*") if path.is_dir()}
+
+
+def in_fork(function):
+    """Runs `function` in a process that may be killed: its exit code."""
+    process = multiprocessing.get_context("fork").Process(target=function)
+    process.start()
+    process.join(30)
+    return process.exitcode
+
+
+def test_the_second_run_is_cached_and_writes_nothing(tmp_path):
+    assert go(tmp_path) == all_in("run")
+    before = visible(tmp_path)
+    assert go(tmp_path) == all_in("cached")
+    assert visible(tmp_path) == before
+    assert {str(path.relative_to(tmp_path)) for path in before} == {"a/out/1", "b/out/2", "c/out/3", "d/out/4"}
+
+
+def test_a_parameter_runs_its_step_and_those_after_it(tmp_path):
+    go(tmp_path)
+    assert go(tmp_path, values={"b": "x"}) == {"a": "cached", "b": "run", "c": "cached", "d": "run"}
+    assert go(tmp_path) == all_in("cached")  # what was made before is found again
+
+
+def test_an_equal_result_runs_nothing_after_it(tmp_path):
+    go(tmp_path, fingerprint=lambda: "one")
+    assert go(tmp_path, fingerprint=lambda: "two") == all_in("cached") | {"a": "run"}
+
+
+def test_other_data_run_everything(tmp_path):
+    go(tmp_path, values={"a": "one"}, fingerprint=lambda: "one")
+    assert go(tmp_path, values={"a": "two"}, fingerprint=lambda: "two") == all_in("run")
+
+
+def test_a_folder_that_is_gone_is_made_again(tmp_path):
+    go(tmp_path)
+    (tmp_path / "c/out/3").rename(tmp_path / "elsewhere")
+    assert go(tmp_path) == all_in("cached") | {"c": "run"}
+
+
+def test_what_no_longer_holds_outside_is_done_again(tmp_path):
+    holds = []
+    steps = [Step("a", write, outputs=("out",), parameters={"name": "a"}, still_holds=lambda paths: bool(holds))]
+    ends = [runner.run(steps, tmp_path, say=lambda result: None)["a"].state for holds[:] in ([], [], [1])]
+    assert ends == ["run", "run", "cached"]
+
+
+@pytest.fixture
+def module(tmp_path):
+    """A function that puts a text into a file of its own and loads it as a module."""
+    clock = itertools.count(1000, 10)
+
+    def load(text):
+        path = tmp_path / "step_of_a_user.py"
+        path.write_text(text)
+        os.utime(path, times=(now := next(clock), now))  # Python's own cache of bytecode goes by seconds
+        spec = importlib.util.spec_from_file_location("step_of_a_user", path)
+        made = sys.modules["step_of_a_user"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(made)
+        return made
+
+    yield load
+    sys.modules.pop("step_of_a_user", None)
+
+
+def test_a_change_of_code_runs_the_step_and_one_of_words_does_not(tmp_path, module):
+    body = "def step(out):\n    '''{}'''\n    open(out + '/file', 'w').write({!r})  # {}\n"
+    ends = []
+    for text in (body.format("one", "x", "one"), body.format("two", "x", "two"), body.format("one", "y", "one")):
+        steps = [Step("a", module(text).step, outputs=("out",))]
+        ends.append(runner.run(steps, root_made(tmp_path / "root"), say=lambda result: None)["a"].state)
+    assert ends == ["run", "cached", "run"]
+
+
+def test_a_step_depends_on_what_it_imports_at_any_remove():
+    from pipelines.components import example_gen, trainer
+
+    def imported(module):
+        return {str(path.relative_to(code.ROOT)) for path in code.files(pathlib.Path(module.__file__))}
+
+    assert {"pga_tf/training/loop.py", "pga_tf/methods/lpga.py", "pga_tf/data/order.py"} <= imported(trainer)
+    assert {"pipelines/sources.py", "pga_tf/data/folder.py"} <= imported(example_gen)
+    assert not any("training" in name or "methods" in name for name in imported(example_gen))
+    assert not any("statistics" in name and "pipelines" in name for name in imported(trainer))
+
+
+@pytest.mark.parametrize("failing", ORDER)
+def test_a_failure_stops_what_needs_it_and_is_taken_up_again(tmp_path, failing):
+    def fail(name):
+        if name == failing:
+            raise InputError("the disk is made of cheese")
+
+    ended = go(tmp_path, fail)
+    needing = {"a": {"b", "c", "d"}, "b": {"d"}, "c": {"d"}, "d": set()}[failing]
+    assert ended == all_in("run") | {failing: "failed"} | dict.fromkeys(needing, "not run")
+    assert all(files == {"first", "second"} for files in visible(tmp_path).values())
+    again = go(tmp_path)
+    assert again == all_in("cached") | {failing: "run"} | dict.fromkeys(needing, "run")
+
+
+def test_a_failure_is_told_with_its_message(tmp_path):
+    def fail(name):
+        raise InputError("the disk is made of cheese")
+
+    def crash(name):
+        raise KeyError("lost")
+
+    assert runner.run(fake(fail), tmp_path, say=print)["a"].error == "the disk is made of cheese"
+    assert "Traceback" in runner.run(fake(crash), tmp_path, say=print)["a"].error
+
+
+@pytest.mark.parametrize("killed", ORDER)
+def test_a_kill_within_a_step_leaves_nothing_half_written(tmp_path, killed):
+    def kill(name):
+        if name == killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_fork(lambda: go(tmp_path, kill)) == -signal.SIGKILL
+    seen = visible(tmp_path)
+    assert all(files == {"first", "second"} for files in seen.values())
+    assert not any(path.parts[-3] == killed for path in seen)
+    before = {name: list(Store(tmp_path).executions(name)) for name in ORDER}
+    again = go(tmp_path)
+    assert again == {name: "cached" if before[name] else "run" for name in ORDER}
+    assert again[killed] == "run"
+    if killed != "a":
+        assert again["a"] == "cached"
+    assert go(tmp_path) == all_in("cached")
+
+
+@pytest.mark.parametrize("killed", ORDER)
+def test_a_kill_between_the_folder_and_its_entry_is_cleaned_up(tmp_path, killed):
+    def child():
+        rename = pathlib.Path.rename
+
+        def rename_and_die(self, target):
+            rename(self, target)
+            if pathlib.Path(target).parts[-3] == killed:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        pathlib.Path.rename = rename_and_die
+        go(tmp_path)
+
+    assert in_fork(child) == -signal.SIGKILL
+    left = [path for path in visible(tmp_path) if path.parts[-3] == killed]
+    assert len(left) == 1
+    assert go(tmp_path)[killed] == "run"
+    now = [path for path in visible(tmp_path) if path.parts[-3] == killed]
+    assert len(now) == 1
+    assert now != left
+
+
+def test_a_step_that_goes_on_finds_what_it_left(tmp_path):
+    def count(out):
+        path = pathlib.Path(out) / "attempts"
+        path.write_text((path.read_text() if path.exists() else "") + "x")
+        if len(path.read_text()) < 3:
+            raise InterruptedError("not yet")
+
+    for goes_on, left in ((True, "xxx"), (False, "x")):
+        root = tmp_path / str(goes_on)
+        steps = [Step("a", count, outputs=("out",), goes_on=goes_on)]
+        results = [runner.run(steps, root_made(root), say=lambda result: None)["a"] for _ in range(3)]
+        if goes_on:
+            assert [result.state for result in results] == ["failed", "failed", "run"]
+            assert (results[-1].execution.outputs["out"].path / "attempts").read_text() == left
+        else:
+            assert [result.state for result in results] == ["failed"] * 3
+
+
+def root_made(root):
+    root.mkdir(exist_ok=True)
+    return root
+
+
+def test_a_second_run_on_a_root_is_refused(tmp_path):
+    with runner.locked(tmp_path), pytest.raises(InputError, match="no other pipeline runs, received one in use"):
+        go(tmp_path)
+    assert go(tmp_path) == all_in("run")
+
+
+def test_steps_that_do_not_need_each_other_run_at_the_same_time(tmp_path):
+    meeting = threading.Barrier(2, timeout=20)
+
+    def meet(name):
+        if name in "bc":
+            meeting.wait()  # one after the other, neither would ever get past it
+
+    assert go(tmp_path, meet) == all_in("run")
+
+
+def test_a_step_that_handles_signals_is_in_the_main_thread(tmp_path):
+    threads = []
+    steps = [
+        Step(name, lambda out: threads.append(threading.current_thread()), outputs=("out",), main_thread=main)
+        for name, main in (("main", True), ("other", False))
+    ]
+    runner.run(steps, tmp_path, say=lambda result: None)
+    assert [thread is threading.main_thread() for thread in threads].count(True) == 1
