@@ -163,6 +163,8 @@ def last_blessed(store, inputs):
     """The evaluation of the last blessed model other than this one, or None."""
     own = inputs["run_with_priors"].digest
     for execution in store.executions("Evaluator"):
-        if execution.inputs["run_with_priors"].digest != own and is_blessed(execution.outputs["blessing"].path):
-            return execution.outputs["evaluation"]
+        other = execution.inputs["run_with_priors"].digest != own
+        evaluation = execution.outputs["evaluation"]
+        if other and is_blessed(execution.outputs["blessing"].path) and evaluation.path.is_dir():
+            return evaluation
     return None

@@ -1,8 +1,10 @@
 """ROOT/pipeline.html: the graph and each step's figures, on a page that opens offline."""
 
 import base64
+import collections
 import html
 import pathlib
+import urllib.parse
 
 NAME = "pipeline.html"
 STYLE = """
@@ -23,8 +25,7 @@ def page(settings, results):
     """The page of `Settings` and the runner's results by name."""
     title = f"Pipeline {settings.options.name}: {settings.config.run.method} on {settings.config.data.dataset}"
     body = [f"<h1>{_text(title)}</h1>", _graph(results)]
-    for result in results.values():
-        body.append(_section(result))
+    body += [_section(result, settings.options.pipeline_root) for result in results.values()]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
@@ -41,16 +42,12 @@ def _class(state):
 
 
 def _graph(results):
-    """An SVG with a column for each depth of the graph."""
-    depth = dict.fromkeys(results, 0)
-    for _ in results:  # as many rounds as the longest path could have steps
-        for name, result in results.items():
-            depth[name] = max((depth[need] + 1 for need in result.step.needs()), default=0)
-    place, filled = {}, {}
-    for name in results:
-        row = filled.get(depth[name], 0)
-        filled[depth[name]] = row + 1
-        place[name] = (row * (WIDTH + GAP), depth[name] * (HEIGHT + GAP))
+    """An SVG with a row for each depth of the graph. `results`: every step after those that it needs."""
+    depth, place, filled = {}, {}, collections.Counter()
+    for name, result in results.items():
+        depth[name] = row = max((depth[need] + 1 for need in result.step.needs()), default=0)
+        place[name] = (filled[row] * (WIDTH + GAP), row * (HEIGHT + GAP))
+        filled[row] += 1
     lines, boxes = [], []
     for name, result in results.items():
         x, y = place[name]
@@ -60,57 +57,69 @@ def _graph(results):
             f'<text x="{x + 10}" y="{y + 33}" opacity=".65">{_text(_state(result))}</text></a>'
         )
         for need in sorted(result.step.needs()):
-            a, b = place[need]
-            skips = depth[name] - depth[need] > 1
-            # A line to a later step bends around those between.
-            bend = f"C {a + WIDTH + 60} {b + HEIGHT // 2}, {x + WIDTH + 60} {y + HEIGHT // 2}," if skips else "L"
-            ends = (
-                (a + WIDTH, b + HEIGHT // 2, x + WIDTH, y + HEIGHT // 2)
-                if skips
-                else (a + WIDTH // 2, b + HEIGHT, x + WIDTH // 2, y)
-            )
-            lines.append(f'<path d="M {ends[0]} {ends[1]} {bend} {ends[2]} {ends[3]}" fill="none" stroke="#999"/>')
+            lines.append(_line(*place[need], x, y, around=depth[name] - depth[need] > 1))
     width = max(x for x, _ in place.values()) + WIDTH + 80
     height = max(y for _, y in place.values()) + HEIGHT
     size = f'width="{width}" height="{height + 4}" viewBox="-2 -2 {width} {height + 4}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(lines + boxes)}</svg>'
 
 
+def _line(from_x, from_y, to_x, to_y, *, around):
+    """From one box to another: straight down, or `around` the boxes between, on their right."""
+    if around:
+        start, end = (from_x + WIDTH, from_y + HEIGHT // 2), (to_x + WIDTH, to_y + HEIGHT // 2)
+        path = f"M {start[0]} {start[1]} C {start[0] + 60} {start[1]}, {end[0] + 60} {end[1]}, {end[0]} {end[1]}"
+    else:
+        path = f"M {from_x + WIDTH // 2} {from_y + HEIGHT} L {to_x + WIDTH // 2} {to_y}"
+    return f'<path d="{path}" fill="none" stroke="#999"/>'
+
+
 def _state(result):
     return f"{result.state}, {result.seconds:.1f} s" if result.state in ("run", "failed") else result.state
 
 
-def _section(result):
-    execution, rows = result.execution, []
-    if execution:
-        rows = [(name, _figure(value)) for name, value in execution.figures.items() if value not in ("", None)]
-        rows += [(name, str(artifact.path)) for name, artifact in execution.outputs.items()]
-        rows += [
-            ("code", execution.code),
-            *((name, _figure(value)) for name, value in execution.parameters.items() if value not in ("", None)),
-        ]
-    cells = "".join(f"<tr><td>{_text(name)}</td><td>{_cell(value)}</td></tr>" for name, value in rows)
-    error = f"<pre>{_text(result.error)}</pre>" if result.error else ""
-    pictures = "".join(_pictures(execution)) if execution else ""
+def _section(result, root):
+    execution = result.execution
     name, state = _text(result.step.name), _text(_state(result))
-    head = f'<h2 id="{name}">{name} <span class="{_class(result.state)}">{state}</span></h2>'
-    return f"{head}{error}<table>{cells}</table>{pictures}"
+    parts = [f'<h2 id="{name}">{name} <span class="{_class(result.state)}">{state}</span></h2>']
+    if result.error:
+        parts.append(f"<pre>{_text(result.error)}</pre>")
+    if execution:
+        places = [(output, _links(artifact.path, root)) for output, artifact in execution.outputs.items()]
+        parts.append(_table([*_cells(execution.figures), *places]))
+        given = _table(_cells(execution.parameters | {"code": execution.code}))
+        parts.append(f"<details><summary>parameters and code</summary>{given}</details>")
+        parts += _pictures(execution)
+    return "".join(parts)
+
+
+def _table(rows):
+    """Rows of (name, HTML)."""
+    return "<table>" + "".join(f"<tr><td>{_text(name)}</td><td>{cell}</td></tr>" for name, cell in rows) + "</table>"
+
+
+def _cells(values):
+    """(name, HTML) of values that say something."""
+    for name, value in values.items():
+        if value not in ("", None):
+            text = _text(_figure(value))
+            yield name, f"<pre>{text}</pre>" if "\n" in text else text
+
+
+def _links(folder, root):
+    """The folder, and those of its files that a browser shows."""
+    place = pathlib.Path(folder).relative_to(root)
+    shown = [path.name for path in sorted(pathlib.Path(folder).iterdir()) if path.suffix in (".html", ".json")]
+    links = "".join(f', <a href="{urllib.parse.quote(str(place / name))}">{_text(name)}</a>' for name in shown)
+    return f"{_text(place)}{links}"
 
 
 def _figure(value):
     if isinstance(value, float):
         return f"{value:.5g}"
-    return (
-        ", ".join(f"{name} {_figure(entry)}" for name, entry in value.items())
-        if isinstance(value, dict)
-        else str(value)
-    )
-
-
-def _cell(value):
-    if "\n" not in value:
-        return _text(value)
-    return f"<details><summary>{len(value.splitlines())} lines</summary><pre>{_text(value)}</pre></details>"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_figure(entry)}" for name, entry in value.items())
+    return str(value)
 
 
 def _pictures(execution):

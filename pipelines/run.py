@@ -3,6 +3,8 @@
 import pathlib
 import time
 
+from tqdm import tqdm
+
 from pga_tf import flags
 from pga_tf.core import files
 from pipelines import graph, lineage, page, runner, settings
@@ -17,16 +19,15 @@ Ends with 0 if the model was blessed, 1 if a step failed or it was not blessed."
 
 
 def main():
-    chosen = settings.from_flags()
-    return run(chosen)
+    return run(settings.from_flags())
 
 
-def run(chosen, *, out=print):
-    """Runs the pipeline of `Settings`: the command's exit status."""
+def run(chosen, *, out=tqdm.write):
+    """Runs the pipeline of `Settings`: the command's exit status. `out`: takes lines; the default spares the bars."""
     root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
     with runner.locked(root):
         steps = graph.steps(chosen)
-        results = runner.run(steps, root, say=lambda result: out(line(result, root)))
+        results = runner.run(steps, root, say=lambda result: out(line(result)))
         files.write_text(root / page.NAME, page.page(chosen, results))
         out(f"\n  {time.perf_counter() - start:.1f} s, {root / page.NAME}")
         if not all(result.execution for result in results.values()):
@@ -40,10 +41,10 @@ def run(chosen, *, out=print):
     return 0
 
 
-def line(result, root):
+def line(result):
     """One line on a step, with the message of a failure below it."""
     folders = result.execution.outputs.values() if result.execution else ()
-    places = "  ".join(str(root / artifact.path.relative_to(root)) for artifact in folders)
+    places = "  ".join(str(artifact.path) for artifact in folders)
     message = "\n    " + result.error.replace("\n", "\n    ") if result.error else ""
     seconds = f"{result.seconds:7.1f} s" if result.state in ("run", "failed") else " " * 9
     return f"{result.step.name:16} {result.state:7} {seconds}  {places}{message}"

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from pga_tf.core import checks
-from pipelines import code
+from pipelines import code_hash
 from pipelines.store import Execution, Store
 
 
@@ -109,7 +109,7 @@ def run(steps, root, *, say):
             for future in done:
                 attempt = working.pop(future)
                 results[attempt.step.name] = _told(attempt.end(*future.result()), say)
-    return results
+    return {step.name: results[step.name] for step in steps}
 
 
 def _told(result, say):
@@ -126,7 +126,7 @@ class _Attempt:
         earlier = {argument: find(store, inputs) for argument, find in step.resolved.items()}
         self.inputs = inputs | {argument: artifact for argument, artifact in earlier.items() if artifact}
         self.arguments = dict.fromkeys(earlier, "") | {a: str(i.path) for a, i in self.inputs.items()}
-        self.code = code.digest(step.function)
+        self.code = code_hash.digest(step.function)
         outside = step.fingerprint() if step.fingerprint else ""
         digests = {argument: artifact.digest for argument, artifact in self.inputs.items()}
         self.key = _hash([step.name, self.code, outside, step.parameters, digests])

@@ -10,6 +10,7 @@ from pga_tf import flags
 from pga_tf.core import checks, options
 from pga_tf.core.options import option
 from pga_tf.evaluation import features
+from pga_tf.priors import PRIORS
 from pga_tf.training.config import Config, validate
 from pipelines.components import configs
 from pipelines.components.prior_fitter import SEPARATOR
@@ -108,8 +109,14 @@ def settings(chosen, config, fit, own):
     )
     more = [configs.prior_options(f"--prior={name}") for name in chosen.more_priors.split(",") if name]
     wanted = [(fit, own), *((f, o) for f, o in more if f.prior != fit.prior)]
-    texts = [configs.to_text(dataclasses.asdict(f) | dataclasses.asdict(o)) for f, o in wanted]
-    return Settings(chosen, config, SEPARATOR.join(texts))
+    return Settings(chosen, config, SEPARATOR.join(_prior_text(f, o) for f, o in wanted))
+
+
+def _prior_text(fit, own):
+    # Where nothing is fitted, nothing depends on how.
+    nothing = PRIORS.get(fit.prior).FIT == "nothing"
+    values = {"prior": fit.prior} if nothing else dataclasses.asdict(fit) | dataclasses.asdict(own)
+    return configs.to_text(values)
 
 
 def help_text():

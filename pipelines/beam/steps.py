@@ -13,8 +13,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import examples as examples_lib
-from pipelines import sources
-from pipelines import statistics as statistics_lib
+from pipelines import image_statistics, sources
 from pipelines.components import example_gen as example_gen_lib
 from pipelines.components import statistics_gen as statistics_gen_lib
 
@@ -106,7 +105,7 @@ def statistics_gen(beam_args):
             )
             groups = (
                 copies
-                | "first" >> beam.combiners.Top.Smallest(statistics_lib.NAMED)
+                | "first" >> beam.combiners.Top.Smallest(image_statistics.NAMED)
                 | "groups named" >> beam.Map(lambda groups: ("duplicate_images", groups))
             )
             _gather(statistics, summary, repeated, groups)
@@ -118,14 +117,14 @@ def statistics_gen(beam_args):
 
 def _facts(split, path):
     for record in examples_lib.records(path):
-        yield statistics_lib.facts(examples_lib.parsed(record, split))
+        yield image_statistics.facts(examples_lib.parsed(record, split))
 
 
 class SummaryFn(beam.CombineFn):
     """Sums `Facts` to a `Summary`; copies are found by grouping, so that no worker holds every hash."""
 
     def create_accumulator(self):
-        return statistics_lib.Summary(keep_hashes=False)
+        return image_statistics.Summary(keep_hashes=False)
 
     def add_input(self, accumulator, element):
         return accumulator.add(element)

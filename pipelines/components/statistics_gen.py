@@ -5,7 +5,7 @@ import pathlib
 from pga_tf.core import files
 from pipelines import examples as examples_lib
 from pipelines.components.artifacts import STATISTICS
-from pipelines.statistics import Summary, facts
+from pipelines.image_statistics import Summary, facts
 
 
 def statistics_gen(examples: str, statistics: str) -> dict:

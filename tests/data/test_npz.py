@@ -30,6 +30,21 @@ def test_every_image_is_in_one_split(tmp_path, images, name):
     np.testing.assert_array_equal(np.unique(stored(source), axis=0), np.unique(images, axis=0))
 
 
+def test_a_file_may_say_which_images_are_held_out(tmp_path, images):
+    test = np.arange(20) % 7 == 3
+    np.savez(tmp_path / "x.npz", images=images, test=test)
+    source = load(DataOptions(dataset=f"npz:{tmp_path / 'x.npz'}"))
+    np.testing.assert_array_equal(source.examples("train", 20), images[~test])
+    np.testing.assert_array_equal(source.examples("test", 20), images[test])
+
+
+@pytest.mark.parametrize("test", [np.zeros(20, bool), np.ones(20, bool), np.arange(20), np.arange(19) == 3])
+def test_what_cannot_be_held_out_is_refused(tmp_path, images, test):
+    np.savez(tmp_path / "x.npz", images=images, test=test)
+    with pytest.raises(InputError, match=r"Array test of .*expected bool \[20\] with images on either side"):
+        load(DataOptions(dataset=f"npz:{tmp_path / 'x.npz'}"))
+
+
 def test_grey_images_need_no_channel_axis(tmp_path, images):
     assert load(DataOptions(dataset=save(tmp_path, images[..., 0]))).image_shape == (6, 5, 1)
 

@@ -152,3 +152,22 @@ def test_mnist_is_mnist():
     assert (source.image_shape, source.counts) == ((28, 28, 1), {"train": 60000, "test": 10000})
     images = source.examples("test", 10000)
     assert images.mean() / 255 == pytest.approx(0.1325, abs=5e-4)  # known of the test set
+
+
+def test_images_come_as_they_are_stored_with_their_labels(data_dir, monkeypatch):
+    """What a pipeline's examples are made of: no decoding, the dataset's own split or none."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    from pipelines import examples, sources
+
+    items = [item for part in sources.parts("tfds:tiny") for item in sources.read(part)]
+    assert [item.index for item in items] == list(range(COUNT + 7))
+    assert [item.split for item in items] == ["train"] * COUNT + ["eval"] * 7
+    assert [item.label for item in items] == [1] * COUNT + [0] * 7
+    assert items[0].encoded.startswith(b"\x89PNG")
+    source = load(DataOptions(dataset="tfds:tiny"))
+    decoded = np.stack([examples.decode(item.encoded) for item in items])
+    np.testing.assert_array_equal(decoded[:COUNT], source.examples("train", COUNT))
+    without = [item for part in sources.parts("tfds:tiny_train") for item in sources.read(part)]
+    assert {(item.split, item.label) for item in without} == {("", None)}
+    with pytest.raises(InputError, match="expected a feature 'image'"):
+        sources.parts("tfds:tiny_text")

@@ -52,6 +52,16 @@ def test_moments_equal_numpy_whatever_the_batches():
         np.testing.assert_allclose(streamed.covariance(), np.cov(features.T), rtol=1e-7, atol=1e-9)
 
 
+def test_moments_of_parts_merge_to_those_of_the_whole():
+    features = correlated(500, 6) + 1e4
+    parts = [Moments(6).add(part) for part in np.split(features, [0, 3, 200])]
+    merged = parts[3].merge(parts[1]).merge(parts[0]).merge(parts[2])
+    assert merged.count == 500
+    np.testing.assert_allclose(merged.mean, features.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(merged.covariance(), np.cov(features.T), rtol=1e-7, atol=1e-9)
+    np.testing.assert_array_equal(Moments(6).merge(parts[2]).mean, parts[2].mean)
+
+
 def test_distance_between_gaussians_that_commute_is_analytic():
     a = exactly(np.zeros(3), np.diag([1.0, 4.0, 9.0]))
     b = exactly(np.array([1.0, 0.0, 2.0]), np.diag([4.0, 4.0, 1.0]))

@@ -10,7 +10,7 @@ from PIL import Image
 from pga_tf import data
 from pga_tf.core.checks import InputError
 from pipelines import examples as examples_lib
-from pipelines import statistics as statistics_lib
+from pipelines import image_statistics
 from pipelines.components import artifacts
 from pipelines.components.example_gen import example_gen
 from pipelines.components.example_validator import example_validator, find
@@ -152,11 +152,11 @@ def test_summaries_merge_in_any_order():
         encoded = b"damage" if i % 7 == 0 else examples_lib.png(pixels(i % 20, (4, 4, 1 + 2 * (i % 2))))
         return examples_lib.Item(i, encoded, split="train")
 
-    facts = [statistics_lib.facts(item(i)) for i in range(60)]
-    whole = statistics_lib.Summary()
+    facts = [image_statistics.facts(item(i)) for i in range(60)]
+    whole = image_statistics.Summary()
     for one in facts:
         whole.add(one)
-    parts = [statistics_lib.Summary() for _ in range(3)]
+    parts = [image_statistics.Summary() for _ in range(3)]
     for i, one in enumerate(reversed(facts)):
         parts[i % 3].add(one)
     assert parts[2].merge(parts[0]).merge(parts[1]).result() == whole.result()

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -153,6 +154,9 @@ def test_the_page_escapes_and_needs_no_network(ran):
     assert "<script" not in made
     assert "&lt;b&gt;tiny" in made
     assert "http" not in made.replace("http://www.w3.org/2000/svg", "")
+    linked = re.findall(r'href="([^"#]+)"', made)
+    assert any(path.endswith("report.html") for path in linked)
+    assert all(pathlib.Path(chosen.options.pipeline_root, path).is_file() for path in linked)
     for name in STEPS:
         assert f'<h2 id="{name}">' in made
 
