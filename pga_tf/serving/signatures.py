@@ -80,7 +80,7 @@ class Served:
     def _codes(self, images, name="image"):
         images = tf.ensure_shape(images, [None, *self._shape])
         if self._points:
-            images = _require(tf.math.is_finite(images), images, f"{name}: expected finite numbers")
+            images = tf.debugging.check_numerics(images, f"{name}: expected finite numbers")
         else:
             inside = (images >= UNIT[0]) & (images <= UNIT[1])  # false for NaN
             images = _require(inside, images, f"{name}: expected numbers in [0, 1]")
@@ -95,7 +95,7 @@ class Served:
 
     def _decode(self, z):
         z = tf.ensure_shape(z, [None, self._model.latent_dim])
-        return {"image": self._images(_require(tf.math.is_finite(z), z, "z: expected finite numbers"), "prior")}
+        return {"image": self._images(tf.debugging.check_numerics(z, "z: expected finite numbers"), "prior")}
 
     def _encode(self, image):
         return {"z": self._codes(image)}
