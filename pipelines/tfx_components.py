@@ -1,0 +1,147 @@
+"""The steps of `pipelines.graph` as TFX components, made from the same list, so that the two graphs are one.
+
+The components stand at the top level of an imported module because TFX finds an executor by its module and name, on
+this machine and in a container. An artifact keeps the step's figures and the inputs that it was made of as properties.
+"""
+
+import inspect
+import json
+
+from tfx import v1 as tfx
+from tfx.dsl.components.common.resolver import ResolverStrategy
+from tfx.types import standard_artifacts as standard
+
+from pga_tf.data import DataOptions
+from pga_tf.methods import METHODS
+from pga_tf.networks import NetworkOptions
+from pga_tf.priors.normal import NormalOptions
+from pga_tf.training.config import Config, OptimizerOptions, RunOptions
+from pga_tf.training.fitting import FitOptions
+from pipelines import graph, settings
+
+OUTSIDE = {"code": "hash of the step's code", "data": "hash of what it reads from outside the graph"}
+SPLITS = json.dumps(["train", "eval"])
+
+
+TYPES = {
+    "examples": standard.Examples,
+    "statistics": standard.ExampleStatistics,
+    "schema": standard.Schema,
+    "anomalies": standard.ExampleAnomalies,
+    "transformed": standard.Examples,  # as TFX's Transform calls its own
+    "run": standard.ModelRun,
+    "run_with_priors": standard.Model,
+    "evaluation": standard.ModelEvaluation,
+    "blessing": standard.ModelBlessing,
+    "exported": standard.Model,
+    "infra_blessing": standard.InfraBlessing,
+    "pushed": standard.PushedModel,
+}
+# Arguments that an earlier run may give: what `graph` finds in the local runner's store.
+EARLIER = {"previous": "statistics", "baseline": "evaluation"}
+
+
+def local_path(uri):
+    """Where an artifact lies as files: Vertex mounts the bucket of gs://BUCKET/... there, other places are folders."""
+    return "/gcs/" + uri.removeprefix("gs://") if uri.startswith("gs://") else uri
+
+
+def _component(step):
+    """The TFX component class of a `Step`: its function between artifacts."""
+    function, artifacts = step.function, [*step.inputs, *step.resolved, *step.outputs]
+
+    def call(**arguments):
+        given = {name: value for name, value in arguments.items() if name not in OUTSIDE}
+        outputs = {name: given[name] for name in step.outputs}
+        made_of = {name: given[name].uri for name in (*step.inputs, *step.resolved) if given[name]}
+        folders = {name: local_path(given[name].uri) if given[name] else "" for name in artifacts}
+        figures = function(**(given | folders)) or {}
+        for name, artifact in outputs.items():
+            artifact.set_string_custom_property("figures", json.dumps(figures, default=str))
+            artifact.set_string_custom_property("made_of", json.dumps(made_of))
+            if TYPES[name] is standard.Examples:
+                artifact.split_names = SPLITS
+            elif name == "blessing":
+                artifact.set_int_custom_property("blessed", int(figures["blessed"]))
+            elif name == "infra_blessing":
+                artifact.set_string_custom_property("blessing_status", "INFRA_BLESSED")
+            elif name == "pushed":
+                artifact.set_string_custom_property("pushed_destination", figures["model"] or "")
+
+    hints = dict.fromkeys(OUTSIDE, tfx.dsl.components.Parameter[str])
+    for name, argument in inspect.signature(function).parameters.items():
+        if name in step.outputs:
+            hints[name] = tfx.dsl.components.OutputArtifact[TYPES[name]]
+        elif name in artifacts:
+            hints[name] = tfx.dsl.components.InputArtifact[TYPES[EARLIER.get(name, name)]]
+        else:
+            hints[name] = tfx.dsl.components.Parameter[argument.annotation]
+    # Those that may be missing stand last, as Python wants it.
+    order = sorted(hints, key=lambda name: name in step.resolved)
+    kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    call.__signature__ = inspect.Signature(
+        [inspect.Parameter(name, kind, default=None if name in step.resolved else empty) for name in order]
+    )
+    call.__annotations__ = hints
+    call.__name__ = call.__qualname__ = step.name
+    call.__doc__ = function.__doc__
+    return tfx.dsl.components.component(call)
+
+
+def _any_settings():
+    """`Settings` that no component depends on, to make the list of steps from."""
+    config = Config(
+        run=RunOptions(),
+        data=DataOptions(dataset="digits"),
+        network=NetworkOptions(),
+        optimizer=OptimizerOptions(),
+        method=METHODS.get(RunOptions().method).Options(),
+    )
+    options = settings.PipelineOptions(pipeline_root="any", push_base="any")
+    return settings.settings(options, config, FitOptions(), NormalOptions())
+
+
+COMPONENTS = {step.name: _component(step) for step in graph.steps(_any_settings())}
+
+
+def _marks(artifact, name):
+    return json.loads(artifact.get_string_custom_property(name) or "{}")
+
+
+def _newest_first(artifacts):
+    return sorted(artifacts, key=lambda artifact: artifact.id, reverse=True)
+
+
+class PreviousStatistics(ResolverStrategy):
+    """Of `previous` the newest that `anomalies` were found to be none in, other than `statistics`, those of now."""
+
+    def resolve_artifacts(self, store, input_dict):
+        found, now = [], input_dict["statistics"][0].uri
+        by_uri = {artifact.uri: artifact for artifact in input_dict["previous"]}
+        for anomalies in _newest_first(input_dict["anomalies"]):
+            uri = _marks(anomalies, "made_of").get("statistics")
+            if uri != now and uri in by_uri:
+                found.append(by_uri[uri])
+        return input_dict | {"previous": found[:1]}
+
+
+class LastBlessed(ResolverStrategy):
+    """Of `baseline` the newest evaluation that blessed a model, other than `run_with_priors`, that of now."""
+
+    def resolve_artifacts(self, store, input_dict):
+        now = input_dict["run_with_priors"][0].uri
+        found = [
+            evaluation
+            for evaluation in _newest_first(input_dict["baseline"])
+            if _marks(evaluation, "figures").get("blessed") and _marks(evaluation, "made_of")["run_with_priors"] != now
+        ]
+        return input_dict | {"baseline": found[:1]}
+
+
+def earlier(name, outputs):
+    """(strategy, channels) of the resolver for an argument of `EARLIER`; `outputs`: (step, output) to channel."""
+    every = {key: tfx.dsl.Channel(type=TYPES[kind]) for key, kind in (EARLIER | {"anomalies": "anomalies"}).items()}
+    if name == "previous":
+        now = {"statistics": outputs["StatisticsGen", "statistics"]}
+        return PreviousStatistics, now | {key: every[key] for key in ("previous", "anomalies")}
+    return LastBlessed, {"run_with_priors": outputs["PriorFitter", "run_with_priors"], "baseline": every["baseline"]}
