@@ -80,18 +80,14 @@ def test_the_compiled_graph_names_every_component(tmp_path):
     job = json.loads(path.read_text())
     spec = job["pipelineSpec"]
     assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
-    assert spec["root"]["dag"]["tasks"].keys() == tfx_components.COMPONENTS.keys()
-    assert spec["root"]["dag"]["tasks"]["Transform"]["dependentTasks"] == [
-        "ExampleGen",
-        "ExampleValidator",
-        "SchemaGen",
-    ]
+    tasks = spec["root"]["dag"]["tasks"]
+    assert tasks.keys() == tfx_components.COMPONENTS.keys()
+    assert tasks["Transform"]["dependentTasks"] == ["ExampleGen", "ExampleValidator", "SchemaGen"]
     containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
     assert {container["image"] for container in containers} == {"image:1"}
     named = {arg for container in containers for arg in container["args"] if arg.startswith("pipelines.")}
     assert named == {f"pipelines.tfx_components.{name}_Executor" for name in tfx_components.COMPONENTS}
-    evaluator = spec["root"]["dag"]["tasks"]["Evaluator"]["inputs"]["parameters"]
-    assert "/gcs/bucket/root/Evaluator/.cache" in json.dumps(evaluator)
+    assert "/gcs/bucket/root/Evaluator/.cache" in json.dumps(tasks["Evaluator"]["inputs"]["parameters"])
     with pytest.raises(InputError, match="--image"):
         tfx_pipeline.compile_to(chosen, path, "")
 
