@@ -51,7 +51,8 @@ def _component(step):
     function, artifacts = step.function, [*step.inputs, *step.resolved, *step.outputs]
 
     def call(**arguments):
-        given = {name: value for name, value in arguments.items() if name not in OUTSIDE}
+        # TFX leaves out an artifact that there is none of.
+        given = dict.fromkeys(step.resolved) | {key: value for key, value in arguments.items() if key not in OUTSIDE}
         outputs = {name: given[name] for name in step.outputs}
         made_of = {name: given[name].uri for name in (*step.inputs, *step.resolved) if given[name]}
         folders = {name: local_path(given[name].uri) if given[name] else "" for name in artifacts}

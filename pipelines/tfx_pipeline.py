@@ -83,11 +83,11 @@ def pipeline(chosen, *, looks_back=True):
         pipeline_root=root,
         components=list(nodes.values()),
         enable_cache=True,
-        metadata_connection_config=None if "://" in root else _metadata(root),
+        metadata_connection_config=None if "://" in root else metadata(root),
     )
 
 
-def _metadata(root):
+def metadata(root):
     return tfx.orchestration.metadata.sqlite_metadata_connection_config(str(pathlib.Path(root).resolve() / METADATA))
 
 
@@ -104,7 +104,7 @@ def last_figures(root):
     """The figures of the Evaluator that ran last, or was cached last, under a root."""
     from ml_metadata.metadata_store import metadata_store
 
-    store = metadata_store.MetadataStore(_metadata(root))
+    store = metadata_store.MetadataStore(metadata(root))
     execution = max(store.get_executions_by_type(f"{COMPONENTS['Evaluator'].__module__}.Evaluator"), key=lambda e: e.id)
     events = store.get_events_by_execution_ids([execution.id])
     for artifact in store.get_artifacts_by_id([event.artifact_id for event in events]):

@@ -47,6 +47,7 @@ inside() {
     mkdir -p "$root/repo" "$root/out" "$root/proc" "$root/dev"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
+    mount --rbind /sys "$root/sys"
     mount --bind "$repository" "$root/repo"
     mount -o remount,bind,ro "$root/repo"
     while read -r folder; do

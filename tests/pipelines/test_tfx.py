@@ -22,7 +22,7 @@ CACHED, COMPLETE = metadata_store_pb2.Execution.CACHED, metadata_store_pb2.Execu
 
 def states(root, last):
     """dict of a component to its state in the newest `last` executions; resolvers are left out."""
-    executions = metadata_store.MetadataStore(tfx_pipeline._metadata(root)).get_executions()
+    executions = metadata_store.MetadataStore(tfx_pipeline.metadata(root)).get_executions()
     newest = sorted(executions, key=lambda execution: execution.id)[-last:]
     found = {execution.type.split(".")[-1]: execution.last_known_state for execution in newest}
     return {name: state for name, state in found.items() if name in tfx_components.COMPONENTS}
@@ -71,6 +71,37 @@ def test_cache_code_and_the_last_blessed_model(ran, monkeypatch):
     first = steps.index("Trainer")
     assert states(root, 12) == dict.fromkeys(steps[:first], CACHED) | dict.fromkeys(steps[first:], COMPLETE)
     assert (judged["frechet"], judged["last blessed"]) == (figures["frechet"], figures["frechet"])
+
+
+def artifact(kind, id, **properties):
+    made = tfx_components.TYPES[kind]()
+    made.id, made.uri = id, f"{kind}/{id}"
+    for name, value in properties.items():
+        made.set_string_custom_property(name, json.dumps(value))
+    return made
+
+
+def test_the_previous_statistics_are_the_newest_others_without_anomalies():
+    every = [artifact("statistics", id) for id in (1, 2, 3, 4)]
+    # The third had anomalies: its ExampleValidator failed and left no artifact.
+    well = [artifact("anomalies", 10 + id, made_of={"statistics": f"statistics/{id}"}) for id in (1, 2, 4)]
+    resolver = tfx_components.PreviousStatistics()
+    for now, expected in ((4, [2]), (3, [4]), (1, [4])):
+        given = {"statistics": [every[now - 1]], "previous": every, "anomalies": well}
+        assert [found.id for found in resolver.resolve_artifacts(None, given)["previous"]] == expected
+    given = {"statistics": every[:1], "previous": every[:1], "anomalies": []}
+    assert resolver.resolve_artifacts(None, given)["previous"] == []
+
+
+def test_the_baseline_is_the_newest_other_blessed_model():
+    every = [
+        artifact("evaluation", id, figures={"blessed": blessed}, made_of={"run_with_priors": f"run_with_priors/{run}"})
+        for id, blessed, run in ((1, True, 1), (2, True, 2), (3, False, 3))
+    ]
+    resolver = tfx_components.LastBlessed()
+    for now, expected in ((4, [2]), (2, [1])):
+        given = {"run_with_priors": [artifact("run_with_priors", now)], "baseline": every}
+        assert [found.id for found in resolver.resolve_artifacts(None, given)["baseline"]] == expected
 
 
 def test_the_compiled_graph_names_every_component(tmp_path):
