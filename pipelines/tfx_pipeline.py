@@ -10,7 +10,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow
 
 from pga_tf import flags
 from pga_tf.core import checks
-from pipelines import code_hash, graph, settings
+from pipelines import code_hash, graph, runner, settings
 from pipelines.tfx_components import COMPONENTS, earlier, local_path
 
 USAGE = """python -m pipelines.tfx_pipeline --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=BASE]
@@ -94,10 +94,10 @@ def metadata(root):
 def run(chosen):
     """Runs the pipeline of `Settings` under LocalDagRunner: the figures of Evaluator."""
     root = pathlib.Path(chosen.options.pipeline_root).resolve()
-    root.mkdir(parents=True, exist_ok=True)
     chosen = dataclasses.replace(chosen, options=dataclasses.replace(chosen.options, pipeline_root=str(root)))
-    tfx.orchestration.LocalDagRunner().run(pipeline(chosen))
-    return last_figures(root)
+    with runner.locked(root):
+        tfx.orchestration.LocalDagRunner().run(pipeline(chosen))
+        return last_figures(root)
 
 
 def last_figures(root):
