@@ -6,6 +6,10 @@ this machine and in a container. An artifact keeps the step's figures and the in
 
 import inspect
 import json
+import os
+
+# tensorflow_transform, which TFX imports, asks for Keras 2 where this is not set; these models are of Keras 3.
+os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 from tfx import v1 as tfx
 from tfx.dsl.components.common.resolver import ResolverStrategy

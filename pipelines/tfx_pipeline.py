@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+
+os.environ["TF_USE_LEGACY_KERAS"] = "0"  # as in tfx_components, before TFX is imported
 
 from absl import flags as absl_flags
 from tfx import v1 as tfx

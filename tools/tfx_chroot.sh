@@ -58,7 +58,7 @@ inside() {
     done <<<"$folders"
     exec chroot "$root" /usr/bin/env -u PYTHONPATH -u PYTHONHOME -u TMPDIR -u LD_LIBRARY_PATH HOME=/root \
       PATH=/opt/tfx/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin VIRTUAL_ENV=/opt/tfx PYTHONPATH=/repo \
-      PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8 TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}" \
+      PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8 TF_USE_LEGACY_KERAS=0 TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}" \
       /bin/sh -c "cd /repo && exec \"\$@\"" sh "$@"
   ' tfx_chroot "$root" "$repository" "$(pip_folders)" "$@"
 }
