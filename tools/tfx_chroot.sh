@@ -27,10 +27,11 @@ if [ ! -e "$root/.debootstrap.stamp" ] && [ ! -e "$root/debootstrap" ] && [ -n "
     'Remedy: name another folder'
 fi
 
-# What pip is set to read from this machine's own disk: folders of its settings, as paths or file:// addresses.
+# What pip is set to read from this machine's own disk: folders of its settings, as paths or file:// addresses. An index
+# (.../simple) links to files that lie beside it.
 pip_folders() {
   { python3 -m pip config list 2>/dev/null || true; env | grep '^PIP_' || true; } |
-    grep -oE "(^|[ '=]|file://)/[^ ']+" | sed -E "s#^([ '=]|file://)##" | sort -u |
+    grep -oE "(^|[ '=]|file://)/[^ ']+" | sed -E "s#^([ '=]|file://)##; s#/simple/*\$##" | sort -u |
     while read -r folder; do [ ! -d "$folder" ] || printf '%s\n' "$folder"; done
 }
 
