@@ -88,10 +88,7 @@ def _request():
 def _evaluate_run():
     config = flags.config_of_run(FLAGS.workdir)
     result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
-    prior, directory = result["card"]["generated"]["prior"], RunDirectory(FLAGS.workdir)
-    # A run's own evaluation stands for it in --compare; those of other priors lie beside the priors.
-    own = prior == directory.read_own_prior()
-    return _finish(result, pictures, directory if own else RunDirectory(directory.prior(prior)))
+    return _finish(result, pictures, RunDirectory(FLAGS.workdir).evaluation_of(result["card"]["generated"]["prior"]))
 
 
 def _evaluate_priors():
@@ -121,7 +118,7 @@ def _evaluate_images():
     prepared = {"size": FLAGS.images_size, "crop": FLAGS.images_crop}
     prepared = ", ".join(f"{name} {value}" for name, value in prepared.items() if value) or "as they are"
     result, pictures = assessment.of_images(given, against, _request(), title=FLAGS.images, prepared=prepared)
-    return _finish(result, pictures, RunDirectory(FLAGS.workdir))
+    return _finish(result, pictures, RunDirectory(FLAGS.workdir).evaluation)
 
 
 def _given():
@@ -159,8 +156,7 @@ def _default_cache():
     return pathlib.Path(base) / "pga_tf"
 
 
-def _finish(result, pictures, directory):
-    folder = directory.evaluation
+def _finish(result, pictures, folder):
     folder.mkdir(parents=True, exist_ok=True)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
     files.write_text(folder / "report.html", report.page(result, pictures))

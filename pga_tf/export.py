@@ -86,8 +86,7 @@ def _batch_sizes(texts):
 
 def _last_evaluation(directory, prior, checkpoint, step):
     """Scores and protocol of the last evaluation of what is exported, or None where it was not evaluated."""
-    own = prior == directory.read_own_prior()
-    path = (directory if own else RunDirectory(directory.prior(prior))).evaluation / "evaluation.json"
+    path = directory.evaluation_of(prior) / "evaluation.json"
     if not path.exists():
         return None
     result = json.loads(path.read_text())

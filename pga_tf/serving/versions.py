@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import os
 import pathlib
 import re
 import shutil
@@ -142,4 +141,3 @@ def set_label(versions, label, version):
     policy = storage.FileSystemStoragePathSourceConfig.ServableVersionPolicy
     entry.model_version_policy.CopyFrom(policy(specific=policy.Specific(versions=served)))
     files.write_text(versions.base / CONFIG, HEADER + text_format.MessageToString(config))
-    os.chmod(versions.base / CONFIG, 0o644)

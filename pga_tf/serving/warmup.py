@@ -28,6 +28,4 @@ def _log(name, signature, arrays, batch):
     request.model_spec.name, request.model_spec.signature_name = name, signature
     for key, value in arrays.items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(value[:batch]))
-    return prediction_log_pb2.PredictionLog(
-        predict_log=prediction_log_pb2.PredictLog(request=request), log_metadata=None
-    )
+    return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))

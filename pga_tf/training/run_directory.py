@@ -47,6 +47,10 @@ class RunDirectory:
         """Path of the directory of a fitted prior, itself laid out as a run directory."""
         return self.path / "priors" / name
 
+    def evaluation_of(self, prior):
+        """Folder of what was found under a prior: the run's own stands for the run, others lie beside themselves."""
+        return self.evaluation if prior == self.read_own_prior() else RunDirectory(self.prior(prior)).evaluation
+
     def create(self):
         """Makes the folders; raises `InputError` where they cannot be written."""
         try:

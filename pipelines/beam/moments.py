@@ -11,10 +11,11 @@ from pga_tf.core import files
 from pga_tf.evaluation import features as features_lib
 from pga_tf.evaluation.moments import Moments
 from pipelines import examples as examples_lib
+from pipelines.beam.combine import SumFn
 from pipelines.components.artifacts import SCHEMA
 
 
-class MomentsFn(beam.CombineFn):
+class MomentsFn(SumFn):
     """Combines batches of features `[N, D]` to `Moments`, in float64.
 
     Number, sum and sum of f f^T are kept as number, mean and sum of (f - mean)(f - mean)^T, which say the same and do
@@ -26,18 +27,6 @@ class MomentsFn(beam.CombineFn):
 
     def create_accumulator(self):
         return Moments(self.dimensions)
-
-    def add_input(self, accumulator, element):
-        return accumulator.add(element)
-
-    def merge_accumulators(self, accumulators):
-        merged = self.create_accumulator()
-        for accumulator in accumulators:
-            merged.merge(accumulator)
-        return merged
-
-    def extract_output(self, accumulator):
-        return accumulator
 
 
 class Extract(beam.DoFn):

@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import examples as examples_lib
 from pipelines import image_statistics, sources
+from pipelines.beam.combine import SumFn
 from pipelines.components import example_gen as example_gen_lib
 from pipelines.components import statistics_gen as statistics_gen_lib
 
@@ -120,23 +121,11 @@ def _facts(split, path):
         yield image_statistics.facts(examples_lib.parsed(record, split))
 
 
-class SummaryFn(beam.CombineFn):
+class SummaryFn(SumFn):
     """Sums `Facts` to a `Summary`; copies are found by grouping, so that no worker holds every hash."""
 
     def create_accumulator(self):
         return image_statistics.Summary(keep_hashes=False)
-
-    def add_input(self, accumulator, element):
-        return accumulator.add(element)
-
-    def merge_accumulators(self, accumulators):
-        merged = self.create_accumulator()
-        for accumulator in accumulators:
-            merged.merge(accumulator)
-        return merged
-
-    def extract_output(self, accumulator):
-        return accumulator
 
 
 RESULTS = ".results"

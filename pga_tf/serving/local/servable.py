@@ -7,9 +7,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2
 
+from pga_tf.serving import warmup
 from pga_tf.serving.local import errors, tensors
 
-WARMUP = "assets.extra/tf_serving_warmup_requests"
 MOST_WARMUP_RECORDS = 1000  # TensorFlow Serving refuses more
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -24,7 +24,7 @@ class Servable:
         self._functions = dict(self._loaded.signatures)
         self.signature_defs = _signature_defs(folder)
         self._signatures = dict(self.signature_defs.signature_def)
-        self._warm_up(pathlib.Path(folder) / WARMUP)
+        self._warm_up(pathlib.Path(folder) / warmup.FILE)
 
     def input_names(self, signature_name):
         """Names of the inputs of a signature; empty if there is no such signature."""

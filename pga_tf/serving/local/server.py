@@ -12,8 +12,8 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from pga_tf.core import checks
 from pga_tf.serving.local import policy, rest, rpc
 from pga_tf.serving.local.catalogue import Catalogue
+from pga_tf.serving.transport import MAX_MESSAGE
 
-MAX_MESSAGE = 2**28  # bytes; gRPC's default of 4 MiB is less than a batch of 64 images of 128 x 128
 THREADS = 16  # requests that are answered together; the others wait in line
 GRACE_SECONDS = 5  # for requests under way when the server is told to stop
 
