@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import heapq
 import io
 import pathlib
 
@@ -130,8 +131,18 @@ def records(path):
 def read(folder, split):
     """Iterates over the `Item`s of a split."""
     for path in shards(folder, split):
-        for record in records(path):
-            yield parsed(record, split)
+        yield from _items(split, path)
+
+
+def in_order(folder):
+    """Iterates over the `Item`s of both splits in their source's order, in which each shard holds its own."""
+    shares = ((split, path) for split in SPLITS for path in shards(folder, split))
+    return heapq.merge(*(_items(split, path) for split, path in shares), key=lambda item: item.index)
+
+
+def _items(split, path):
+    for record in records(path):
+        yield parsed(record, split)
 
 
 def pixel_digest(pixels):

@@ -22,18 +22,22 @@ from pipelines.runner import Step
 
 def steps(settings):
     """The graph of `Settings`, in an order in which every step follows those that it needs. Raises `InputError`."""
-    given, data = settings.options, settings.config.data
-    gen, stats = _data_parallel(settings)
+    given, data, beam_args = settings.options, settings.config.data, settings.beam_args
     cache = pathlib.Path(given.pipeline_root) / "Evaluator" / ".cache"
     made = [
         Step(
             "ExampleGen",
-            gen,
+            on_beam("ExampleGen", beam_args) if beam_args else example_gen,
             outputs=("examples",),
             parameters={"dataset": data.dataset, "test_fraction": data.test_fraction, "shards": given.shards},
             fingerprint=functools.partial(sources.fingerprint, data.dataset),
         ),
-        Step("StatisticsGen", stats, inputs={"examples": ("ExampleGen", "examples")}, outputs=("statistics",)),
+        Step(
+            "StatisticsGen",
+            on_beam("StatisticsGen", beam_args) if beam_args else statistics_gen,
+            inputs={"examples": ("ExampleGen", "examples")},
+            outputs=("statistics",),
+        ),
         Step(
             "SchemaGen",
             schema_gen,
@@ -85,7 +89,7 @@ def steps(settings):
         ),
         Step(
             "Evaluator",
-            evaluator,
+            on_beam("Evaluator", beam_args) if beam_args else evaluator,
             inputs={
                 "run_with_priors": ("PriorFitter", "run_with_priors"),
                 "transformed": ("Transform", "transformed"),
@@ -129,11 +133,14 @@ def steps(settings):
     return made
 
 
-def _data_parallel(settings):
-    """(ExampleGen, StatisticsGen), in this process or on Beam."""
-    if not settings.beam_args:
-        return example_gen, statistics_gen
+def on_beam(name, beam_args):
+    """The function of a data-parallel step (ExampleGen, StatisticsGen or Evaluator) on Apache Beam.
+
+    It takes what the component's own takes and leaves the same. `beam_args`: options of the runner, a list of texts.
+    Raises `InputError` without Beam.
+    """
     try:
+        from pipelines.beam import moments
         from pipelines.beam import steps as beam_steps
     except ImportError as error:
         checks.refuse(
@@ -142,7 +149,12 @@ def _data_parallel(settings):
             received=str(error),
             remedy="install it, or leave the flag out to work in this process",
         )
-    return beam_steps.example_gen(settings.beam_args), beam_steps.statistics_gen(settings.beam_args)
+    made = {
+        "ExampleGen": beam_steps.example_gen,
+        "StatisticsGen": beam_steps.statistics_gen,
+        "Evaluator": moments.evaluator,
+    }
+    return made[name](beam_args)
 
 
 def _content(path):

@@ -38,6 +38,10 @@ class RandomAccess:
         starts = tf.data.Dataset.range(0, self.count, batch_size)
         return starts.map(lambda start: gather(tf.range(start, tf.minimum(start + batch_size, self.count))))
 
+    def rows(self, start, stop):
+        """Array of the images from `start` up to `stop`, in stored order; fewer where the split ends before."""
+        return self._gather(tf.range(start, min(stop, self.count), dtype=tf.int64)).numpy()
+
     def sample(self, limit):
         return self._gather(tf.constant(order.spread(self.count, limit), tf.int64)).numpy()
 

@@ -1,6 +1,7 @@
 """`npz:FILE`: the user's own array, `images` in an .npz or the whole of an .npy."""
 
 import os
+import struct
 import zipfile
 
 import numpy as np
@@ -16,7 +17,8 @@ def load(name, argument, options):
     """Images `[N, H, W, C]` or `[N, H, W]`, C 1 or 3: uint8, or float in [0, 1] or [-1, 1], kept as float32.
 
     A second array `test`, bool `[N]`, in an .npz says which images are held out; without it `options` decide.
-    An .npy beyond `memory.LIMIT_BYTES` stays on disk, mapped, if it is uint8 or float32.
+    Beyond `memory.LIMIT_BYTES` an array of uint8 or float32 stays on disk, mapped: an .npy, or in an .npz that is not
+    compressed (np.savez, not np.savez_compressed).
 
     Raises:
       InputError: a missing or unreadable file, another rank, channels or dtype, NaN, or values out of range.
@@ -50,11 +52,33 @@ def _read(name, path):
             if "images" not in loaded.files:
                 held = ", ".join(loaded.files) or "none"
                 _refuse_file(name, expected="an array called images", received=f"arrays {held}")
-            return loaded["images"], loaded["test"] if "test" in loaded.files else None
+            return _member(path, loaded, "images"), loaded["test"] if "test" in loaded.files else None
     except checks.InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         return _refuse_file(name, expected="an .npz or .npy file of numbers", received=str(error))
+
+
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+SIGNATURE_TO_LENGTHS, LENGTHS = 26, "<HH"  # of a ZIP member's own header: name and extra field, which end it
+
+
+def _member(path, archive, name):
+    """An array of an .npz, mapped if it is large and lies there as it is."""
+    member = archive.zip.getinfo(f"{name}.npy")
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size <= memory.LIMIT_BYTES:
+        return archive[name]
+    with archive.zip.open(member) as file:
+        read_header = HEADERS.get(np.lib.format.read_magic(file))
+        shape, fortran, dtype = read_header(file) if read_header else ((), False, np.dtype(object))
+        start = file.tell()
+    if dtype.hasobject:
+        return archive[name]  # NumPy's own words on what it does not read
+    with open(path, "rb") as file:
+        file.seek(member.header_offset + SIGNATURE_TO_LENGTHS)
+        lengths = struct.unpack(LENGTHS, file.read(struct.calcsize(LENGTHS)))
+        start += file.tell() + sum(lengths)
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
 def _refuse_file(name, *, expected, received):

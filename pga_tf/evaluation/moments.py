@@ -52,6 +52,17 @@ class Moments:
         self.count = total
         return self
 
+    def arrays(self):
+        """What `of_arrays` makes the same moments of: dict of arrays."""
+        return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
+
+    @classmethod
+    def of_arrays(cls, stored):
+        """The moments of `arrays`, or of a file with these entries."""
+        moments = cls(len(stored["mean"]))
+        moments.count, moments.mean, moments.scatter = int(stored["count"]), stored["mean"], stored["scatter"]
+        return moments
+
     def covariance(self):
         """Unbiased covariance `[D, D]`. Raises `InputError` for fewer than two images."""
         if self.count < 2:

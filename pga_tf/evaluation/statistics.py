@@ -46,13 +46,17 @@ def collect(batches, extract, *, keep=NEIGHBOURS, what="images"):
             remedy="score more images",
         )
     if not differ:
-        checks.refuse(
-            f"{what.capitalize()}",
-            expected="images that differ from each other",
-            received=f"{moments.count} equal ones",
-            remedy="look at one of them; no score is defined for a constant set",
-        )
+        refuse_constant(what, moments.count)
     return Statistics(moments, np.concatenate(kept))
+
+
+def refuse_constant(what, count):
+    checks.refuse(
+        what.capitalize(),
+        expected="images that differ from each other",
+        received=f"{count} equal ones",
+        remedy="look at one of them; no score is defined for a constant set",
+    )
 
 
 class Cache:
@@ -82,22 +86,12 @@ class Cache:
 
 
 def _write(path, key, statistics):
-    moments = statistics.moments
     with files.replacing(path) as file:
-        np.savez(
-            file,
-            key=np.array(protocol.digest(key)),
-            count=moments.count,
-            mean=moments.mean,
-            scatter=moments.scatter,
-            features=statistics.features,
-        )
+        np.savez(file, key=np.array(protocol.digest(key)), features=statistics.features, **statistics.moments.arrays())
 
 
 def _read(path, key):
     with np.load(path, allow_pickle=False) as stored:
         if str(stored["key"]) != protocol.digest(key):
             raise ValueError("it is of another protocol")
-        moments = Moments(len(stored["mean"]))
-        moments.count, moments.mean, moments.scatter = int(stored["count"]), stored["mean"], stored["scatter"]
-        return Statistics(moments, stored["features"])
+        return Statistics(Moments.of_arrays(stored), stored["features"])

@@ -96,7 +96,15 @@ def images_at(source, split, indices):
 
 
 def real_statistics(source, split, count, network, extract, cache, *, advance):
-    """(statistics of a split's images, what the card says of them). A second call reads them from `cache`.
+    """(statistics of a split's images, what the card says of them). A second call reads them from `cache`."""
+    key, entry = real_identity(source, split, count, network)
+    found = cache.get(key, lambda: statistics.collect(real_images(source, split, count), extract, what="real images"))
+    advance(entry["count"])
+    return found, entry
+
+
+def real_identity(source, split, count, network):
+    """(key under which the statistics of a split's images are cached, what the card says of the images).
 
     The hash is over the images themselves, so that a folder whose content changed is another set.
     """
@@ -107,14 +115,7 @@ def real_statistics(source, split, count, network, extract, cache, *, advance):
     entry = {"dataset": source.name, "split": split, "count": held, "image_shape": list(source.image_shape)}
     entry["sha256"] = digest.hexdigest()[:16]
     key = {"features": network.card(), "sha256": digest.hexdigest(), "keep": statistics.NEIGHBOURS}
-    key |= {"versions": protocol.versions()}
-
-    def build():
-        return statistics.collect(real_images(source, split, count), extract, what="real images")
-
-    found = cache.get(protocol.plain(key), build)
-    advance(held)
-    return found, entry
+    return protocol.plain(key | {"versions": protocol.versions()}), entry
 
 
 def in_training(run, source):

@@ -1,18 +1,103 @@
-"""Moments of features over Apache Beam: what a Frechet distance needs of a set too large for one machine."""
+"""Statistics of features on Apache Beam: what Evaluator needs of real images that are many for one process."""
 
-import json
 import pathlib
+import tempfile
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pga_tf import data
 from pga_tf.core import files
+from pga_tf.data import DataOptions
 from pga_tf.evaluation import features as features_lib
+from pga_tf.evaluation import statistics
 from pga_tf.evaluation.moments import Moments
-from pipelines import examples as examples_lib
+from pga_tf.training import scoring
 from pipelines.beam.combine import SumFn
-from pipelines.components.artifacts import SCHEMA
+from pipelines.components import artifacts
+from pipelines.components import evaluator as evaluator_lib
+
+BLOCK = 10 * scoring.BATCH  # images that a worker takes at once: whole batches, the same as in one process
+MOMENTS = "moments.npz"
+
+
+def evaluator(beam_args):
+    """`pipelines.components.evaluator.evaluator` with the features of real images taken on a Beam runner.
+
+    They get where it looks for them, `cache_dir`, which every worker must see; so must the feature network's file.
+    """
+
+    def step(transformed: str, features: str, inception_path: str, cache_dir: str, **others) -> dict:
+        dataset, cache = artifacts.dataset(transformed), statistics.Cache(cache_dir)
+        source, network = (
+            data.load(DataOptions(dataset=dataset)),
+            features_lib.load(features, inception_path=inception_path),
+        )
+        network.require_images(source.image_shape)
+        pathlib.Path(cache_dir).mkdir(parents=True, exist_ok=True)
+        for split in source.counts:
+            key, _ = scoring.real_identity(source, split, 0, network)
+            cache.get(
+                key,
+                lambda split=split: collect(source, split, network, (features, inception_path), cache_dir, beam_args),
+            )
+        given = {"features": features, "inception_path": inception_path, "cache_dir": cache_dir}
+        return evaluator_lib.evaluator(transformed=transformed, **given, **others)
+
+    return step
+
+
+def collect(source, split, network, named, scratch, beam_args):
+    """`pga_tf.evaluation.statistics.collect` of a split of a `Source` that `npz:` loads.
+
+    Args:
+      named: by what a worker loads `network` again, the arguments of `pga_tf.evaluation.features.load`.
+      scratch: folder that every worker sees. beam_args: options of the runner, a list of texts.
+
+    Raises:
+      InputError: images that are all the same.
+    """
+    first = source.examples(split, 1)
+    if not any((images != first).any() for images in scoring.real_images(source, split)):
+        statistics.refuse_constant("real images", source.counts[split])
+    dimensions = network.dimensions or int(np.prod(source.image_shape))
+    with tempfile.TemporaryDirectory(prefix=".features.", dir=scratch) as folder:
+        with beam.Pipeline(options=PipelineOptions(beam_args)) as pipeline:
+            (
+                pipeline
+                | "blocks" >> beam.Create(range(0, source.counts[split], BLOCK))
+                | "spread" >> beam.Reshuffle()
+                | "features" >> beam.ParDo(Extract(source.name, split, *named, folder))
+                | "moments" >> beam.CombineGlobally(MomentsFn(dimensions))
+                | "write" >> beam.Map(_write, folder)
+            )
+        with np.load(pathlib.Path(folder, MOMENTS)) as stored:
+            moments = Moments.of_arrays(stored)
+        kept = [np.load(path) for path in sorted(pathlib.Path(folder).glob("*.npy"))]
+    return statistics.Statistics(moments, np.concatenate(kept)[: statistics.NEIGHBOURS])
+
+
+class Extract(beam.DoFn):
+    """The features `[n, D]` of the images from a number on; each worker loads data and network once.
+
+    Those that are compared pair by pair are also written to `folder`.
+    """
+
+    def __init__(self, dataset, split, features, inception_path, folder):
+        self.dataset, self.split, self.folder = dataset, split, folder
+        self.features, self.inception_path = features, inception_path
+
+    def setup(self):
+        self.reader = data.load(DataOptions(dataset=self.dataset)).readers[self.split]
+        self.extract = features_lib.load(self.features, inception_path=self.inception_path).extractor()
+
+    def process(self, first):
+        features = self.extract(self.reader.rows(first, first + BLOCK))
+        if first < statistics.NEIGHBOURS:
+            with files.replacing(pathlib.Path(self.folder, f"{first:012d}.npy")) as file:
+                np.save(file, features)
+        yield features
 
 
 class MomentsFn(SumFn):
@@ -29,58 +114,6 @@ class MomentsFn(SumFn):
         return Moments(self.dimensions)
 
 
-class Extract(beam.DoFn):
-    """Batches of encoded images to their features; each worker loads the network once."""
-
-    def __init__(self, features, inception_path, shape, crop):
-        self.features, self.inception_path, self.shape, self.crop = features, inception_path, shape, crop
-
-    def setup(self):
-        self.extract = features_lib.load(self.features, inception_path=self.inception_path).extractor()
-
-    def process(self, batch):
-        yield self.extract(np.stack([examples_lib.decode(encoded, self.shape, crop=self.crop) for encoded in batch]))
-
-
-def feature_moments(
-    examples: str,
-    schema: str,
-    moments: str,
-    split: str,
-    features: str,
-    inception_path: str,
-    image_size: int,
-    crop: int,
-    beam_args: list,
-) -> dict:
-    """Writes `moments/moments.npz`: count, mean `[D]` and scatter `[D, D]` of the features of a split's images.
-
-    Images are made as Transform makes them; all of them must decode. `features`: as in `pga_tf.evaluate`.
-    """
-    made = json.loads((pathlib.Path(schema) / SCHEMA).read_text())
-    side = image_size or crop
-    shape = (side or made["height"], side or made["width"], made["channels"])
-    blank = np.zeros((1, *shape), np.uint8)
-    dimensions = features_lib.load(features, inception_path=inception_path).extractor()(blank).shape[1]
-    with beam.Pipeline(options=PipelineOptions(beam_args)) as pipeline:
-        (
-            pipeline
-            | "shards" >> beam.Create(examples_lib.shards(examples, split))
-            | "spread" >> beam.Reshuffle()
-            | "images" >> beam.FlatMap(_encoded, split)
-            | "batches" >> beam.BatchElements(min_batch_size=64, max_batch_size=256)
-            | "features" >> beam.ParDo(Extract(features, inception_path, shape, crop))
-            | "moments" >> beam.CombineGlobally(MomentsFn(dimensions))
-            | "write" >> beam.Map(_write, str(pathlib.Path(moments) / "moments.npz"))
-        )
-    return {"split": split, "dimensions": dimensions}
-
-
-def _encoded(path, split):
-    for record in examples_lib.records(path):
-        yield examples_lib.parsed(record, split).encoded
-
-
-def _write(moments, path):
-    with files.replacing(path) as file:
-        np.savez(file, count=moments.count, mean=moments.mean, scatter=moments.scatter)
+def _write(moments, folder):
+    with files.replacing(pathlib.Path(folder, MOMENTS)) as file:
+        np.savez(file, **moments.arrays())

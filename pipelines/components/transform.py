@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import tempfile
 
 import numpy as np
 
@@ -17,8 +18,8 @@ def transform(examples: str, schema: str, transformed: str, image_size: int, cro
 
     Pictures become what `folder:PATH` makes of them (upright, on white, centre crop, bicubic resize), in their source's
     order, so that training on a source that needs neither crop nor resize sees the same bytes in the same order as
-    `pga_tf.train` would. Corrupt ones, where the schema allows any, are left out. All images are held in memory, here
-    and in the steps that train: for data larger than that, train from `folder:` or `tfds:` by `pga_tf.train`.
+    `pga_tf.train` would. Corrupt ones, where the schema allows any, are left out. Images pass through one by one, and
+    the steps that read a large array map it, so that data may be larger than memory; the disk holds them twice here.
 
     Args:
       image_size, crop: as in `pga_tf.data.DataOptions`; colour is the schema's.
@@ -29,25 +30,26 @@ def transform(examples: str, schema: str, transformed: str, image_size: int, cro
     made = json.loads((pathlib.Path(schema) / SCHEMA).read_text())
     stored = (made["height"], made["width"], made["channels"])
     shape = prepared_shape(stored, DataOptions(image_size=image_size, crop=crop), name="the examples")
-    indices, images, test, left_out = [], [], [], 0
-    for split in examples_lib.SPLITS:
-        for item in examples_lib.read(examples, split):
+    test, left_out = [], 0
+    with tempfile.TemporaryFile(dir=transformed) as pixels:
+        for item in examples_lib.in_order(examples):
             try:
-                images.append(examples_lib.decode(item.encoded, shape, crop=crop))
+                image = examples_lib.decode(item.encoded, shape, crop=crop)
             except Exception:  # PIL answers damaged files with errors of many types; StatisticsGen has named them
                 left_out += 1
                 continue
-            indices.append(item.index)
-            test.append(split == "eval")
-    if not 0 < sum(test) < len(test):
-        checks.refuse(
-            "Images after Transform",
-            expected="at least one of each split",
-            received=f"{len(test) - sum(test)} to train and {sum(test)} to test on",
-            remedy="add images, or change --test_fraction",
-        )
-    order = np.argsort(indices)
-    with files.replacing(pathlib.Path(transformed) / IMAGES) as file:
-        np.savez(file, images=np.stack(images)[order], test=np.array(test)[order])
+            pixels.write(image.tobytes())
+            test.append(item.split == "eval")
+        if not 0 < sum(test) < len(test):
+            checks.refuse(
+                "Images after Transform",
+                expected="at least one of each split",
+                received=f"{len(test) - sum(test)} to train and {sum(test)} to test on",
+                remedy="add images, or change --test_fraction",
+            )
+        pixels.flush()
+        images = np.memmap(pixels, np.uint8, "r", shape=(len(test), *shape))
+        with files.replacing(pathlib.Path(transformed) / IMAGES) as file:
+            np.savez(file, images=images, test=np.array(test))
     sides = "x".join(map(str, shape))
-    return {"images": len(images), "shape": sides, "held out": sum(test), "left out as corrupt": left_out}
+    return {"images": len(test), "shape": sides, "held out": sum(test), "left out as corrupt": left_out}

@@ -59,14 +59,27 @@ def test_floats_keep_their_range(tmp_path, images, low, high, dtype):
     assert nearest.max() < (0.5 if dtype == np.float16 else 1e-3)
 
 
-def test_a_large_npy_stays_on_disk_and_resumes_exactly(tmp_path, images, monkeypatch):
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_a_large_array_stays_on_disk_and_resumes_exactly(tmp_path, images, monkeypatch, name):
     monkeypatch.setattr(memory, "LIMIT_BYTES", 0)
     monkeypatch.setattr(memory, "held", None)
-    source = load(DataOptions(dataset=save(tmp_path, images, "x.npy")))
+    source = load(DataOptions(dataset=save(tmp_path, images, name)))
     whole = list(source.batches("train", 7, seed=1, value_range=(0.0, 255.0)).take(8).as_numpy_iterator())
     tail = source.batches("train", 7, seed=1, start_step=5, value_range=(0.0, 255.0)).take(3)
     np.testing.assert_array_equal(np.stack(list(tail.as_numpy_iterator())), np.stack(whole[5:]))
     np.testing.assert_array_equal(np.unique(stored(source), axis=0), np.unique(images, axis=0))
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_large_npz_is_read_as_a_small_one(tmp_path, images, monkeypatch, write, order):
+    test = np.arange(len(images)) % 3 == 0
+    write(tmp_path / "x.npz", test=test, images=np.asarray(images, order=order))
+    monkeypatch.setattr(memory, "LIMIT_BYTES", 0)
+    source = load(DataOptions(dataset=f"npz:{tmp_path / 'x.npz'}"))
+    for split, members in (("train", ~test), ("test", test)):
+        np.testing.assert_array_equal(source.examples(split, len(images)), images[members])
+        np.testing.assert_array_equal(source.readers[split].rows(2, 5), images[members][2:5])
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,23 @@ import pytest
 pytest.importorskip("apache_beam", reason="needs Apache Beam, in an environment of requirements-pipeline.txt")
 
 import apache_beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that
 from PIL import Image
 
+from pga_tf import data
+from pga_tf.core.checks import InputError
+from pga_tf.data import DataOptions
+from pga_tf.evaluation import features, statistics
 from pga_tf.evaluation.moments import Moments
-from pipelines import examples as examples_lib
+from pga_tf.training import scoring
 from pipelines.beam import moments as moments_lib
 from pipelines.beam import steps
 from pipelines.components import artifacts
 from pipelines.components.example_gen import example_gen
 from pipelines.components.statistics_gen import statistics_gen
 from pipelines.store import digest_of
+from tests.pipelines import helpers
 
 ONE = ["--runner=DirectRunner"]
 SEVERAL = ["--runner=DirectRunner", "--direct_num_workers=2", "--direct_running_mode=multi_processing"]
@@ -54,33 +60,59 @@ def test_examples_and_statistics_are_the_same(photos, tmp_path, beam_args):
 
 def test_moments_are_those_of_one_process_where_sums_would_cancel():
     """Features with a mean of a thousand times their spread, in batches of several sizes."""
-    features = 1000.0 + np.random.default_rng(0).standard_normal((1000, 5))
-    whole = Moments(5).add(features)
+    values = 1000.0 + np.random.default_rng(0).standard_normal((1000, 5))
+    whole = Moments(5).add(values)
 
     def same(found):
         assert found[0].count == 1000
         np.testing.assert_allclose(found[0].mean, whole.mean, rtol=1e-12)
         np.testing.assert_allclose(found[0].covariance(), whole.covariance(), atol=1e-9)
 
-    batches = np.split(features, [1, 50, 51, 400, 900])
-    with apache_beam.Pipeline(options=moments_lib.PipelineOptions(ONE)) as pipeline:
+    batches = np.split(values, [1, 50, 51, 400, 900])
+    with apache_beam.Pipeline(options=PipelineOptions(ONE)) as pipeline:
         combined = pipeline | apache_beam.Create(batches) | apache_beam.CombineGlobally(moments_lib.MomentsFn(5))
         assert_that(combined, same)
 
 
-def test_feature_moments_are_those_of_evaluation(tmp_path):
-    from pga_tf.evaluation import features
+@pytest.mark.parametrize("beam_args", [ONE, SEVERAL], ids=["one worker", "two processes"])
+def test_features_of_real_images_are_those_of_one_process(tmp_path, beam_args):
+    images = np.random.default_rng(0).integers(0, 256, (7000, 8, 8, 1), np.uint8)
+    np.savez(tmp_path / "images.npz", images=images, test=np.arange(7000) % 10 == 0)
+    source, network = data.load(DataOptions(dataset=f"npz:{tmp_path / 'images.npz'}")), features.load("digits")
+    found = moments_lib.collect(source, "train", network, ("digits", ""), tmp_path, beam_args)
+    whole = statistics.collect(scoring.real_images(source, "train"), network.extractor())
+    assert found.moments.count == 6300
+    np.testing.assert_allclose(found.moments.mean, whole.moments.mean, atol=1e-9)
+    np.testing.assert_allclose(found.moments.covariance(), whole.moments.covariance(), atol=1e-9)
+    np.testing.assert_array_equal(found.features, whole.features)
+    assert [path.name for path in tmp_path.iterdir()] == ["images.npz"]
 
-    examples, schema, moments = (tmp_path / name for name in ("examples", "schema", "moments"))
-    for folder in (examples, schema, moments):
-        folder.mkdir()
-    example_gen(str(examples), "digits", 0.3, 2)
-    (schema / artifacts.SCHEMA).write_text(json.dumps({"height": 8, "width": 8, "channels": 1}))
-    moments_lib.feature_moments(str(examples), str(schema), str(moments), "eval", "digits", "", 0, 0, ONE)
-    images = np.stack([examples_lib.decode(item.encoded) for item in examples_lib.read(str(examples), "eval")])
-    extracted = features.load("digits").extractor()(images)
-    whole = Moments(extracted.shape[1]).add(extracted)
-    with np.load(moments / "moments.npz") as found:
-        assert found["count"] == 297
-        np.testing.assert_allclose(found["mean"], whole.mean, atol=1e-9, rtol=1e-6)  # float32 features, other batches
-        np.testing.assert_allclose(found["scatter"] / 296, whole.covariance(), atol=1e-5, rtol=1e-5)
+
+def test_equal_images_are_refused(tmp_path):
+    np.savez(tmp_path / "images.npz", images=np.full((40, 8, 8, 1), 7, np.uint8))
+    source, network = data.load(DataOptions(dataset=f"npz:{tmp_path / 'images.npz'}")), features.load("digits")
+    with pytest.raises(InputError, match="Real images: expected images that differ from each other, received 36 equal"):
+        moments_lib.collect(source, "train", network, ("digits", ""), tmp_path, ONE)
+
+
+def test_evaluation_is_the_same(tmp_path, monkeypatch):
+    evaluations, collected = [], []
+    collect = statistics.collect
+
+    def watched(*args, what, **kwargs):
+        collected.append(what)
+        return collect(*args, what=what, **kwargs)
+
+    monkeypatch.setattr(statistics, "collect", watched)
+    for root, beam_args in (("here", ""), ("there", " ".join(ONE))):
+        chosen = helpers.tiny(tmp_path / root, options={"beam_pipeline_args": beam_args})
+        made = helpers.run_first(chosen, "Evaluator")["Evaluator"].execution
+        evaluations.append(json.loads((made.outputs["evaluation"].path / artifacts.EVALUATION).read_text()))
+        evaluations[-1]["read here"] = collected.count("real images")
+        collected.clear()
+    here, there = evaluations
+    assert there["card"] == here["card"]
+    for name, score in here["scores"].items():
+        assert there["scores"][name]["value"] == pytest.approx(score["value"], abs=1e-9), name
+    # Two splits on Beam; what remains is the small set of training images that samples are held against.
+    assert (here["read here"], there["read here"]) == (3, 1)

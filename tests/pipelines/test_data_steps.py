@@ -1,7 +1,9 @@
 """ExampleGen to Transform: what is written, how it is split, what is counted, what stops a pipeline."""
 
+import contextlib
 import json
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from pga_tf.core.checks import InputError
 from pipelines import examples as examples_lib
 from pipelines import image_statistics
 from pipelines.components import artifacts
-from pipelines.components.example_gen import example_gen
+from pipelines.components.example_gen import example_gen, open_shards
 from pipelines.components.example_validator import example_validator, find
 from pipelines.components.schema_gen import schema_gen
 from pipelines.components.statistics_gen import statistics_gen
@@ -188,6 +190,25 @@ def test_transform_makes_of_photographs_what_the_folder_source_does(photos, out)
             image, data.folder.photo.decode(photos / item.name, (8, 8, 3), crop=10), err_msg=item.name
         )
         assert held_out == (item.split == "eval")
+
+
+def test_transform_never_holds_all_images(out):
+    """NumPy tells tracemalloc of its memory; 80 images of 0.8 MB pass through, by way of a buffer of 16 MB."""
+    examples, schema, side = out("examples"), out("schema"), 512
+    with contextlib.ExitStack() as stack:
+        writers = open_shards(examples, 1, stack)
+        for i in range(80):
+            encoded = examples_lib.png(np.full((side, side, 3), i, np.uint8))
+            split = examples_lib.SPLITS[i % 2]
+            writers[split][0].write(examples_lib.serialised(examples_lib.Item(i, encoded), (side, side, 3), "x"))
+    pathlib.Path(schema, artifacts.SCHEMA).write_text(json.dumps({"height": side, "width": side, "channels": 3}))
+    tracemalloc.start()
+    transform(examples, schema, transformed := out("transformed"), 0, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 80 * side * side * 3 / 2
+    with np.load(pathlib.Path(transformed, artifacts.IMAGES)) as stored:
+        assert stored["images"][:, 0, 0, 0].tolist() == list(range(80))
 
 
 def test_corrupt_images_stop_the_pipeline_by_name(photos, tmp_path):
