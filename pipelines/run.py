@@ -15,7 +15,7 @@ USAGE = """python -m pipelines.run --flagfile=flagfiles/NAME.flags --pipeline_ro
 Runs ExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, Trainer, PriorFitter, Evaluator, InfraValidator
 and, with --push_base, Pusher, each only where its inputs, parameters or code have changed. The same command goes on
 after a failure or a kill. Leaves ROOT/COMPONENT/OUTPUT/EXECUTION/ and ROOT/pipeline.html, a page that opens offline.
-Ends with 0 if the model was blessed, 1 if a step failed or it was not blessed."""
+Ends with 0 if the model was blessed by both Evaluator and InfraValidator, 1 if it was not or a step failed."""
 
 
 def main():
@@ -32,9 +32,10 @@ def run(chosen, *, out=tqdm.write):
         out(f"\n  {time.perf_counter() - start:.1f} s, {root / page.NAME}")
         if not all(result.execution for result in results.values()):
             return 1
-        figures = results["Evaluator"].execution.figures
-        if not figures["blessed"]:
-            out(f"not blessed{', not pushed' if chosen.options.push_base else ''}: {figures['reasons']}")
+        judged = [results[judge].execution.figures for judge in ("Evaluator", "InfraValidator")]
+        reasons = "; ".join(figures["reasons"] for figures in judged if not figures["blessed"])
+        if reasons:
+            out(f"not blessed{', not pushed' if chosen.options.push_base else ''}: {reasons}")
             return 1
         if chosen.options.push_base:
             out("\n" + lineage.text(Store(root), results["Pusher"].execution))

@@ -22,6 +22,7 @@ from pga_tf.priors.normal import NormalOptions
 from pga_tf.training.config import Config, OptimizerOptions, RunOptions
 from pga_tf.training.fitting import FitOptions
 from pipelines import graph, settings
+from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED
 
 OUTSIDE = {"code": "hash of the step's code", "data": "hash of what it reads from outside the graph"}
 SPLITS = json.dumps(["train", "eval"])
@@ -69,7 +70,8 @@ def _component(step):
             elif name == "blessing":
                 artifact.set_int_custom_property("blessed", int(figures["blessed"]))
             elif name == "infra_blessing":
-                artifact.set_string_custom_property("blessing_status", "INFRA_BLESSED")
+                status = INFRA_BLESSED if figures["blessed"] else INFRA_NOT_BLESSED
+                artifact.set_string_custom_property("blessing_status", status)
             elif name == "pushed":
                 artifact.set_string_custom_property("pushed_destination", figures["model"] or "")
 

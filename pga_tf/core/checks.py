@@ -17,9 +17,9 @@ class NonFiniteError(ArithmeticError):
     """Training produced a quantity that is not finite."""
 
 
-def refuse(what, *, expected, received, remedy):
-    """Raises `InputError` with the four parts of a message that a user can act on."""
-    raise InputError(f"{what}: expected {expected}, received {received}. Remedy: {remedy}.")
+def refuse(what, *, expected, received, remedy, kind=InputError):
+    """Raises `InputError`, or a `kind` of it, with the four parts of a message that a user can act on."""
+    raise kind(f"{what}: expected {expected}, received {received}. Remedy: {remedy}.")
 
 
 def nearest(name, names):

@@ -23,6 +23,10 @@ CARD = "assets.extra/model_card.json"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # of saved_models/batching.config
 
 
+class NotTheModel(checks.InputError):
+    """What was written gives something else than the Python model."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
     name: str
@@ -42,7 +46,7 @@ def export(model, prior, image_shape, options, facts):
       facts: dict of what the model card says of the run: flags, step, prior, evaluation.
 
     Raises `InputError` where nothing can be published: a bad option, a version that exists, a folder that takes no
-    more, or a written model that gives something else than the Python one.
+    more; `NotTheModel`, which is one, for a written model that gives something else than the Python one.
     """
     tolerance = _validate(options)
     model_versions = versions.Versions(options.base, options.name)
@@ -97,13 +101,15 @@ def _pass_gate(folder, expected, tolerance):
         command = [sys.executable, "-I", gate.__file__, str(folder), str(arrays), str(tolerance)]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         checks.refuse(
             "The exported model, in a fresh process",
             expected="what the Python model gives",
             received=last,
             remedy="nothing was published; "
             + ("export without --optimize, or state a --tolerance" if tolerance > TOLERANCES["none"] else "report it"),
+            # A process that was killed, for its memory say, tells nothing of the model.
+            kind=NotTheModel if done.returncode > 0 else checks.InputError,
         )
     return json.loads(done.stdout.splitlines()[-1])
 

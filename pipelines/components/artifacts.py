@@ -1,5 +1,6 @@
 """What lies in the components' output folders: names and small readers, so that no component imports another's code."""
 
+import json
 import pathlib
 
 from pga_tf.core import files
@@ -11,7 +12,9 @@ ANOMALIES = "anomalies.json"
 IMAGES = "images.npz"  # Transform
 EVALUATION = "evaluation.json"
 BLESSING = "blessing.json"
-BLESSED, NOT_BLESSED, INFRA_BLESSED = "BLESSED", "NOT_BLESSED", "INFRA_BLESSED"  # empty files, as in TFX
+# Empty files, as in TFX.
+BLESSED, NOT_BLESSED = "BLESSED", "NOT_BLESSED"
+INFRA_BLESSED, INFRA_NOT_BLESSED = "INFRA_BLESSED", "INFRA_NOT_BLESSED"
 STAGED = "1"  # version of the staged model
 PUSHED = "pushed.json"
 
@@ -25,6 +28,11 @@ def write_blessing(folder, mark, reasons):
     """Writes the empty file `mark` and, for people, the reasons."""
     files.write_json(pathlib.Path(folder) / BLESSING, {"result": mark, "reasons": reasons})
     files.write_text(pathlib.Path(folder) / mark, "")
+
+
+def read_reasons(folder):
+    """What spoke against a blessing: list of sentences."""
+    return json.loads((pathlib.Path(folder) / BLESSING).read_text())["reasons"]
 
 
 def is_blessed(folder, mark=BLESSED):

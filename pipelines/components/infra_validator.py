@@ -6,19 +6,20 @@ from pga_tf import flags as flags_lib
 from pga_tf.serving import export
 from pga_tf.training import trained
 from pga_tf.training.run_directory import RunDirectory
-from pipelines.components.artifacts import INFRA_BLESSED, STAGED, write_blessing
+from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED, STAGED, write_blessing
 
 
 def infra_validator(run_with_priors: str, exported: str, infra_blessing: str, name: str) -> dict:
-    """Exports the run under its own prior to `exported/NAME/1`, runs every signature in a fresh process, blesses it.
+    """Exports the run under its own prior to `exported/NAME/1`, and runs every signature in a fresh process.
 
-    That process has neither Keras nor this package, and compares every output with the Python model's.
+    That process has neither Keras nor this package, and compares every output with the Python model's. The blessing is
+    withheld, and nothing exported, if one differs or the model cannot be loaded there.
 
     Args:
       name: what the model is called in requests; its warm-up records carry it.
 
     Raises:
-      InputError: the written model gives something else, or cannot be written; nothing is blessed then.
+      InputError: the model cannot be written.
     """
     config, directory = flags_lib.config_of_run(run_with_priors), RunDirectory(run_with_priors)
     draw, step = trained.load(config)
@@ -32,7 +33,12 @@ def infra_validator(run_with_priors: str, exported: str, infra_blessing: str, na
         "flags": values,
     }
     options = export.ExportOptions(name=name, base=exported, version=int(STAGED))
-    folder, found = export.export(draw.model, draw.prior, directory.read_image_shape(), options, facts)
+    try:
+        folder, found = export.export(draw.model, draw.prior, directory.read_image_shape(), options, facts)
+    except export.NotTheModel as error:
+        write_blessing(infra_blessing, INFRA_NOT_BLESSED, [str(error)])
+        return {"blessed": False, "reasons": str(error)}
     write_blessing(infra_blessing, INFRA_BLESSED, [])
     size = sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
-    return {"signatures": ", ".join(found), "largest difference": max(found.values()), "bytes": size}
+    judged = {"blessed": True, "reasons": ""}
+    return judged | {"signatures": ", ".join(found), "largest difference": max(found.values()), "bytes": size}

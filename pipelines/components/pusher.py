@@ -7,7 +7,7 @@ import shutil
 
 from pga_tf.core import files
 from pga_tf.serving import export, versions
-from pipelines.components.artifacts import BLESSING, EVALUATION, INFRA_BLESSED, PUSHED, STAGED, is_blessed
+from pipelines.components.artifacts import EVALUATION, INFRA_BLESSED, PUSHED, STAGED, is_blessed, read_reasons
 
 
 def pusher(
@@ -22,13 +22,12 @@ def pusher(
     Raises:
       InputError: the base cannot be written, is in use or has an unreadable models.config.
     """
-    reasons = []
-    if not is_blessed(blessing):
-        reasons += json.loads((pathlib.Path(blessing) / BLESSING).read_text())["reasons"]
-    if not is_blessed(infra_blessing, INFRA_BLESSED):
-        reasons.append("InfraValidator did not bless it")
-    model = None if reasons else str(_push(exported, evaluation, base, name))
-    figures = {"model": model, "reasons": "; ".join(reasons)}
+    blessed = is_blessed(blessing) and is_blessed(infra_blessing, INFRA_BLESSED)
+    reasons = [*read_reasons(blessing), *read_reasons(infra_blessing)]
+    figures = {
+        "model": str(_push(exported, evaluation, base, name)) if blessed else None,
+        "reasons": "; ".join(reasons),
+    }
     files.write_json(pathlib.Path(pushed) / PUSHED, figures)
     return figures
 

@@ -1,5 +1,6 @@
 """The whole graph with the real steps on digits: what is cached, the gate, a kill while training, lineage, the page."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from pga_tf import flags
 from pga_tf.core.checks import InputError
-from pga_tf.serving import versions
+from pga_tf.serving import export, versions
 from pga_tf.training import loop, trained
 from pipelines import graph, lineage, page, run, runner
 from pipelines.components import artifacts
@@ -134,6 +135,26 @@ def test_one_flag_of_trainer_runs_from_trainer_on_and_an_untrained_model_is_not_
     evaluation = next(iter(Store(root).executions("Evaluator")))
     assert not artifacts.is_blessed(evaluation.outputs["blessing"].path)
     assert evaluation.inputs["baseline"].output == "evaluation"  # it was compared with the one that was blessed
+
+
+def test_an_export_that_gives_something_else_is_not_blessed_and_not_pushed(ran, monkeypatch):
+    chosen, _, _ = ran
+    written = export.write
+
+    def wrong(model, *args, **kwargs):
+        model.decoder.trainable_variables[-1].assign_add([0.1])
+        written(model, *args, **kwargs)
+
+    monkeypatch.setattr(export, "write", wrong)
+    other = dataclasses.replace(chosen, options=dataclasses.replace(chosen.options, name="other"))
+    lines = []
+    assert run.run(other, out=lines.append) == 1
+    assert {line.split()[0]: line.split()[1] for line in lines[8:10]} == {"InfraValidator": "run", "Pusher": "run"}
+    assert re.match("not blessed, not pushed: The exported model, in a fresh process: expected what", lines[-1])
+    assert [path.name for path in pathlib.Path(chosen.options.push_base).glob("*/*")] == ["1"]
+    infra = next(iter(Store(chosen.options.pipeline_root).executions("InfraValidator")))
+    assert not artifacts.is_blessed(infra.outputs["infra_blessing"].path, artifacts.INFRA_BLESSED)
+    assert not list(infra.outputs["exported"].path.glob("*/*"))
 
 
 def test_a_version_that_is_gone_is_pushed_again(ran):

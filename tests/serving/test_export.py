@@ -130,6 +130,15 @@ def test_the_gate_sees_rows_that_depend_on_their_neighbours(tmp_path):
         gate.check(str(tmp_path), {"decode/in/z": z, "encode/in/image": z}, 1e-5)
 
 
+@pytest.mark.parametrize(("status", "verdict"), [(3, True), (1, True), (-9, False)])
+def test_a_gate_that_was_killed_says_nothing_of_the_model(tmp_path, monkeypatch, status, verdict):
+    done = subprocess.CompletedProcess([], status, stdout="", stderr="")
+    monkeypatch.setattr(export.subprocess, "run", lambda *args, **kwargs: done)
+    with pytest.raises(InputError, match=f"received exit status {status}") as refused:
+        export._pass_gate(tmp_path, {}, 1e-5)
+    assert isinstance(refused.value, export.NotTheModel) == verdict
+
+
 def test_not_a_number_is_within_no_tolerance(pair, tmp_path):
     export.write(*pair, SHAPE, tmp_path)
     expected = reference.arrays(*pair, SHAPE)
