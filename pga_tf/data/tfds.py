@@ -50,7 +50,7 @@ def stored(name, argument):
 
 
 def undecoded(name, argument):
-    """A function from a serialised example to (the encoded image as it is stored, its label or None)."""
+    """A function of tensors from a serialised example to a dict of its encoded "image" and, if it has one, "label"."""
     import tensorflow_datasets
 
     features = _builder(name, argument).info.features
@@ -59,12 +59,7 @@ def undecoded(name, argument):
         kept.pop("label", None)
     parser = tensorflow_datasets.features.FeaturesDict(kept)
     skip = {"image": tensorflow_datasets.decode.SkipDecoding()}
-
-    def parse(record):
-        example = parser.deserialize_example(record, decoders=skip)
-        return example["image"].numpy(), int(example["label"]) if "label" in example else None
-
-    return parse
+    return lambda record: parser.deserialize_example(record, decoders=skip)
 
 
 def _builder(name, argument):
