@@ -13,9 +13,18 @@ class Drawing:
 
     def __init__(self, model, prior, prior_name="normal"):
         self.model, self.prior, self.prior_name = model, prior, prior_name
+        self._decoders = {}
         # reduce_retracing: the last batch of a request is shorter than the others
-        self._decode = tf.function(self._decode_uint8, autograph=False, reduce_retracing=True)
         self._encode = tf.function(model.encode, autograph=False, reduce_retracing=True)
+
+    def _decode(self, codes, source):
+        if source not in self._decoders:
+            self._decoders[source] = tf.function(
+                lambda codes: self._decode_uint8(codes, source),
+                input_signature=[tf.TensorSpec([None, self.model.latent_dim])],  # one graph for any number
+                autograph=False,
+            )
+        return self._decoders[source](codes)
 
     def _decode_uint8(self, codes, source):
         images = self.model.decode(codes, source=source)
