@@ -129,7 +129,7 @@ class _Attempt:
         self.code = code_hash.digest(step.function)
         outside = step.fingerprint() if step.fingerprint else ""
         digests = {argument: artifact.digest for argument, artifact in self.inputs.items()}
-        self.key = _hash([step.name, self.code, outside, step.parameters, digests])
+        self.key = hash_of([step.name, self.code, outside, step.parameters, digests])
         self.cached = store.cached(step.name, self.key)
         if self.cached and step.still_holds:
             paths = {output: str(artifact.path) for output, artifact in self.cached.outputs.items()}
@@ -141,7 +141,7 @@ class _Attempt:
         """(figures or the exception, seconds). It touches no database, so that any thread may do it."""
         start, component = time.perf_counter(), self.store.root / self.step.name
         # Half-written training records the paths of its inputs.
-        staging = component / ".staging" / _hash([self.key, self.arguments])
+        staging = component / ".staging" / hash_of([self.key, self.arguments])
         try:
             if not self.step.goes_on:
                 shutil.rmtree(staging, ignore_errors=True)
@@ -156,7 +156,7 @@ class _Attempt:
 
     def end(self, figures, seconds):
         if isinstance(figures, BaseException):
-            text = _text(figures)
+            text = message(figures)
             self.store.fail(self.id, text, seconds)
             if isinstance(figures, KeyboardInterrupt):
                 raise figures
@@ -166,12 +166,13 @@ class _Attempt:
         return Result(self.step, "run", seconds, execution)
 
 
-def _text(error):
-    """The message of what a user can mend; of anything else the traceback too."""
+def message(error):
+    """What is told of a failure: the message of what a user can mend; of anything else the traceback too."""
     if isinstance(error, checks.InputError | checks.NonFiniteError | InterruptedError):
         return str(error)
     return "".join(traceback.format_exception(error)).strip()
 
 
-def _hash(value):
+def hash_of(value):
+    """16 hexadecimal digits for plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,12 +1,19 @@
 """The steps of `pipelines.graph` as TFX components, made from the same list, so that the two graphs are one.
 
 The components stand at the top level of an imported module because TFX finds an executor by its module and name, on
-this machine and in a container. An artifact keeps the step's figures and the inputs that it was made of as properties.
+this machine and in a container. An artifact keeps the step's figures, the inputs that it was made of and a hash of its
+files as properties.
+
+A step that goes on works in a folder of its own, for TFX gives every execution another one: what a stopped execution
+left there is gone on with by the next one of the same code, parameters and inputs, and moved once it is complete.
 """
 
+import contextlib
 import inspect
 import json
 import os
+import pathlib
+import shutil
 
 # tensorflow_transform, which TFX imports, asks for Keras 2 where this is not set; these models are of Keras 3.
 os.environ["TF_USE_LEGACY_KERAS"] = "0"
@@ -21,10 +28,12 @@ from pga_tf.networks import NetworkOptions
 from pga_tf.priors.normal import NormalOptions
 from pga_tf.training.config import Config, OptimizerOptions, RunOptions
 from pga_tf.training.fitting import FitOptions
-from pipelines import graph, settings
+from pipelines import graph, runner, settings
 from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED
+from pipelines.store import digest_of
 
-OUTSIDE = {"code": "hash of the step's code", "data": "hash of what it reads from outside the graph"}
+OUTSIDE = ("code", "data")  # hashes of the step's code and of what it reads from outside the graph
+STAGING = "staging"  # of a step that goes on: folder for what is not complete
 SPLITS = json.dumps(["train", "eval"])
 
 
@@ -54,17 +63,31 @@ def local_path(uri):
 def _component(step):
     """The TFX component class of a `Step`: its function between artifacts."""
     function, artifacts = step.function, [*step.inputs, *step.resolved, *step.outputs]
+    own = (*OUTSIDE, STAGING) if step.goes_on else OUTSIDE
 
     def call(**arguments):
         # TFX leaves out an artifact that there is none of.
-        given = dict.fromkeys(step.resolved) | {key: value for key, value in arguments.items() if key not in OUTSIDE}
+        given = dict.fromkeys(step.resolved) | {key: value for key, value in arguments.items() if key not in own}
+        inputs = {name: given[name] for name in (*step.inputs, *step.resolved) if given[name]}
         outputs = {name: given[name] for name in step.outputs}
-        made_of = {name: given[name].uri for name in (*step.inputs, *step.resolved) if given[name]}
+        made_of = {name: artifact.uri for name, artifact in inputs.items()}
         folders = {name: local_path(given[name].uri) if given[name] else "" for name in artifacts}
-        figures = function(**(given | folders)) or {}
+        places = {name: pathlib.Path(folders[name]) for name in outputs}
+        for place in places.values():
+            place.mkdir(parents=True, exist_ok=True)
+        if step.goes_on:
+            plain = {name: value for name, value in arguments.items() if name not in artifacts}
+            digests = {name: artifact.get_string_custom_property("digest") for name, artifact in inputs.items()}
+            key = runner.hash_of([step.name, plain, made_of, digests])
+            working = _staged(pathlib.Path(arguments[STAGING]) / key, places)
+        else:
+            working = contextlib.nullcontext({})
+        with working as written:
+            figures = function(**(given | folders | written)) or {}
         for name, artifact in outputs.items():
             artifact.set_string_custom_property("figures", json.dumps(figures, default=str))
             artifact.set_string_custom_property("made_of", json.dumps(made_of))
+            artifact.set_string_custom_property("digest", digest_of(places[name]))
             if TYPES[name] is standard.Examples:
                 artifact.split_names = SPLITS
             elif name == "blessing":
@@ -75,7 +98,7 @@ def _component(step):
             elif name == "pushed":
                 artifact.set_string_custom_property("pushed_destination", figures["model"] or "")
 
-    hints = dict.fromkeys(OUTSIDE, tfx.dsl.components.Parameter[str])
+    hints = dict.fromkeys(own, tfx.dsl.components.Parameter[str])
     for name, argument in inspect.signature(function).parameters.items():
         if name in step.outputs:
             hints[name] = tfx.dsl.components.OutputArtifact[TYPES[name]]
@@ -93,6 +116,19 @@ def _component(step):
     call.__name__ = call.__qualname__ = step.name
     call.__doc__ = function.__doc__
     return tfx.dsl.components.component(call)
+
+
+@contextlib.contextmanager
+def _staged(staging, places):
+    """Folders below `staging` to write to, by name; they are moved to the `places` at the end, if it is reached."""
+    working = {name: staging / name for name in places}
+    for folder in working.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    yield {name: str(folder) for name, folder in working.items()}
+    for name, folder in working.items():
+        places[name].rmdir()
+        shutil.move(folder, places[name])
+    shutil.rmtree(staging)
 
 
 def _any_settings():

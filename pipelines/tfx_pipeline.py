@@ -14,7 +14,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow
 from pga_tf import flags
 from pga_tf.core import checks
 from pipelines import code_hash, graph, runner, settings
-from pipelines.tfx_components import COMPONENTS, earlier, local_path
+from pipelines.tfx_components import COMPONENTS, STAGING, earlier, local_path
 
 USAGE = """python -m pipelines.tfx_pipeline --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=BASE]
 python -m pipelines.tfx_pipeline --flagfile=... --pipeline_root=ROOT --compile=pipeline.json --image=IMAGE
@@ -76,6 +76,8 @@ def pipeline(chosen, *, looks_back=True):
             given[argument] = found.outputs[argument]
         # TFX's cache knows the arguments of a component, and neither its code nor what it reads from elsewhere.
         outside = {"code": code_hash.digest(step.function), "data": step.fingerprint() if step.fingerprint else ""}
+        if step.goes_on:
+            outside[STAGING] = str(pathlib.Path(local_path(root)) / step.name / ".staging")
         node = COMPONENTS[step.name](**given, **step.parameters, **step.others, **outside)
         for name in step.after:
             node.add_upstream_node(nodes[name])

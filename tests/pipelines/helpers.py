@@ -1,6 +1,11 @@
 """Tiny pipelines for tests."""
 
 import dataclasses
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 from pga_tf.priors.mixture import MixtureOptions
 from pga_tf.priors.normal import NormalOptions
@@ -8,6 +13,8 @@ from pga_tf.training.fitting import FitOptions
 from pipelines import graph, runner
 from pipelines.settings import PipelineOptions, settings
 from tests.training import helpers
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def tiny(root, *, dataset="digits", options=(), prior="normal", **values):
@@ -18,6 +25,26 @@ def tiny(root, *, dataset="digits", options=(), prior="normal", **values):
     chosen = dataclasses.replace(chosen, **dict(options))
     own = MixtureOptions(components=2) if prior == "mixture" else NormalOptions()
     return settings(chosen, config, FitOptions(prior=prior), own)
+
+
+def command(module, chosen, *flags):
+    """The command line that runs `Settings` by a module of `pipelines`; `flags` for what differs."""
+    values = chosen.config.values() | {"workdir": "unused"}
+    own = {"pipeline_root", "push_base", "name", "features", "num_samples", "seeds", "max_frechet"}
+    values |= {name: value for name, value in dataclasses.asdict(chosen.options).items() if name in own}
+    return [sys.executable, "-m", f"pipelines.{module}", *(f"--{k}={v}" for k, v in values.items()), *flags]
+
+
+def killed(command, pattern):
+    """Runs a command until a file of `pattern` (folder, glob) is there, and kills it."""
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder, files = pattern
+    for _ in range(1800):
+        if list(folder.glob(files)) or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
 
 
 def states(results):

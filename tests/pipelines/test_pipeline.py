@@ -4,10 +4,6 @@ import dataclasses
 import json
 import pathlib
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import tensorflow as tf
@@ -23,7 +19,6 @@ from tests.pipelines import helpers
 from tests.serving import models
 from tests.training import helpers as training
 
-ROOT = pathlib.Path(__file__).parents[2]
 STEPS = [
     "ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "PriorFitter", "Evaluator",
     "InfraValidator", "Pusher",
@@ -184,22 +179,8 @@ def test_the_page_escapes_and_needs_no_network(ran):
 
 def test_training_that_was_killed_goes_on(tmp_path):
     chosen = helpers.tiny(tmp_path / "root", steps=400, checkpoint_every=50, log_every=50)
-    values = chosen.config.values() | {"workdir": "unused"}
-    settings = [f"--{name}={value}" for name, value in values.items()]
-    given = ["--max_frechet=1e9", "--num_samples=60", "--seeds=2", "--name=tiny"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.run", f"--pipeline_root={chosen.options.pipeline_root}", *settings, *given],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     checkpoints = "Trainer/.staging/*/run/checkpoints/*.index"
-    for _ in range(1200):
-        if list(tmp_path.glob(f"root/{checkpoints}")) or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    helpers.killed(helpers.command("run", chosen), (tmp_path, f"root/{checkpoints}"))
     assert not list(tmp_path.glob("root/Trainer/run/*"))
     started = max(int(path.stem.split("-")[-1]) for path in tmp_path.glob(f"root/{checkpoints}"))
     results = helpers.run_first(chosen, "Trainer")

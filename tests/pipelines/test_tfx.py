@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import subprocess
 
 import pytest
 
@@ -71,6 +72,32 @@ def test_cache_code_and_the_last_blessed_model(ran, monkeypatch):
     first = steps.index("Trainer")
     assert states(root, 12) == dict.fromkeys(steps[:first], CACHED) | dict.fromkeys(steps[first:], COMPLETE)
     assert (judged["frechet"], judged["last blessed"]) == (figures["frechet"], figures["frechet"])
+
+
+def steps_logged(folder):
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_steps_that_were_killed_go_on(tmp_path):
+    """Trainer and PriorFitter, each after its first checkpoint; the third run of the same flags ends."""
+    root = tmp_path / "root"
+    chosen = helpers.tiny(root, steps=400, checkpoint_every=50, log_every=50, learning_rate=0.001)
+    fit = {"prior": "second_vae", "second_width": 64, "prior_steps": 400}
+    fit |= {f"prior_{name}_every": 50 for name in ("log", "checkpoint", "evaluate")}
+    command = helpers.command("tfx_pipeline", chosen, *(f"--{name}={value}" for name, value in fit.items()))
+    where = {"Trainer": "run", "PriorFitter": "run_with_priors"}
+    inside = {"Trainer": pathlib.Path(), "PriorFitter": pathlib.Path("priors", "second_vae")}
+    for step, output in where.items():
+        checkpoints = f".staging/*/{output}/{inside[step]}/checkpoints/*.index"
+        helpers.killed(command, (root / step, checkpoints))
+        assert max(int(path.stem.split("-")[-1]) for path in (root / step).glob(checkpoints)) < 400
+    ended = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    for step, output in where.items():
+        (folder,) = (path / inside[step] for path in (root / step / output).iterdir() if any(path.iterdir()))
+        assert steps_logged(folder) == list(range(50, 401, 50))
+        assert len(list((folder / "logs").glob("events*"))) == 2  # what the first attempt left was gone on with
+        assert not list((root / step / ".staging").iterdir())
 
 
 def artifact(kind, id, **properties):
