@@ -8,7 +8,9 @@ import shutil
 import sqlite3
 import time
 
-DATABASE = "metadata.sqlite"
+from pga_tf.core import checks
+
+DATABASE, TFX_DATABASE = "metadata.sqlite", "mlmd.sqlite"
 TABLES = """
 create table if not exists executions (
   id integer primary key autoincrement, component text, key text, state text, started real, seconds real,
@@ -50,6 +52,7 @@ class Store:
     """What a pipeline root has seen. One process at a time writes to it; anyone may read."""
 
     def __init__(self, root):
+        require_own(root, DATABASE)
         self.root = pathlib.Path(root)
         self._db = sqlite3.connect(self.root / DATABASE)
         self._db.executescript(TABLES)
@@ -124,6 +127,18 @@ class Store:
         (component,) = self._db.execute("select component from executions where id=?", (id,)).fetchone()
         rows = self._db.execute("select output, digest from artifacts where execution=?", (id,)).fetchall()
         return {output: Artifact(self.folder(component, output, id), digest, id, output) for output, digest in rows}
+
+
+def require_own(root, database):
+    """Raises `InputError` for a root of the other runner: both count executions, and would write to equal folders."""
+    for other, runner in ((DATABASE, "pipelines.run"), (TFX_DATABASE, "pipelines.tfx_pipeline")):
+        if other != database and (pathlib.Path(root) / other).exists():
+            checks.refuse(
+                f"--pipeline_root={root}",
+                expected=f"a folder of one runner, with {database} or new",
+                received=f"one of {runner}, with {other}",
+                remedy=f"choose another folder, or use {runner}",
+            )
 
 
 def digest_of(folder):

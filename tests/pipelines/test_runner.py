@@ -14,7 +14,7 @@ import pytest
 from pga_tf.core.checks import InputError
 from pipelines import code_hash, runner
 from pipelines.runner import Step
-from pipelines.store import Store
+from pipelines.store import TFX_DATABASE, Store
 
 ORDER = ("a", "b", "c", "d")  # d needs b and c, both need a
 NEEDS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -239,6 +239,12 @@ def test_a_second_run_on_a_root_is_refused(tmp_path):
     with runner.locked(tmp_path), pytest.raises(InputError, match="no other pipeline runs, received one in use"):
         go(tmp_path)
     assert go(tmp_path) == all_in("run")
+
+
+def test_a_root_of_the_other_runner_is_refused(tmp_path):
+    (tmp_path / TFX_DATABASE).touch()
+    with pytest.raises(InputError, match=r"received one of pipelines\.tfx_pipeline, with mlmd"):
+        go(tmp_path)
 
 
 def test_steps_that_do_not_need_each_other_run_at_the_same_time(tmp_path):
