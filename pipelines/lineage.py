@@ -8,11 +8,11 @@ from absl import flags as absl_flags
 
 from pga_tf import flags
 from pga_tf.core import checks
-from pipelines.store import DATABASE, Store
+from pipelines.store import DATABASE, TFX_DATABASE, Store
 
 USAGE = """python -m pipelines.lineage --pipeline_root=ROOT --model=saved_models/NAME/VERSION
 
-Prints the data, the code, the flags and the scores that made a model which a pipeline has pushed."""
+Prints the data, the code, the flags and the scores that made a model which a pipeline has pushed, here or under TFX."""
 
 FLAGS = absl_flags.FLAGS
 JUDGES = {"baseline", "previous"}  # inputs that a step compares with; they made nothing
@@ -27,16 +27,32 @@ def main():
     for name in ("pipeline_root", "model"):
         if not FLAGS[name].value:
             checks.refuse(f"--{name}", expected="a folder", received="none", remedy=f"pass --{name}=FOLDER")
-    if not (pathlib.Path(FLAGS.pipeline_root) / DATABASE).is_file():
-        checks.refuse(
-            f"--pipeline_root={FLAGS.pipeline_root}",
-            expected=f"a folder in which a pipeline ran (it has a {DATABASE})",
-            received="another one",
-            remedy="check the path",
-        )
-    store = Store(FLAGS.pipeline_root)
+    store = opened(FLAGS.pipeline_root)
     print(text(store, find(store, FLAGS.model)))
     return 0
+
+
+def opened(root):
+    """The store of a pipeline's root, whichever runner it is of. Raises `InputError` where there is none."""
+    if (pathlib.Path(root) / DATABASE).is_file():
+        return Store(root)
+    if (pathlib.Path(root) / TFX_DATABASE).is_file():
+        try:
+            from pipelines import tfx_store
+        except ImportError as error:
+            checks.refuse(
+                f"--pipeline_root={root}, where TFX ran",
+                expected="the package ml_metadata, to read it",
+                received=str(error),
+                remedy="use an environment of requirements-tfx.txt",
+            )
+        return tfx_store.Store(root)
+    return checks.refuse(
+        f"--pipeline_root={root}",
+        expected=f"a folder in which a pipeline ran (it has a {DATABASE}, or under TFX a {TFX_DATABASE})",
+        received="another one",
+        remedy="check the path",
+    )
 
 
 def find(store, model):

@@ -31,9 +31,9 @@ from pga_tf.training.fitting import FitOptions
 from pipelines import graph, runner, settings
 from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED
 from pipelines.store import digest_of
+from pipelines.tfx_store import STAGING
 
 OUTSIDE = ("code", "data")  # hashes of the step's code and of what it reads from outside the graph
-STAGING = "staging"  # of a step that goes on: folder for what is not complete
 SPLITS = json.dumps(["train", "eval"])
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import sys
 
 import pytest
 import tensorflow as tf
@@ -14,7 +15,7 @@ from pga_tf.serving import export, versions
 from pga_tf.training import loop, trained
 from pipelines import graph, lineage, page, run, runner
 from pipelines.components import artifacts
-from pipelines.store import Store
+from pipelines.store import TFX_DATABASE, Store
 from tests.pipelines import helpers
 from tests.serving import models
 from tests.training import helpers as training
@@ -89,6 +90,16 @@ def test_what_is_pushed_is_served_and_says_how_it_was_made(ran):
     assert f"code {trainer.code}" in told
     with pytest.raises(InputError, match="a version that this pipeline pushed"):
         lineage.find(store, folder / "variables")
+
+
+def test_lineage_of_tfx_names_the_environment_that_it_needs(tmp_path, monkeypatch):
+    (tmp_path / TFX_DATABASE).touch()
+    monkeypatch.delitem(sys.modules, "pipelines.tfx_store", raising=False)
+    monkeypatch.setitem(sys.modules, "ml_metadata.metadata_store", None)
+    with pytest.raises(InputError, match=r"the package ml_metadata.*requirements-tfx\.txt"):
+        lineage.opened(tmp_path)
+    with pytest.raises(InputError, match="a folder in which a pipeline ran"):
+        lineage.opened(tmp_path / "none")
 
 
 def test_the_prior_that_is_named_is_fitted_to_a_copy_of_the_run(ran):
