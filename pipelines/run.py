@@ -26,19 +26,24 @@ def run(chosen, *, out=tqdm.write):
     """Runs the pipeline of `Settings`: the command's exit status. `out`: takes lines; the default spares the bars."""
     root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
     with runner.locked(root):
-        steps = graph.steps(chosen)
-        results = runner.run(steps, root, say=lambda result: out(line(result)))
-        files.write_text(root / page.NAME, page.page(chosen, results))
-        out(f"\n  {time.perf_counter() - start:.1f} s, {root / page.NAME}")
-        if not all(result.execution for result in results.values()):
-            return 1
-        judged = [results[judge].execution.figures for judge in ("Evaluator", "InfraValidator")]
-        reasons = "; ".join(figures["reasons"] for figures in judged if not figures["blessed"])
-        if reasons:
-            out(f"not blessed{', not pushed' if chosen.options.push_base else ''}: {reasons}")
-            return 1
-        if chosen.options.push_base:
-            out("\n" + lineage.text(Store(root), results["Pusher"].execution))
+        results = runner.run(graph.steps(chosen), root, say=lambda result: out(line(result)))
+        return conclude(chosen, results, Store(root), time.perf_counter() - start, out)
+
+
+def conclude(chosen, results, store, seconds, out):
+    """Writes the page and says how a run of `Settings` ended: the command's exit status."""
+    place = pathlib.Path(chosen.options.pipeline_root) / page.NAME
+    files.write_text(place, page.page(chosen, results))
+    out(f"\n  {seconds:.1f} s, {place}")
+    if not all(result.execution for result in results.values()):
+        return 1
+    judged = [results[judge].execution.figures for judge in ("Evaluator", "InfraValidator")]
+    reasons = "; ".join(figures["reasons"] for figures in judged if not figures["blessed"])
+    if reasons:
+        out(f"not blessed{', not pushed' if chosen.options.push_base else ''}: {reasons}")
+        return 1
+    if chosen.options.push_base:
+        out("\n" + lineage.text(store, results["Pusher"].execution))
     return 0
 
 

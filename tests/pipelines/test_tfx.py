@@ -2,76 +2,149 @@
 
 import json
 import pathlib
+import re
 import subprocess
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tfx", reason="needs TFX, in an environment of requirements-tfx.txt")
 
-from ml_metadata.metadata_store import metadata_store
-from ml_metadata.proto import metadata_store_pb2
+from PIL import Image
 
 from pga_tf.core.checks import InputError
 from pga_tf.serving import versions
-from pipelines import code_hash, graph, tfx_components, tfx_pipeline
+from pga_tf.training import trained
+from pipelines import code_hash, graph, lineage, page, tfx_components, tfx_graph, tfx_runner
 from pipelines.components import artifacts
+from pipelines.tfx_store import Store
 from tests.pipelines import helpers
 
 pytestmark = pytest.mark.tfx
-CACHED, COMPLETE = metadata_store_pb2.Execution.CACHED, metadata_store_pb2.Execution.COMPLETE
+STEPS = list(tfx_components.COMPONENTS)
 
 
-def states(root, last):
-    """dict of a component to its state in the newest `last` executions; resolvers are left out."""
-    executions = metadata_store.MetadataStore(tfx_pipeline.metadata(root)).get_executions()
-    newest = sorted(executions, key=lambda execution: execution.id)[-last:]
-    found = {execution.type.split(".")[-1]: execution.last_known_state for execution in newest}
-    return {name: state for name, state in found.items() if name in tfx_components.COMPONENTS}
+def run(chosen):
+    """Runs the pipeline of `Settings`: (exit status, the lines that it printed)."""
+    lines = []
+    return tfx_runner.run(chosen, out=lambda text, file=None: lines.append(text)), lines
+
+
+def states(lines):
+    """dict of a step's name to how it ended."""
+    return {line.split()[0]: line[17:24].strip() for line in lines if line.partition(" ")[0] in STEPS}
+
+
+def evaluated(root):
+    """The figures of the newest Evaluator that ran."""
+    return next(iter(Store(root).executions("Evaluator"))).figures
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """A tiny pipeline that ran under LocalDagRunner: (its settings, Evaluator's figures)."""
+    """A tiny pipeline that ran under LocalDagRunner: (its settings, exit status, lines that it printed)."""
     root = tmp_path_factory.mktemp("tfx")
     given = {"push_base": str(root / "models"), "name": "tiny_model"}
     chosen = helpers.tiny(root / "root", prior="mixture", options=given)
-    return chosen, tfx_pipeline.run(chosen)
+    return chosen, *run(chosen)
 
 
 def test_scores_are_those_of_the_local_runner(ran, tmp_path):
-    chosen, figures = ran
+    chosen, _, _ = ran
+    there = next(iter(Store(chosen.options.pipeline_root).executions("Evaluator")))
     here = helpers.run_first(helpers.tiny(tmp_path / "root", prior="mixture"), "Evaluator")["Evaluator"].execution
-    assert figures == here.figures
-    assert figures["frechet"] > 0
-    (path,) = pathlib.Path(chosen.options.pipeline_root).glob("Evaluator/evaluation/*/evaluation.json")
-    there = json.loads(path.read_text())
-    own = json.loads((here.outputs["evaluation"].path / artifacts.EVALUATION).read_text())
-    assert (there["scores"], there["card"]) == (own["scores"], own["card"])
+    assert there.figures == here.figures
+    assert there.figures["frechet"] > 0
+    both = [json.loads((e.outputs["evaluation"].path / artifacts.EVALUATION).read_text()) for e in (there, here)]
+    assert all(both[0][key] == both[1][key] for key in ("scores", "card"))
 
 
 def test_every_step_is_a_component_and_the_model_is_pushed(ran):
-    chosen, _ = ran
-    names = [step.name for step in graph.steps(chosen)]
-    assert list(tfx_components.COMPONENTS) == names
+    chosen, status, lines = ran
+    assert (status, [step.name for step in graph.steps(chosen)]) == (0, STEPS)
     root = pathlib.Path(chosen.options.pipeline_root)
-    assert {path.name for path in root.iterdir() if path.is_dir()} >= set(names)
+    for line in lines[: len(STEPS)]:
+        name, state, seconds, unit, place = line.split()[:5]
+        assert (state, unit, float(seconds) >= 0) == ("run", "s", True)
+        assert pathlib.Path(place).relative_to(root).parts[0] == name
+        assert any(pathlib.Path(place).iterdir())
     assert versions.labels(versions.read_config(chosen.options.push_base), "tiny_model") == {"stable": 1}
 
 
-def test_cache_code_and_the_last_blessed_model(ran, monkeypatch):
-    chosen, figures = ran
-    root, steps = chosen.options.pipeline_root, list(tfx_components.COMPONENTS)
-    tfx_pipeline.run(chosen)
-    assert states(root, 12) == dict.fromkeys(steps, CACHED)
+def test_records_are_those_of_the_local_runner(ran, tmp_path):
+    """So that the page and the lineage know no difference."""
+    chosen, _, lines = ran
+    root = chosen.options.pipeline_root
+    made = (pathlib.Path(root) / page.NAME).read_text()
+    assert all(f'<h2 id="{name}">{name} <span class="run">run, ' in made for name in STEPS)
+    store = lineage.opened(root)
+    pushed = lineage.find(store, pathlib.Path(chosen.options.push_base, "tiny_model", "1"))
+    assert lineage.text(store, pushed) == lines[-1].strip()
+    here = helpers.run_first(helpers.tiny(tmp_path / "root", prior="mixture"), "PriorFitter")
+    for name, result in here.items():
+        there, own = next(iter(store.executions(name))), result.execution
+        assert (there.component, there.state, there.code) == (name, "complete", own.code)
+        assert own.parameters.items() <= there.parameters.items()
+        assert own.figures.keys() == there.figures.keys()
+        for ours, theirs in ((own.inputs, there.inputs), (own.outputs, there.outputs)):
+            assert ours.keys() == theirs.keys()
+            if name not in ("Trainer", "PriorFitter"):  # TensorBoard's files hold the time
+                assert [ours[key].digest for key in ours] == [theirs[key].digest for key in ours]
+        for artifact in there.outputs.values():
+            assert (artifact.producer, artifact.path.is_dir()) == (there.id, True)
+        assert {lineage_input.producer for lineage_input in there.inputs.values()} <= set(range(1, there.id))
+        assert 0 <= there.seconds < 600
 
-    digest = code_hash.digest
+
+def test_cache_code_and_the_last_blessed_model(ran, monkeypatch):
+    chosen, _, _ = ran
+    root = chosen.options.pipeline_root
+    status, lines = run(chosen)
+    assert (status, states(lines)) == (0, dict.fromkeys(STEPS, "cached"))
+
+    figures, digest = evaluated(root), code_hash.digest
     monkeypatch.setattr(
         code_hash, "digest", lambda function: digest(function) + ("x" if function.__name__ == "trainer" else "")
     )
-    judged = tfx_pipeline.run(chosen)
-    first = steps.index("Trainer")
-    assert states(root, 12) == dict.fromkeys(steps[:first], CACHED) | dict.fromkeys(steps[first:], COMPLETE)
-    assert (judged["frechet"], judged["last blessed"]) == (figures["frechet"], figures["frechet"])
+    _, lines = run(chosen)
+    first = STEPS.index("Trainer")
+    assert states(lines) == dict.fromkeys(STEPS[:first], "cached") | dict.fromkeys(STEPS[first:], "run")
+    assert evaluated(root)["last blessed"] == evaluated(root)["frechet"] == figures["frechet"]
+
+
+def test_failures_are_told_and_the_next_run_goes_on(tmp_path, monkeypatch):
+    photos, root = tmp_path / "photos", tmp_path / "root"
+    photos.mkdir()
+    for i in range(200):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(photos / f"{i:03d}.png")
+    (photos / "003.png").write_bytes(b"no image")
+    chosen = helpers.tiny(root, dataset=f"folder:{photos}", test_fraction=0.4, options={"name": "tiny"})
+    ended = subprocess.run(
+        helpers.command("tfx_pipeline", chosen), cwd=helpers.ROOT, capture_output=True, text=True, check=False
+    )
+    there = helpers.tiny(tmp_path / "local", dataset=f"folder:{photos}", test_fraction=0.4)
+    same = helpers.run_first(there, "ExampleValidator")["ExampleValidator"].error
+    assert ended.returncode == 1
+    assert "003.png" in same
+    assert same.replace("\n", "\n    ") in ended.stderr
+    assert not re.search(r"Traceback|\.py:\d+\]|:absl:", ended.stderr)
+    assert states(ended.stdout.splitlines()) == dict.fromkeys(STEPS[:3], "run") | dict.fromkeys(STEPS[4:9], "not run")
+    assert not list(Store(root).executions("ExampleValidator"))
+    assert not any((root / "ExampleValidator").glob("anomalies/*"))
+    assert '<span class="failed">' in (root / page.NAME).read_text()
+
+    (photos / "003.png").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(trained, "load", lambda *_, **__: {}["lost"])
+        status, lines = run(chosen)
+    assert status == 1
+    expected = dict.fromkeys(STEPS[:7], "run") | {"Evaluator": "failed", "InfraValidator": "failed"}
+    assert states(lines) == expected
+    assert "Traceback" in lines[7]
+    assert not any((root / "Evaluator").glob("evaluation/*"))
+    status, lines = run(chosen)
+    assert (status, states(lines)) == (0, dict.fromkeys(STEPS[:7], "cached") | dict.fromkeys(STEPS[7:9], "run"))
 
 
 def steps_logged(folder):
@@ -94,10 +167,10 @@ def test_steps_that_were_killed_go_on(tmp_path):
     ended = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     for step, output in where.items():
-        (folder,) = (path / inside[step] for path in (root / step / output).iterdir() if any(path.iterdir()))
+        (folder,) = (path / inside[step] for path in (root / step / output).iterdir())
         assert steps_logged(folder) == list(range(50, 401, 50))
         assert len(list((folder / "logs").glob("events*"))) == 2  # what the first attempt left was gone on with
-        assert not list((root / step / ".staging").iterdir())
+        assert not (root / step / ".staging").exists()
 
 
 def artifact(kind, id, **properties):
@@ -134,7 +207,7 @@ def test_the_baseline_is_the_newest_other_blessed_model():
 def test_the_compiled_graph_names_every_component(tmp_path):
     chosen = helpers.tiny("gs://bucket/root", options={"push_base": str(tmp_path), "name": "tiny"})
     path = tmp_path / "graphs" / "pipeline.json"
-    tfx_pipeline.compile_to(chosen, path, "image:1")
+    tfx_graph.compile_to(chosen, path, "image:1")
     job = json.loads(path.read_text())
     spec = job["pipelineSpec"]
     assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
@@ -147,13 +220,13 @@ def test_the_compiled_graph_names_every_component(tmp_path):
     assert named == {f"pipelines.tfx_components.{name}_Executor" for name in tfx_components.COMPONENTS}
     assert "/gcs/bucket/root/Evaluator/.cache" in json.dumps(tasks["Evaluator"]["inputs"]["parameters"])
     with pytest.raises(InputError, match="--image"):
-        tfx_pipeline.compile_to(chosen, path, "")
+        tfx_graph.compile_to(chosen, path, "")
 
 
 def test_beam_arguments_are_refused():
     chosen = helpers.tiny("root", options={"beam_pipeline_args": "--runner=DirectRunner"})
     with pytest.raises(InputError, match="under TFX a step is one task"):
-        tfx_pipeline.pipeline(chosen)
+        tfx_graph.pipeline(chosen)
 
 
 def test_where_artifacts_lie_as_files():
