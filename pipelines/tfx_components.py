@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import pathlib
+import shlex
 import shutil
 
 # tensorflow_transform, which TFX imports, asks for Keras 2 where this is not set; these models are of Keras 3.
@@ -34,6 +35,7 @@ from pipelines.store import digest_of
 from pipelines.tfx_store import STAGING
 
 OUTSIDE = ("code", "data")  # hashes of the step's code and of what it reads from outside the graph
+BEAM_ARGS = "beam_args"  # of a data-parallel step: options of the Beam runner to work on, or ""
 SPLITS = json.dumps(["train", "eval"])
 
 
@@ -63,7 +65,7 @@ def local_path(uri):
 def _component(step):
     """The TFX component class of a `Step`: its function between artifacts."""
     function, artifacts = step.function, [*step.inputs, *step.resolved, *step.outputs]
-    own = (*OUTSIDE, STAGING) if step.goes_on else OUTSIDE
+    own = [*OUTSIDE, *[STAGING] * step.goes_on, *[BEAM_ARGS] * (step.name in DATA_PARALLEL)]
 
     def call(**arguments):
         # TFX leaves out an artifact that there is none of.
@@ -82,8 +84,10 @@ def _component(step):
             working = _staged(pathlib.Path(arguments[STAGING]) / key, places)
         else:
             working = contextlib.nullcontext({})
+        beam_args = shlex.split(arguments.get(BEAM_ARGS, ""))
+        work = graph.on_beam(step.name, beam_args) if beam_args else function
         with working as written:
-            figures = function(**(given | folders | written)) or {}
+            figures = work(**(given | folders | written)) or {}
         for name, artifact in outputs.items():
             artifact.set_string_custom_property("figures", json.dumps(figures, default=str))
             artifact.set_string_custom_property("made_of", json.dumps(made_of))
@@ -131,8 +135,8 @@ def _staged(staging, places):
     shutil.rmtree(staging)
 
 
-def _any_settings():
-    """`Settings` that no component depends on, to make the list of steps from."""
+def _steps(beam_args=""):
+    """The steps of `Settings` that no component depends on."""
     config = Config(
         run=RunOptions(),
         data=DataOptions(dataset="digits"),
@@ -140,11 +144,16 @@ def _any_settings():
         optimizer=OptimizerOptions(),
         method=METHODS.get(RunOptions().method).Options(),
     )
-    options = settings.PipelineOptions(pipeline_root="any", push_base="any")
-    return settings.settings(options, config, FitOptions(), NormalOptions())
+    options = settings.PipelineOptions(pipeline_root="any", push_base="any", beam_pipeline_args=beam_args)
+    return graph.steps(settings.settings(options, config, FitOptions(), NormalOptions()))
 
 
-COMPONENTS = {step.name: _component(step) for step in graph.steps(_any_settings())}
+STEPS = _steps()
+# Those whose function is another one on Beam.
+DATA_PARALLEL = {
+    step.name for step, on_beam in zip(STEPS, _steps("any"), strict=True) if step.function is not on_beam.function
+}
+COMPONENTS = {step.name: _component(step) for step in STEPS}
 
 
 def _marks(artifact, name):

@@ -11,7 +11,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow
 
 from pga_tf.core import checks
 from pipelines import code_hash, graph
-from pipelines.tfx_components import COMPONENTS, earlier, local_path
+from pipelines.tfx_components import BEAM_ARGS, COMPONENTS, DATA_PARALLEL, earlier, local_path
 from pipelines.tfx_store import STAGING, connection
 
 
@@ -22,15 +22,8 @@ def pipeline(chosen, *, looks_back=True):
       looks_back: hold data and model against those of earlier runs. Kubeflow's runner has no resolver that could.
 
     Raises:
-      InputError: as `graph.steps`, and for --beam_pipeline_args, which only the local runner takes.
+      InputError: as `graph.steps`.
     """
-    if chosen.beam_args:
-        checks.refuse(
-            "--beam_pipeline_args",
-            expected="none: under TFX a step is one task",
-            received=chosen.options.beam_pipeline_args,
-            remedy="leave it out, or use pipelines.run",
-        )
     root = chosen.options.pipeline_root
     at_local_root = dataclasses.replace(chosen.options, pipeline_root=local_path(root))
     nodes, outputs = {}, {}
@@ -45,6 +38,8 @@ def pipeline(chosen, *, looks_back=True):
         outside = {"code": code_hash.digest(step.function), "data": step.fingerprint() if step.fingerprint else ""}
         if step.goes_on:
             outside[STAGING] = str(pathlib.Path(local_path(root)) / step.name / ".staging")
+        if step.name in DATA_PARALLEL:
+            outside[BEAM_ARGS] = chosen.options.beam_pipeline_args
         node = COMPONENTS[step.name](**given, **step.parameters, **step.others, **outside)
         for name in step.after:
             node.add_upstream_node(nodes[name])

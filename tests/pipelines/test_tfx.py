@@ -96,6 +96,15 @@ def test_records_are_those_of_the_local_runner(ran, tmp_path):
         assert 0 <= there.seconds < 600
 
 
+def test_a_version_that_is_gone_is_pushed_again(ran):
+    chosen, _, _ = ran
+    folder = pathlib.Path(chosen.options.push_base, "tiny_model", "1")
+    folder.rename(folder.parent.parent / "elsewhere")
+    status, lines = run(chosen)
+    assert (status, states(lines)) == (0, dict.fromkeys(STEPS, "cached") | {"Pusher": "run"})
+    assert folder.is_dir()
+
+
 def test_cache_code_and_the_last_blessed_model(ran, monkeypatch):
     chosen, _, _ = ran
     root = chosen.options.pipeline_root
@@ -219,14 +228,26 @@ def test_the_compiled_graph_names_every_component(tmp_path):
     named = {arg for container in containers for arg in container["args"] if arg.startswith("pipelines.")}
     assert named == {f"pipelines.tfx_components.{name}_Executor" for name in tfx_components.COMPONENTS}
     assert "/gcs/bucket/root/Evaluator/.cache" in json.dumps(tasks["Evaluator"]["inputs"]["parameters"])
+    for name in ("Trainer", "PriorFitter"):
+        assert f"/gcs/bucket/root/{name}/.staging" in json.dumps(tasks[name]["inputs"]["parameters"])
     with pytest.raises(InputError, match="--image"):
         tfx_graph.compile_to(chosen, path, "")
 
 
-def test_beam_arguments_are_refused():
-    chosen = helpers.tiny("root", options={"beam_pipeline_args": "--runner=DirectRunner"})
-    with pytest.raises(InputError, match="under TFX a step is one task"):
-        tfx_graph.pipeline(chosen)
+def test_data_parallel_steps_work_on_beam(ran, tmp_path):
+    chosen, _, _ = ran
+    assert sorted(tfx_components.DATA_PARALLEL) == ["Evaluator", "ExampleGen", "StatisticsGen"]
+    runner = "--runner=DirectRunner --direct_num_workers=2 --direct_running_mode=multi_processing"
+    there = helpers.tiny(tmp_path / "root", prior="mixture", options={"beam_pipeline_args": runner})
+    assert run(there)[0] == 0
+    for name in STEPS[:-1]:
+        ours, beams = (list(Store(one.options.pipeline_root).executions(name))[-1] for one in (chosen, there))
+        assert (ours.code != beams.code) == (name in tfx_components.DATA_PARALLEL)
+        if name in STEPS[: STEPS.index("Trainer")]:
+            assert [a.digest for a in beams.outputs.values()] == [a.digest for a in ours.outputs.values()]
+    ours, beams = (evaluated(one.options.pipeline_root) for one in (chosen, there))
+    for name in ("frechet", "kernel", "precision", "recall", "density", "coverage"):
+        assert beams[name] == pytest.approx(ours[name], abs=1e-9), name
 
 
 def test_where_artifacts_lie_as_files():
