@@ -27,11 +27,20 @@ def run(chosen, *, out=tqdm.write):
     root, start = pathlib.Path(chosen.options.pipeline_root).resolve(), time.perf_counter()
     chosen = dataclasses.replace(chosen, options=dataclasses.replace(chosen.options, pipeline_root=str(root)))
     with runner.locked(root):
-        store = Store(root)
+        store, steps = Store(root), graph.steps(chosen)
         store.clean()
-        here = Runner(graph.steps(chosen), store, say=lambda result: _say(result, out))
+        for step in steps:
+            _forget_what_is_gone(store, step)
+        here = Runner(steps, store, say=lambda result: _say(result, out))
         results = here.run(tfx_graph.pipeline(chosen))
         return local.conclude(chosen, results, store, time.perf_counter() - start, out)
+
+
+def _forget_what_is_gone(store, step):
+    for execution in store.executions(step.name) if step.still_holds else ():
+        paths = {output: artifact.path for output, artifact in execution.outputs.items()}
+        if all(path.is_dir() for path in paths.values()) and not step.still_holds(paths):
+            store.forget(execution)
 
 
 def _say(result, out):

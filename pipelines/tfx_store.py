@@ -22,7 +22,7 @@ def connection(root):
 
 
 class Store:
-    """What a pipeline root has seen under TFX. Reads only, but for `clean`."""
+    """What a pipeline root has seen under TFX; components write it."""
 
     def __init__(self, root):
         require_own(root, TFX_DATABASE)
@@ -37,6 +37,13 @@ class Store:
                     shutil.rmtree(folder)
                 found.last_known_state = proto.Execution.CANCELED
                 self._db.put_executions([found])
+
+    def forget(self, execution):
+        """Marks what an `Execution` wrote as deleted, so that TFX's cache no longer gives it."""
+        written = list(self._linked(execution.id, proto.Event.OUTPUT).values())
+        for artifact in written:
+            artifact.state = proto.Artifact.DELETED
+        self._db.put_artifacts(written)
 
     def executions(self, component):
         """The complete executions of a component, newest first."""
