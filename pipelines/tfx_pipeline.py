@@ -13,7 +13,7 @@ python -m pipelines.tfx_pipeline --flagfile=... --pipeline_root=ROOT --compile=p
 Runs the steps of pipelines.run as TFX components under LocalDagRunner, with ML Metadata in ROOT/mlmd.sqlite; or writes
 the graph for Kubeflow Pipelines and Vertex, whose workers run IMAGE, made from pipelines/Dockerfile. Says and leaves
 what pipelines.run does; --verbosity=0 shows TFX's own messages.
-Ends with 0 if the model was blessed, 1 if a step failed or it was not blessed."""
+Ends with 0 if the model was blessed by both Evaluator and InfraValidator, 1 if it was not or a step failed."""
 
 FLAGS = absl_flags.FLAGS
 

@@ -1,10 +1,13 @@
 """Runs the TFX pipeline on this machine, with the same words to the user as the local runner."""
 
 import dataclasses
+import os
 import pathlib
 import shutil
 import sys
 import time
+
+os.environ["TF_USE_LEGACY_KERAS"] = "0"  # as in tfx_components, before TFX is imported
 
 from tfx import v1 as tfx
 from tqdm import tqdm
