@@ -137,10 +137,10 @@ def on_beam(name, beam_args):
     """The function of a data-parallel step (ExampleGen, StatisticsGen or Evaluator) on Apache Beam.
 
     It takes what the component's own takes and leaves the same. `beam_args`: options of the runner, a list of texts.
-    Raises `InputError` without Beam.
+    Raises `InputError` without Beam, or for options that it does not take.
     """
     try:
-        from pipelines.beam import moments
+        from pipelines.beam import moments, options
         from pipelines.beam import steps as beam_steps
     except ImportError as error:
         checks.refuse(
@@ -154,6 +154,7 @@ def on_beam(name, beam_args):
         "StatisticsGen": beam_steps.statistics_gen,
         "Evaluator": moments.evaluator,
     }
+    options.parsed(beam_args)  # refused before any work
     return made[name](beam_args)
 
 

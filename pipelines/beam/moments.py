@@ -5,7 +5,6 @@ import tempfile
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pga_tf import data
 from pga_tf.core import files
@@ -14,6 +13,7 @@ from pga_tf.evaluation import features as features_lib
 from pga_tf.evaluation import statistics
 from pga_tf.evaluation.moments import Moments
 from pga_tf.training import scoring
+from pipelines.beam import options
 from pipelines.beam.combine import SumFn
 from pipelines.components import artifacts
 from pipelines.components import evaluator as evaluator_lib
@@ -63,7 +63,7 @@ def collect(source, split, network, named, scratch, beam_args):
         statistics.refuse_constant("real images", source.counts[split])
     dimensions = network.dimensions or int(np.prod(source.image_shape))
     with tempfile.TemporaryDirectory(prefix=".features.", dir=scratch) as folder:
-        with beam.Pipeline(options=PipelineOptions(beam_args)) as pipeline:
+        with beam.Pipeline(options=options.parsed(beam_args)) as pipeline:
             (
                 pipeline
                 | "blocks" >> beam.Create(range(0, source.counts[split], BLOCK))

@@ -10,10 +10,10 @@ import uuid
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import examples as examples_lib
 from pipelines import image_statistics, sources
+from pipelines.beam import options
 from pipelines.beam.combine import SumFn
 from pipelines.components import example_gen as example_gen_lib
 from pipelines.components import statistics_gen as statistics_gen_lib
@@ -28,7 +28,7 @@ def example_gen(beam_args):
                 path = examples_lib.shard(examples, split, index, shards)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()  # a shard that gets no image is there too
-        with beam.Pipeline(options=PipelineOptions(beam_args)) as pipeline:
+        with beam.Pipeline(options=options.parsed(beam_args)) as pipeline:
             placed = (
                 pipeline
                 | "parts" >> beam.Create(sources.parts(dataset))
@@ -78,7 +78,7 @@ def statistics_gen(beam_args):
 
     def step(examples: str, statistics: str) -> dict:
         shards = [(split, path) for split in examples_lib.SPLITS for path in examples_lib.shards(examples, split)]
-        with beam.Pipeline(options=PipelineOptions(beam_args)) as pipeline:
+        with beam.Pipeline(options=options.parsed(beam_args)) as pipeline:
             facts = (
                 pipeline
                 | "shards" >> beam.Create(shards)

@@ -18,6 +18,7 @@ from pga_tf.data import DataOptions
 from pga_tf.evaluation import features, statistics
 from pga_tf.evaluation.moments import Moments
 from pga_tf.training import scoring
+from pipelines import graph
 from pipelines.beam import moments as moments_lib
 from pipelines.beam import steps
 from pipelines.components import artifacts
@@ -116,3 +117,23 @@ def test_evaluation_is_the_same(tmp_path, monkeypatch):
         assert there["scores"][name]["value"] == pytest.approx(score["value"], abs=1e-9), name
     # Two splits on Beam; what remains is the small set of training images that samples are held against.
     assert (here["read here"], there["read here"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("beam_args", "message"),
+    [
+        ("--runner=NoSuch", "received Unexpected pipeline runner: NoSuch"),
+        ("--runner=no.such.Runner", "received No module named 'no'"),
+        ("--direct_num_workers=many", "received argument --direct_num_workers: invalid int value: 'many'"),
+        ("--direct_num_worker=2", r"received --direct_num_worker. Remedy: did you mean --direct_num_workers\?"),
+    ],
+)
+def test_mistakes_are_refused_before_any_work(tmp_path, beam_args, message):
+    with pytest.raises(InputError, match=message):
+        graph.steps(helpers.tiny(tmp_path / "root", options={"beam_pipeline_args": beam_args}))
+
+
+def test_the_workers_do_not_chatter(photos, tmp_path, capfd):
+    steps.example_gen(SEVERAL)(str(tmp_path), f"folder:{photos}", 0.3, 1)
+    shown = [line for line in capfd.readouterr().err.splitlines() if line.startswith("INFO")]
+    assert len(shown) <= 2  # what each worker says before it knows its options
