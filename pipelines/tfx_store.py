@@ -92,7 +92,8 @@ class Store:
         """dict of argument to ML Metadata's artifact, of one execution and a kind of event."""
         events = [event for event in self._db.get_events_by_execution_ids([id]) if event.type == kind]
         found = {found.id: found for found in self._db.get_artifacts_by_id([event.artifact_id for event in events])}
-        return {event.path.steps[0].key: found[event.artifact_id] for event in events}
+        linked = {event.path.steps[0].key: found[event.artifact_id] for event in events}
+        return {name: linked[name] for name in sorted(linked)}  # ML Metadata has no order
 
     def _artifact(self, found):
         events = self._db.get_events_by_artifact_ids([found.id])
