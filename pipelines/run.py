@@ -1,6 +1,7 @@
 """Runs the pipeline here: python -m pipelines.run --flagfile=flagfiles/lpga_digits.flags --pipeline_root=ROOT."""
 
 import pathlib
+import sys
 import time
 
 from tqdm import tqdm
@@ -23,10 +24,17 @@ def main():
 
 
 def run(chosen, *, out=tqdm.write):
-    """Runs the pipeline of `Settings`: the command's exit status. `out`: takes lines; the default spares the bars."""
+    """Runs the pipeline of `Settings`: the command's exit status.
+
+    Args:
+      out: takes a line and, of a step that failed, `file`, the stream of errors; the default spares the bars.
+
+    Raises:
+      InputError: what `graph.steps` refuses, or a root in use or of the other runner.
+    """
     root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
     with runner.locked(root):
-        results = runner.run(graph.steps(chosen), root, say=lambda result: out(line(result)))
+        results = runner.run(graph.steps(chosen), root, say=lambda result: say(result, out))
         return conclude(chosen, results, Store(root), time.perf_counter() - start, out)
 
 
@@ -38,13 +46,18 @@ def conclude(chosen, results, store, seconds, out):
     if not all(result.execution for result in results.values()):
         return 1
     judged = [results[judge].execution.figures for judge in ("Evaluator", "InfraValidator")]
-    reasons = "; ".join(figures["reasons"] for figures in judged if not figures["blessed"])
-    if reasons:
+    if not all(figures["blessed"] for figures in judged):
+        reasons = "; ".join(figures["reasons"] for figures in judged if not figures["blessed"])
         out(f"not blessed{', not pushed' if chosen.options.push_base else ''}: {reasons}")
         return 1
     if chosen.options.push_base:
         out("\n" + lineage.text(store, results["Pusher"].execution))
     return 0
+
+
+def say(result, out):
+    """Passes the line on a step to `out`; of one that failed, for the stream of errors."""
+    out(line(result), **({"file": sys.stderr} if result.error else {}))
 
 
 def line(result):

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import pathlib
 import shutil
-import sys
 import time
 
 os.environ["TF_USE_LEGACY_KERAS"] = "0"  # as in tfx_components, before TFX is imported
@@ -19,10 +18,7 @@ from pipelines.tfx_store import Store
 
 
 def run(chosen, *, out=tqdm.write):
-    """Runs the pipeline of `Settings` under LocalDagRunner: the command's exit status.
-
-    Args:
-      out: takes a line and, for a step that failed, `file`, the stream of errors.
+    """Runs the pipeline of `Settings` under LocalDagRunner: the command's exit status. `out`: as in `pipelines.run`.
 
     Raises:
       InputError: what `graph.steps` or `tfx_graph.pipeline` refuse, a root in use or of the local runner.
@@ -34,7 +30,7 @@ def run(chosen, *, out=tqdm.write):
         store.clean()
         for step in steps:
             _forget_what_is_gone(store, step)
-        here = Runner(steps, store, say=lambda result: _say(result, out))
+        here = Runner(steps, store, say=lambda result: local.say(result, out))
         results = here.run(tfx_graph.pipeline(chosen))
         return local.conclude(chosen, results, store, time.perf_counter() - start, out)
 
@@ -44,10 +40,6 @@ def _forget_what_is_gone(store, step):
         paths = {output: artifact.path for output, artifact in execution.outputs.items()}
         if all(path.is_dir() for path in paths.values()) and not step.still_holds(paths):
             store.forget(execution)
-
-
-def _say(result, out):
-    out(local.line(result), **({"file": sys.stderr} if result.error else {}))
 
 
 class Runner(tfx.orchestration.LocalDagRunner):

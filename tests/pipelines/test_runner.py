@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from pga_tf.core.checks import InputError
-from pipelines import code_hash, runner
+from pipelines import code_hash, run, runner
 from pipelines.runner import Step
 from pipelines.store import TFX_DATABASE, Store
 
@@ -169,6 +169,18 @@ def test_a_failure_is_told_with_its_message(tmp_path):
 
     assert runner.run(fake(fail), tmp_path, say=print)["a"].error == "the disk is made of cheese"
     assert "Traceback" in runner.run(fake(crash), tmp_path, say=print)["a"].error
+
+
+def test_what_failed_is_told_on_stderr(tmp_path, capsys):
+    def fail(name):
+        if name == "b":
+            raise InputError("the disk is made of cheese")
+
+    runner.run(fake(fail), tmp_path, say=lambda result: run.say(result, print))
+    told = capsys.readouterr()
+    assert sorted(line.split()[:2] for line in told.out.splitlines()) == [["a", "run"], ["c", "run"], ["d", "not"]]
+    first, message = told.err.splitlines()
+    assert (first.split()[:2], message.strip()) == (["b", "failed"], "the disk is made of cheese")
 
 
 @pytest.mark.parametrize("killed", ORDER)
