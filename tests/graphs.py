@@ -1,6 +1,7 @@
 """A traced function as TensorFlow executes it: after Grappler."""
 
 import collections
+import functools
 
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
@@ -34,6 +35,7 @@ def unordered(graph):
             if source in handles:
                 of_handle[source].append(node)
 
+    @functools.cache
     def reachable(start):
         found, queue = {start}, [start]
         for name in queue:
