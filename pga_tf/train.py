@@ -13,6 +13,11 @@ TensorBoard logs, metrics.jsonl and sample grids. With --prior=NAME that prior i
 sampled, evaluated and exported with it from then on. Flags after --flagfile override those in it."""
 
 
+def define_flags():
+    flags.define_training_flags()
+    flags.define_prior_flags()
+
+
 def main():
     config = flags.config_from_flags()
     fit, own = flags.prior_from_flags()
@@ -31,6 +36,5 @@ def all_help():
 
 
 if __name__ == "__main__":
-    flags.define_training_flags()
-    flags.define_prior_flags()
+    define_flags()
     flags.run(main, usage=USAGE, help_text=all_help)

@@ -1,6 +1,7 @@
 """The evaluate command as a user calls it: a run, a folder or array of images, a comparison, and mistakes."""
 
 import base64
+import functools
 import io
 import json
 import pathlib
@@ -11,17 +12,15 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags as absl_flags
-from absl.testing import flagsaver
 from PIL import Image
 
-from pga_tf import evaluate as evaluate_lib
 from pga_tf import flags
 from pga_tf.core.checks import InputError
 from pga_tf.evaluation import protocol
 from pga_tf.priors.mixture import MixtureOptions
 from pga_tf.training import fitting, loop, scoring, trained
 from pga_tf.training.run_directory import RunDirectory
+from tests import commands
 from tests.training import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -33,18 +32,7 @@ def command(*arguments):
     return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-@pytest.fixture(scope="module")
-def evaluate():
-    """The command within this process: a function of its arguments; raises what the command would print."""
-    if "against" not in absl_flags.FLAGS:
-        evaluate_lib.define_flags()
-
-    def call(*arguments):
-        with flagsaver.flagsaver():
-            rest = absl_flags.FLAGS(["evaluate", *arguments])[1:]
-            return evaluate_lib.main(rest)
-
-    return call
+evaluate = functools.partial(commands.call, "evaluate")
 
 
 def load(folder):
@@ -152,7 +140,7 @@ def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     assert (steps, [e**2 for e in errors]) == ([m["step"] for m in logged], pytest.approx([m["L_r"] for m in logged]))
 
 
-def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, evaluate, cache, tmp_path):
+def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp_path):
     draw, _ = trained.load(flags.config_of_run(run))
     images = draw.samples(80)
     np.savez(tmp_path / "samples.npz", images=images)
@@ -185,7 +173,7 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, evaluate, 
     assert not (tmp_path / "none").exists()
 
 
-def test_colour_images_are_not_scored_against_grey_ones_in_silence(evaluate, cache, tmp_path):
+def test_colour_images_are_not_scored_against_grey_ones_in_silence(cache, tmp_path):
     np.savez(tmp_path / "rgb.npz", images=np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8))
     for features in ("digits", "pixels"):
         with pytest.raises(InputError, match=r"received 3 channel"):
@@ -198,7 +186,7 @@ def test_colour_images_are_not_scored_against_grey_ones_in_silence(evaluate, cac
             )
 
 
-def test_points_are_scored_in_one_range(evaluate, tmp_path):
+def test_points_are_scored_in_one_range(tmp_path):
     config = helpers.config(
         tmp_path, method="vae", dataset="toy2d:moons", network="mlp", latent_dim=2, steps=4, pixel_range="unit"
     )
@@ -212,7 +200,7 @@ def test_points_are_scored_in_one_range(evaluate, tmp_path):
     assert result["reconstruction"] is None
 
 
-def test_every_prior_of_a_run_is_scored_in_one_table(run, evaluate, tmp_path, capsys):
+def test_every_prior_of_a_run_is_scored_in_one_table(run, tmp_path, capsys):
     copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
     config = flags.config_of_run(copy)
     draw, _ = trained.load(config)
@@ -233,7 +221,7 @@ def test_every_prior_of_a_run_is_scored_in_one_table(run, evaluate, tmp_path, ca
     assert alone["card"] == results[1]["card"]
 
 
-def test_real_images_may_be_those_of_training(run, evaluate, tmp_path):
+def test_real_images_may_be_those_of_training(run, tmp_path):
     copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
     evaluate(f"--workdir={copy}", "--num_samples=100", "--seeds=1", "--split=train", "--num_real=200", cache)
     result = load(copy)
@@ -242,7 +230,7 @@ def test_real_images_may_be_those_of_training(run, evaluate, tmp_path):
     assert 0 < result["memory"]["ratio"] < np.inf
 
 
-def test_runs_are_compared_under_their_cards(run, evaluated, evaluate, cache, tmp_path, capsys):
+def test_runs_are_compared_under_their_cards(run, evaluated, cache, tmp_path, capsys):
     other = tmp_path / "other"
     np.savez(tmp_path / "noise.npz", images=np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8))
     evaluate(f"--images={tmp_path}/noise.npz", "--against=digits", f"--workdir={other}", cache)
@@ -267,19 +255,12 @@ def test_runs_are_compared_under_their_cards(run, evaluated, evaluate, cache, tm
         (["--num_real=4", "--workdir=out"], "--num_real: expected 0 or at least 10"),
     ],
 )
-def test_mistakes_get_one_clear_error(evaluate, arguments, complaint):
+def test_mistakes_get_one_clear_error(arguments, complaint):
     with pytest.raises(InputError, match=complaint):
         evaluate(*arguments)
 
 
-def test_a_mistake_is_one_line_and_status_2():
-    done = command("--workdir=nothing")
-    assert done.returncode == 2
-    assert "--workdir=nothing" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_damaged_cache_is_repaired_and_the_scores_stay(run, evaluated, evaluate, cache, capsys):
+def test_a_damaged_cache_is_repaired_and_the_scores_stay(run, evaluated, cache, capsys):
     folder = pathlib.Path(cache.partition("=")[2])
     before, files = load(run), sorted(folder.iterdir())
     assert len(files) == 3  # held-out images, as many training images as samples, all training images
