@@ -179,7 +179,7 @@ def test_neighbours_equal_brute_force_and_find_what_is_remembered():
     assert neighbours.memorisation_ratio(rng.normal(size=(500, 5)), unseen, pool) == pytest.approx(1.0, abs=0.1)
 
 
-def result(real, title="a run", seeds=(0, 1)):
+def result(real, seeds=(0, 1)):
     found, generated, shown = evaluate.of_samples(subject(), extract, real, count=300, seeds=seeds, advance=int)
     floor = statistics.collect([TRAINING], extract)
     facts, pairs = evaluate.memory(generated.features, real.features, floor.features, shown, lambda i: TRAINING[i])
@@ -187,7 +187,7 @@ def result(real, title="a run", seeds=(0, 1)):
     network = features.load("pixels")
     posterior = lambda x: np.full((len(x), DIM), 0.2, np.float32)
     return {
-        "title": title,
+        "title": "a run",
         "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
         "card": protocol.card(network, real={"count": 2000}, generated={"count": 300, "seeds": list(seeds)}),
         "scores": found,
@@ -199,8 +199,13 @@ def result(real, title="a run", seeds=(0, 1)):
     }
 
 
-def test_the_page_needs_nothing_from_outside_and_has_every_number(real):
-    found = result(real, title="a <run>")
+@pytest.fixture(scope="module")
+def two_seeds(real):
+    return result(real)
+
+
+def test_the_page_needs_nothing_from_outside_and_has_every_number(two_seeds):
+    found = two_seeds | {"title": "a <run>"}
     picture = np.zeros((5, 5, 1), np.uint8)
     page = report.page(found, {"samples": picture})
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:|#)", page)
@@ -215,8 +220,9 @@ def test_the_page_needs_nothing_from_outside_and_has_every_number(real):
     assert report.page(found, {"samples": picture}) == page
 
 
-def test_scores_of_other_protocols_are_set_apart_and_the_entries_named(real):
-    a, b, c = result(real, "first"), result(real, "second"), result(real, "third", seeds=(0,))
+def test_scores_of_other_protocols_are_set_apart_and_the_entries_named(real, two_seeds):
+    a, b = (two_seeds | {"title": title} for title in ("first", "second"))
+    c = result(real, seeds=(0,)) | {"title": "third"}
     text, page = report.compare([a, b], [None, None])
     assert "Protocol 2" not in text
     assert text.index("first") < text.index("second")
@@ -228,5 +234,5 @@ def test_scores_of_other_protocols_are_set_apart_and_the_entries_named(real):
     assert page.count("<img") == 1
 
 
-def test_a_network_whose_name_is_not_inception_never_gives_a_fid(real):
-    assert "FID" not in report.text(result(real))
+def test_a_network_whose_name_is_not_inception_never_gives_a_fid(two_seeds):
+    assert "FID" not in report.text(two_seeds)

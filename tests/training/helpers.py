@@ -50,6 +50,15 @@ def state(workdir):
     return {name: np.array(reader.get_tensor(name)) for name in names}
 
 
+def cut(workdir, step):
+    """Makes the checkpoint at `step` the newest, as in a run that was killed after it."""
+    folder = workdir / "checkpoints"
+    for path in folder.glob("step-*"):
+        if not path.name.startswith(f"step-{step}."):
+            path.unlink()
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "step-{step}"\n')
+
+
 def assert_same_state(a, b):
     """Bit for bit."""
     assert a.keys() == b.keys()

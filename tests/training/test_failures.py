@@ -69,18 +69,21 @@ def test_a_longer_run_of_the_same_configuration_goes_on_but_not_under_a_cosine(t
     loop.train(helpers.config(tmp_path / "a", steps=2, network="mlp"), out=str)
     loop.train(helpers.config(tmp_path / "a", steps=4, network="mlp"), out=str)
     assert int(next(v for k, v in helpers.state(tmp_path / "a").items() if "iteration" in k)) == 4
-    loop.train(helpers.config(tmp_path / "b", steps=2, network="mlp", schedule="cosine"), out=str)
+    cosine = helpers.config(tmp_path / "b", steps=2, network="mlp", schedule="cosine")
+    RunDirectory(tmp_path / "b").create()
+    RunDirectory(tmp_path / "b").write_config(cosine, (8, 8, 1))
+    RunDirectory(tmp_path / "b").require_same_config(cosine)
     with pytest.raises(InputError, match="--steps=4"):
         loop.train(helpers.config(tmp_path / "b", steps=4, network="mlp", schedule="cosine"), out=str)
 
 
 def test_a_run_of_before_an_option_was_there_goes_on_with_its_default(tmp_path):
-    loop.train(helpers.config(tmp_path), out=str)
+    loop.train(helpers.config(tmp_path, steps=2, network="mlp"), out=str)
     old = RunDirectory(tmp_path).config
     old.write_text("".join(line for line in old.read_text().splitlines(True) if "weight_decay" not in line))
     with pytest.raises(InputError, match=r"--weight_decay=0.1 \(the run there: 0.0\)"):
-        loop.train(helpers.config(tmp_path, steps=10, weight_decay=0.1), out=str)
-    assert loop.train(helpers.config(tmp_path, steps=10), out=str)
+        loop.train(helpers.config(tmp_path, steps=4, network="mlp", weight_decay=0.1), out=str)
+    assert loop.train(helpers.config(tmp_path, steps=4, network="mlp"), out=str)
 
 
 def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
@@ -100,13 +103,12 @@ def test_a_workdir_without_permission_is_refused(tmp_path, monkeypatch):
 
 def test_a_workdir_in_use_is_refused(tmp_path):
     config = helpers.config(tmp_path, steps=2, network="mlp")
-    loop.train(config, out=str)
-    with loop.RunDirectory(tmp_path).locked(), pytest.raises(InputError, match="one in use"):
+    RunDirectory(tmp_path).create()
+    with RunDirectory(tmp_path).locked(), pytest.raises(InputError, match="one in use"):
         loop.train(config, out=str)
 
 
 def test_a_learning_rate_of_a_million_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):
-    loop.train(helpers.config(tmp_path / "good", steps=4, network="mlp"), out=str)
     with pytest.raises(
         NonFiniteError, match=r"Training stopped: \S+ is (nan|inf|-inf) at step \d+.*last good checkpoint"
     ):

@@ -1,6 +1,7 @@
 """Priors of real runs: every pair of method and prior, resuming, and what is refused."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -46,6 +47,17 @@ def run(request, tmp_path_factory):
     return train(tmp_path_factory.mktemp(request.param) / "run", request.param)
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("vpga") / "run").run.workdir
+
+
+@pytest.fixture
+def config(trained_once, tmp_path):
+    """The configuration of a run that is this test's own."""
+    return flags.config_of_run(shutil.copytree(trained_once, tmp_path / "run"))
+
+
 @pytest.mark.parametrize("prior", PRIORS.names())
 def test_every_prior_fits_every_method_and_is_loaded_as_it_was(run, prior):
     lines = []
@@ -61,8 +73,8 @@ def test_every_prior_fits_every_method_and_is_loaded_as_it_was(run, prior):
 
 
 @pytest.mark.parametrize("prior", ["second_vae", pytest.param("latent_map", marks=pytest.mark.slow)])
-def test_fitting_resumes_where_it_was_stopped(prior, tmp_path):
-    whole, parts = train(tmp_path / "whole"), train(tmp_path / "parts")
+def test_fitting_resumes_where_it_was_stopped(prior, config, tmp_path):
+    whole, parts = config, flags.config_of_run(shutil.copytree(config.run.workdir, tmp_path / "parts"))
     assert fit(whole, prior, prior_evaluate_every=3)
     for steps in (3, 6):
         assert fit(parts, prior, prior_evaluate_every=3, prior_steps=steps)
@@ -74,8 +86,7 @@ def test_fitting_resumes_where_it_was_stopped(prior, tmp_path):
     assert [line["step"] for line in RunDirectory(folder).read_scores()] == [3, 6]
 
 
-def test_codes_of_a_stochastic_encoder_are_drawn_afresh_and_again_the_same(tmp_path):
-    config = train(tmp_path)
+def test_codes_of_a_stochastic_encoder_are_drawn_afresh_and_again_the_same(config):
     draw, _ = trained.load(config)
     codes_of = fitting._code_sampler(draw.model, seed=3)
     images = tf.zeros([4, 8, 8, 1])
@@ -86,8 +97,7 @@ def test_codes_of_a_stochastic_encoder_are_drawn_afresh_and_again_the_same(tmp_p
     assert np.abs(first - draw.model.encode(images)).max() < 6 * spread.max()
 
 
-def test_the_latent_map_keeps_the_generator_of_the_smallest_mmd(tmp_path):
-    config = train(tmp_path)
+def test_the_latent_map_keeps_the_generator_of_the_smallest_mmd(config):
     fit(config, "latent_map", prior_steps=9, prior_evaluate_every=3, prior_learning_rate=0.3)
     folder = RunDirectory(config.run.workdir).prior("latent_map")
     scores = [line["mmd"] for line in RunDirectory(folder).read_scores()]
@@ -98,20 +108,19 @@ def test_the_latent_map_keeps_the_generator_of_the_smallest_mmd(tmp_path):
     assert fitting.mmd(draw.prior, held_out) == pytest.approx(min(scores), rel=1e-3)
 
 
-def test_a_prior_of_other_weights_is_refused(tmp_path):
-    config, prior = train(tmp_path), "mixture"
+def test_a_prior_of_other_weights_is_refused(config):
+    prior = "mixture"
     with pytest.raises(InputError, match=r"received none.*pga_tf.fit_prior"):
         trained.load(config, prior=prior)
     fit(config, prior)
-    train(tmp_path, steps=5)
+    train(config.run.workdir, steps=5)
     with pytest.raises(InputError, match="fitted to others"):
         trained.load(config, prior=prior)
     with pytest.raises(InputError, match="--autoencoder="):
         fit(config, prior)
 
 
-def test_an_unknown_prior_is_refused_with_the_nearest_name(tmp_path):
-    config = train(tmp_path)
+def test_an_unknown_prior_is_refused_with_the_nearest_name(config):
     with pytest.raises(InputError, match="did you mean 'mixture'"):
         trained.load(config, prior="mixtur")
 
@@ -122,8 +131,7 @@ def test_empty_constant_or_nan_codes_are_refused(codes):
         fitting._require_codes(codes)
 
 
-def test_fitting_in_other_words_is_refused(tmp_path):
-    config = train(tmp_path)
+def test_fitting_in_other_words_is_refused(config):
     fit(config, "second_vae")
     before = stored(config, "second_vae")
     with pytest.raises(InputError, match="prior_learning_rate"):
@@ -132,7 +140,7 @@ def test_fitting_in_other_words_is_refused(tmp_path):
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_rates_of_the_options_reach_the_optimisers(tmp_path, monkeypatch):
+def test_rates_of_the_options_reach_the_optimisers(config, monkeypatch):
     made = []
     build = fitting.optimizers.build_optimizer
 
@@ -140,7 +148,6 @@ def test_rates_of_the_options_reach_the_optimisers(tmp_path, monkeypatch):
         made.append(options)
         return build(options, **sizes)
 
-    config = train(tmp_path)
     monkeypatch.setattr(fitting.optimizers, "build_optimizer", remember)
     draw, _ = trained.load(config)
     own = PRIORS.get("latent_map").Options(**SMALL["latent_map"], map_critic_rate=5.0, map_momentum=0.25)
@@ -152,8 +159,7 @@ def test_rates_of_the_options_reach_the_optimisers(tmp_path, monkeypatch):
     assert {options.momentum for options in made} == {0.25}
 
 
-def test_options_survive_the_flagfile(tmp_path):
-    config = train(tmp_path)
+def test_options_survive_the_flagfile(config):
     fit(config, "latent_map")
     draw, _ = trained.load(config, prior="latent_map")
     assert dataclasses.asdict(draw.prior.options) | SMALL["latent_map"] == dataclasses.asdict(draw.prior.options)

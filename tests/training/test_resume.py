@@ -85,22 +85,29 @@ def test_ctrl_c_ends_cleanly_with_a_checkpoint_at_the_very_step(tmp_path):
     assert (tmp_path / "run" / "checkpoints" / f"step-{step}.index").exists()
 
 
-def test_same_flags_and_seed_give_the_same_weights_and_another_seed_others(tmp_path):
-    states = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        loop.train(helpers.config(tmp_path / name, steps=2, seed=seed, network="mlp"), out=str)
-        states.append(helpers.state(tmp_path / name))
-    helpers.assert_same_state(states[0], states[1])
-    assert any(np.any(value != states[2][name]) for name, value in states[0].items() if "kernel" in name)
+PLAIN = {"steps": 8, "checkpoint_every": 4, "network": "mlp", "keep_checkpoints": 9}
 
 
-def test_several_steps_to_an_execution_change_nothing(tmp_path):
-    settings = {"steps": 8, "checkpoint_every": 4, "network": "mlp", "keep_checkpoints": 9}
-    loop.train(helpers.config(tmp_path / "plain", **settings), out=str)
-    loop.train(helpers.config(tmp_path / "fused", steps_per_execution=3, **settings), out=str)
-    saved = sorted(path.stem for path in (tmp_path / "fused" / "checkpoints").glob("*.index"))
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plain")
+    loop.train(helpers.config(path, **PLAIN), out=str)
+    return path
+
+
+def test_same_flags_and_seed_give_the_same_weights_and_another_seed_others(plain, tmp_path):
+    for name, seed in (("same", 0), ("other", 1)):
+        loop.train(helpers.config(tmp_path / name, seed=seed, **PLAIN), out=str)
+    first, other = helpers.state(plain), helpers.state(tmp_path / "other")
+    helpers.assert_same_state(first, helpers.state(tmp_path / "same"))
+    assert any(np.any(value != other[name]) for name, value in first.items() if "kernel" in name)
+
+
+def test_several_steps_to_an_execution_change_nothing(plain, tmp_path):
+    loop.train(helpers.config(tmp_path, steps_per_execution=3, **PLAIN), out=str)
+    saved = sorted(path.stem for path in (tmp_path / "checkpoints").glob("*.index"))
     assert saved == ["step-6", "step-8"]  # the first execution past step 4, and the last one, cut short
-    helpers.assert_same_state(helpers.state(tmp_path / "plain"), helpers.state(tmp_path / "fused"))
+    helpers.assert_same_state(helpers.state(plain), helpers.state(tmp_path))
 
 
 def test_xla_trains_to_the_end(tmp_path):
@@ -108,14 +115,11 @@ def test_xla_trains_to_the_end(tmp_path):
     assert all(np.isfinite(value).all() for value in helpers.state(tmp_path).values())
 
 
-def test_a_finished_run_is_left_alone(tmp_path):
-    config = helpers.config(tmp_path, steps=2, network="mlp")
-    loop.train(config, out=str)
-    before = helpers.state(tmp_path)
-    lines = []
-    assert loop.train(config, out=lines.append)
+def test_a_finished_run_is_left_alone(plain):
+    before, lines = helpers.state(plain), []
+    assert loop.train(helpers.config(plain, **PLAIN), out=lines.append)
     assert "trained already" in lines[-1]
-    helpers.assert_same_state(before, helpers.state(tmp_path))
+    helpers.assert_same_state(before, helpers.state(plain))
 
 
 def test_two_replicas_train_resume_and_sample_in_a_real_process(tmp_path):
