@@ -1,7 +1,6 @@
 """A traced function as TensorFlow executes it: after Grappler."""
 
 import collections
-import functools
 
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
@@ -35,7 +34,6 @@ def unordered(graph):
             if source in handles:
                 of_handle[source].append(node)
 
-    @functools.cache
     def reachable(start):
         found, queue = {start}, [start]
         for name in queue:

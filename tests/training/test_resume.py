@@ -123,7 +123,8 @@ def test_a_finished_run_is_left_alone(plain):
 
 
 def test_two_replicas_train_resume_and_sample_in_a_real_process(tmp_path):
-    settings = {"replicas": 2, "batch_norm": "per_source", "checkpoint_every": 2, "ema": 0.9, "perturbation_scale": 0.3}
+    settings = {"method": "vae", "network": "mlp", "batch_norm": "per_source", "checkpoint_every": 2, "ema": 0.9}
+    settings |= {"replicas": 2}
     for steps in (2, 4):
         process = start(helpers.config(tmp_path / "two", steps=steps, **settings))
         output, _ = process.communicate(timeout=200)
