@@ -88,10 +88,12 @@ def _component(step):
         work = graph.on_beam(step.name, beam_args) if beam_args else function
         with working as written:
             figures = work(**(given | folders | written)) or {}
+            # Before the move, so that a kill finds little time between it and TFX's entry.
+            made = {name: digest_of(pathlib.Path(written.get(name, places[name]))) for name in outputs}
         for name, artifact in outputs.items():
             artifact.set_string_custom_property("figures", json.dumps(figures, default=str))
             artifact.set_string_custom_property("made_of", json.dumps(made_of))
-            artifact.set_string_custom_property("digest", digest_of(places[name]))
+            artifact.set_string_custom_property("digest", made[name])
             if TYPES[name] is standard.Examples:
                 artifact.split_names = SPLITS
             elif name == "blessing":
