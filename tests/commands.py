@@ -9,9 +9,9 @@ from absl.testing import flagsaver
 FLAGS = absl_flags.FLAGS
 
 
-def call(name, *arguments):
-    """Does what `python -m pga_tf.NAME *arguments` does; raises what that would print as its error."""
-    module, others = importlib.import_module(f"pga_tf.{name}"), set(FLAGS)
+def call(name, *arguments, package="pga_tf"):
+    """Does what `python -m PACKAGE.NAME *arguments` does; raises what that would print as its error."""
+    module, others = importlib.import_module(f"{package}.{name}"), set(FLAGS)
     module.define_flags()
     try:
         with flagsaver.flagsaver():

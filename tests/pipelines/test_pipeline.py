@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import tensorflow as tf
+from absl import logging
 
 from pga_tf import flags
 from pga_tf.core.checks import InputError
@@ -16,6 +17,7 @@ from pga_tf.training import loop, trained
 from pipelines import graph, lineage, page, run, runner
 from pipelines.components import artifacts
 from pipelines.store import TFX_DATABASE, Store
+from tests import commands
 from tests.pipelines import helpers
 from tests.serving import models
 from tests.training import helpers as training
@@ -100,6 +102,18 @@ def test_lineage_of_tfx_names_the_environment_that_it_needs(tmp_path, monkeypatc
         lineage.opened(tmp_path)
     with pytest.raises(InputError, match="a folder in which a pipeline ran"):
         lineage.opened(tmp_path / "none")
+
+
+def test_without_tfx_its_command_names_the_environment_that_it_needs(tmp_path, monkeypatch):
+    given = [f"--flagfile={helpers.ROOT}/flagfiles/lpga_digits.flags", f"--pipeline_root={tmp_path}"]
+    before = logging.get_verbosity()
+    for name in ("tfx_graph", "tfx_runner"):
+        monkeypatch.setitem(sys.modules, f"pipelines.{name}", None)
+    try:
+        with pytest.raises(InputError, match=r"pipelines\.tfx_pipeline: expected TFX, which requirements-tfx\.txt"):
+            commands.call("tfx_pipeline", *given, package="pipelines")
+    finally:
+        logging.set_verbosity(before)
 
 
 def test_the_prior_that_is_named_is_fitted_to_a_copy_of_the_run(ran):
