@@ -19,7 +19,7 @@ USAGE = """python -m pga_tf.client [--target=localhost:8500] [--model=lpga_digit
   encode      --images=PATH [--out=FILE]  codes, as a table or an .npz
   score       --images=PATH [--out=FILE]  how badly each image is reconstructed, and how likely its code is: an anomaly
                                           has a large reconstruction_error or a small log_prior
-  decode      --codes=FILE.npy --out=FILE images of codes [N, D]
+  decode      --codes=FILE --out=FILE     images of codes [N, D], in an .npz that encode wrote, or an .npy
   status                                  versions of the model and what they can be asked
 
 FILE is a grid (.png) or arrays (.npz). PATH is a folder, files (a.png,b.png), or an .npz or .npy, of the size that the
@@ -51,7 +51,7 @@ def define_flags(flag_values=FLAGS):
     define("float", "timeout", 10.0, "for each request of up to 64 images, with retries [unit: seconds]")
     define("string", "seeds", None, "A:B (A to B - 1) or a list A,B,...")
     define("list", "images", None, "folder, image files, .npz or .npy")
-    define("string", "codes", None, ".npy of codes [N, D]")
+    define("string", "codes", None, ".npz that encode wrote (array codes), or .npy, of codes [N, D]")
     define("integer", "steps", 8, "images in a row of interpolate", lower_bound=2)
     define("string", "out", None, "file to write: .png or .npz")
 

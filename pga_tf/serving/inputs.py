@@ -10,6 +10,7 @@ from pga_tf.core import checks, grids
 from pga_tf.data import photo
 
 ARRAYS = (".npz", ".npy")
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)  # what NumPy says of a file that is no array
 MOST_SEEDS = 1_000_000
 
 
@@ -32,19 +33,22 @@ def seeds(text):
 
 
 def codes(path):
-    """Codes `[N, D]` of an .npy file. Raises `InputError`."""
+    """Codes `[N, D]` of an .npy file, or of an .npz file that holds them as `codes`, as encode writes it.
+
+    Raises `InputError` for another file, or what it holds being something else.
+    """
     try:
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.ndarray) or found.ndim != 2 or not len(found) or found.dtype.kind not in "fiu":
-            raise ValueError("an .npz" if not isinstance(found, np.ndarray) else f"{found.dtype} {list(found.shape)}")
+        found = _load(path, "codes")
+        if found.ndim != 2 or not len(found) or found.dtype.kind not in "fiu":
+            raise ValueError(f"{found.dtype} {list(found.shape)}")
         if not np.isfinite(found).all():
             raise ValueError("NaN or infinity")
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         checks.refuse(
             f"--codes={path}",
-            expected="an .npy of finite numbers [N, D]",
+            expected="an .npy, or an .npz with an array called codes, of finite numbers [N, D]",
             received=str(error),
-            remedy="write it with np.save(FILE, codes)",
+            remedy="correct the path, or write the file with encode --out=FILE.npz or np.save(FILE, codes)",
         )
     return found
 
@@ -110,15 +114,21 @@ def _picture(path):
     return np.float32(pixels) / np.float32(255.0)
 
 
+def _load(path, name):
+    """The array of an .npy file, or the one called `name` of an .npz file. Raises one of `UNREADABLE`."""
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        if name not in loaded.files:
+            raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}, and none called {name}")
+        return loaded[name]
+
+
 def _array(path):
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            with loaded:
-                if "images" not in loaded.files:
-                    raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}, and none called images")
-                loaded = loaded["images"]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        loaded = _load(path, "images")
+    except UNREADABLE as error:
         checks.refuse(
             f"--images={path}",
             expected="an .npy, or an .npz with an array called images",

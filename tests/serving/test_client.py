@@ -75,13 +75,14 @@ def test_reconstruct_encode_and_decode(server, loaded, folder, tmp_path, rest):
     assert run(server, "encode", f"--images={folder}", f"--out={tmp_path}/z.npz", rest=rest) == 0
     codes = np.load(tmp_path / "z.npz")["codes"]
     np.testing.assert_allclose(codes, expected(loaded, "encode", image=x)["z"], **EXACT)
-    np.save(tmp_path / "z.npy", codes)
-    assert run(server, "decode", f"--codes={tmp_path}/z.npy", f"--out={tmp_path}/x.npz", rest=rest) == 0
+    assert run(server, "decode", f"--codes={tmp_path}/z.npz", f"--out={tmp_path}/x.npz", rest=rest) == 0
     assert run(server, "reconstruct", f"--images={folder}/images.npz", f"--out={tmp_path}/r.npz", rest=rest) == 0
     restored = np.load(tmp_path / "r.npz")
     np.testing.assert_allclose(restored["images"], x, **EXACT)
     np.testing.assert_allclose(restored["reconstructions"], expected(loaded, "reconstruct", image=x)["image"], **EXACT)
-    np.testing.assert_allclose(np.load(tmp_path / "x.npz")["images"], restored["reconstructions"], atol=1e-5)
+    decoded = np.load(tmp_path / "x.npz")
+    np.testing.assert_array_equal(decoded["codes"], codes)
+    np.testing.assert_allclose(decoded["images"], restored["reconstructions"], atol=1e-5)
 
 
 @TRANSPORTS
@@ -252,8 +253,12 @@ NOWHERE = "--target=127.0.0.1:1"  # never asked: what is wrong is found before
         (["encode", "--images={tmp}/a.png,{tmp}/b.png"], r"one shape, received \[8, 8, 1\], \[9, 8, 1\]"),
         (["encode", "--images={tmp}/a.png", "--out=a.png"], "--out with encode: expected a file that ends in .npz"),
         (["interpolate", "--images={tmp}/a.png", "--out=a.png"], "two or more images, received one"),
-        (["decode", "--codes={tmp}/bad.npz", "--out=a.png"], "expected an .npy of finite numbers"),
-        (["decode", "--codes={tmp}/nan.npy", "--out=a.png"], r"expected an .npy .*received float64 \[1, 8, 8, 1\]"),
+        (["decode", "--codes={tmp}/bad.npz", "--out=a.png"], "received arrays pictures, and none called codes"),
+        (["decode", "--codes={tmp}/nan.npy", "--out=a.png"], r"an .npy, or an .npz .*received float64 \[1, 8, 8, 1\]"),
+        (["decode", "--codes={tmp}/nan.npz", "--out=a.png"], "of finite numbers .*received NaN or infinity"),
+        (["decode", "--codes={tmp}/bad.png", "--out=a.png"], r"--codes=.*bad.png: expected an .npy, or an .npz with"),
+        (["decode", "--codes={tmp}/cut.npz", "--out=a.png"], r"--codes=.*cut.npz: expected an .npy, or an .npz with"),
+        (["decode", "--codes={tmp}/no.npz", "--out=a.png"], "No such file .*Remedy: correct the path"),
         (["status", "--out=a.npz"], "status is printed"),
         (["status", "--version=1", "--label=stable"], "expected one of them, received both"),
         (["status", "--timeout=0"], "--timeout: expected seconds > 0"),
@@ -267,6 +272,8 @@ def test_mistakes_are_found_before_the_server_is_asked(arguments, message, tmp_p
     np.savez(tmp_path / "bad.npz", pictures=np.zeros([1, 8, 8, 1]))
     np.save(tmp_path / "bad.npy", np.full([1, 8, 8, 1], -1.0))
     np.save(tmp_path / "nan.npy", np.full([1, 8, 8, 1], np.nan))
+    np.savez(tmp_path / "nan.npz", codes=np.full([2, 4], np.nan))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "nan.npz").read_bytes()[:99])
     np.save(tmp_path / "ints.npy", np.zeros([1, 8, 8, 1], np.int64))
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     Image.new("L", (8, 9)).save(tmp_path / "b.png")
@@ -279,6 +286,14 @@ def test_mistakes_are_found_before_the_server_is_asked(arguments, message, tmp_p
     arguments = [argument.format(tmp=place) for argument in arguments]
     with pytest.raises(InputError, match=message):
         client.main(values(["client", NOWHERE, *arguments])[1:], values)
+
+
+def test_codes_of_an_npy_and_of_an_npz_are_the_same(tmp_path):
+    codes = np.random.default_rng(0).normal(size=[5, 4]).astype(np.float32)
+    np.save(tmp_path / "z.npy", codes)
+    np.savez(tmp_path / "z.npz", images=np.zeros([5, 8, 8, 1]), codes=codes)  # as decode writes them
+    for name in ("z.npy", "z.npz"):
+        np.testing.assert_array_equal(inputs.codes(tmp_path / name), codes)
 
 
 def test_grey_pictures_become_rgb_where_the_model_or_another_picture_has_colours(tmp_path):
