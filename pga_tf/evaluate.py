@@ -11,8 +11,8 @@ from PIL import Image
 from pga_tf import data, flags
 from pga_tf.core import checks, files, grids
 from pga_tf.evaluation import report
-from pga_tf.training import assessment, trained
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.runs import assessment, trained
+from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
 python -m pga_tf.evaluate --workdir=RUN --prior=NAME | --priors=all
@@ -34,7 +34,9 @@ def define_flags():
     )
     absl_flags.DEFINE_string("inception_path", "", "SavedModel folder or frozen graph of the Inception network")
     absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=FEWEST)
-    absl_flags.DEFINE_integer("seeds", 3, "seeds 0, 1, ...; one: bootstrap [unit: sets of samples]", lower_bound=1)
+    absl_flags.DEFINE_integer(
+        "seeds", 3, "seeds 0, 1, ...; one: errors by influence [unit: sets of samples]", lower_bound=1
+    )
     absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
     absl_flags.DEFINE_enum("priors", "one", ("one", "all"), "all: a table of every prior fitted to the run")
     absl_flags.DEFINE_enum("split", "test", ("test", "train"), "real images to score against")
@@ -88,7 +90,8 @@ def _request():
 def _evaluate_run():
     config = flags.config_of_run(FLAGS.workdir)
     result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
-    return _finish(result, pictures, RunDirectory(FLAGS.workdir).evaluation_of(result["card"]["generated"]["prior"]))
+    used, own = result["card"]["generated"]["prior"], trained.noted_prior(config)
+    return _finish(result, pictures, RunDirectory(FLAGS.workdir).evaluation_of(used, own))
 
 
 def _evaluate_priors():

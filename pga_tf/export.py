@@ -6,9 +6,9 @@ from absl import flags as absl_flags
 
 from pga_tf import flags
 from pga_tf.core import checks
+from pga_tf.runs import trained
+from pga_tf.runs.directory import RunDirectory
 from pga_tf.serving import export, stored, versions
-from pga_tf.training import trained
-from pga_tf.training.run_directory import RunDirectory
 
 USAGE = """python -m pga_tf.export --workdir=RUN --name=NAME [--prior=NAME] [--checkpoint=best] [--optimize=int8]
 python -m pga_tf.export --promote=VERSION --name=NAME   (makes a version that is there the stable one)
@@ -65,7 +65,7 @@ def main():
         "weights": "moving average" if config.optimizer.ema else "as trained",
         "prior": draw.prior_name,
         "flags": config.values(),
-        "evaluation": _last_evaluation(directory, draw.prior_name, FLAGS.checkpoint, step),
+        "evaluation": _last_evaluation(config, draw.prior_name, FLAGS.checkpoint, step),
     }
     folder, found = export.export(draw.model, draw.prior, directory.read_image_shape(), options, facts)
     print(f"{folder}: the gate was passed, largest difference from the Python model")
@@ -84,9 +84,10 @@ def _batch_sizes(texts):
         )
 
 
-def _last_evaluation(directory, prior, checkpoint, step):
+def _last_evaluation(config, prior, checkpoint, step):
     """Scores and protocol of the last evaluation of what is exported, or None where it was not evaluated."""
-    path = directory.evaluation_of(prior) / "evaluation.json"
+    directory = RunDirectory(config.run.workdir)
+    path = directory.evaluation_of(prior, trained.noted_prior(config)) / "evaluation.json"
     if not path.exists():
         return None
     result = json.loads(path.read_text())

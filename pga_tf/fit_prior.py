@@ -4,7 +4,8 @@ from absl import flags as absl_flags
 
 from pga_tf import flags
 from pga_tf.core import checks
-from pga_tf.training import fitting, trained
+from pga_tf.runs import trained
+from pga_tf.training import fitting
 
 USAGE = """python -m pga_tf.fit_prior --workdir=RUN --prior=NAME [--name=value ...]
 
@@ -24,9 +25,11 @@ def main():
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
     fit, own = flags.prior_from_flags()
+    if not fit.prior:
+        checks.refuse("--prior", expected="a prior to fit", received="none", remedy="pass --prior=mixture")
     config = flags.config_of_run(FLAGS.workdir)
-    draw, _ = trained.load(config, FLAGS.checkpoint, "normal")
-    return 0 if fitting.fit(config, draw, fit, own) else 130
+    model, _ = trained.load_model(config, FLAGS.checkpoint)
+    return 0 if fitting.fit(config, model, fit, own) else 130
 
 
 if __name__ == "__main__":

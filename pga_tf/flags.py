@@ -15,9 +15,8 @@ from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
 from pga_tf.priors import PRIORS
-from pga_tf.training.config import Config, OptimizerOptions, RunOptions
-from pga_tf.training.fitting import FitOptions
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.runs.config import Config, FitOptions, OptimizerOptions, RunOptions
+from pga_tf.runs.directory import RunDirectory
 
 GROUPS = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "optimizer": OptimizerOptions}
 _DEFINE = {
@@ -65,11 +64,20 @@ def define_prior_flags(flag_values=flags.FLAGS):
 def prior_from_flags(flag_values=flags.FLAGS):
     """(FitOptions, the prior's own options) of the parsed flags. Raises `InputError` for foreign or impossible ones.
 
-    An explicit `--prior=normal` switches off the prior of a flagfile, with whatever options that one has there.
+    Without a `--prior` there are no options of one (None). One that is not fitted, such as an explicit
+    `--prior=normal`, switches off the prior of a flagfile, with whatever options that one has there.
     """
     fit = FitOptions(**_given((field.name for field in dataclasses.fields(FitOptions)), flag_values))
+    if not fit.prior:
+        foreign = _given(_prior_fields(), flag_values)
+        for flag in foreign:
+            having = ", ".join(owner for owner, _ in _prior_fields()[flag])
+            checks.refuse(
+                f"--{flag}", expected="a --prior that has it", received="no --prior", remedy=f"add --prior={having}"
+            )
+        return options.validate(fit), None
     kind = PRIORS.get(fit.prior)
-    if kind.FIT == "nothing" and flag_values["prior"].value is not None:
+    if kind.FIT == "nothing":
         return options.validate(fit), kind.Options()
     own = _own_options("prior", fit.prior, kind.Options, _prior_fields(), flag_values)
     return options.validate(fit), options.validate(own)

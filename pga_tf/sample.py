@@ -8,8 +8,8 @@ from absl import flags as absl_flags
 
 from pga_tf import data, flags
 from pga_tf.core import checks, files, grids, ranges
-from pga_tf.training import drawing, trained
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.runs import drawing, trained
+from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
 python -m pga_tf.sample --workdir=RUN --out=FILE.npz --num_samples=10000
@@ -65,9 +65,10 @@ def main():
     if FLAGS.out:
         return _write_array(draw)
 
-    kind = "" if draw.prior_name == "normal" else f"_{draw.prior_name}"
+    kind = "" if draw.prior_name == draw.model.PRIOR else f"_{draw.prior_name}"
     pictures = {f"grid{kind}_seed{FLAGS.seed}": (draw.samples(rows * columns, FLAGS.seed), columns)}
     if FLAGS.reconstruct or FLAGS.interpolate:
+        drawing.require_encoder(draw.model, "--reconstruct and --interpolate")
         source = data.load(config.data)
         images, value_range = source.examples("test", 64), source.value_range
     if FLAGS.reconstruct:

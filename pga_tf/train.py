@@ -3,8 +3,10 @@
 import dataclasses
 
 from pga_tf import flags
-from pga_tf.training import fitting, loop, trained
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.methods import METHODS
+from pga_tf.runs import trained
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.training import fitting, loop
 
 USAGE = """python -m pga_tf.train --flagfile=flagfiles/NAME.flags [--name=value ...]
 
@@ -22,13 +24,16 @@ def main():
     config = flags.config_from_flags()
     fit, own = flags.prior_from_flags()
     finished = loop.train(config)
-    if finished and not config.run.dry_run:
-        if fit.prior != "normal":
-            draw, _ = trained.load(flags.config_of_run(config.run.workdir), prior="normal")
-            finished = fitting.fit(config, draw, fit, own)
-        if finished:
-            RunDirectory(config.run.workdir).write_own_prior(dataclasses.asdict(fit) | dataclasses.asdict(own))
-    return 0 if finished else 130
+    if not finished or config.run.dry_run:
+        return 0 if finished else 130
+    config = flags.config_of_run(config.run.workdir)
+    if fit.prior and not fitting.fit(config, trained.load_model(config)[0], fit, own):
+        return 130
+    if fit.prior or METHODS.get(config.run.method).PRIOR:  # else the run keeps the one that was fitted to it since
+        chosen = dataclasses.asdict(fit) | (dataclasses.asdict(own) if own else {})
+        RunDirectory(config.run.workdir).write_own_prior(chosen)
+    print(loop.hints(config))
+    return 0
 
 
 def all_help():

@@ -10,8 +10,9 @@ from pga_tf import flags
 from pga_tf.core import checks, options
 from pga_tf.core.options import option
 from pga_tf.evaluation import features
+from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
-from pga_tf.training.config import Config, validate
+from pga_tf.runs.config import Config, validate
 from pipelines.components import configs
 from pipelines.components.prior_fitter import SEPARATOR
 
@@ -87,6 +88,13 @@ def settings(chosen, config, fit, own):
         checks.refuse(
             "--dry_run", expected="a pipeline to run", received="true", remedy="try the flags with pga_tf.train"
         )
+    if not fit.prior and METHODS.get(config.run.method).PRIOR is None:
+        checks.refuse(
+            "--prior",
+            expected=f"a prior to fit, for --method={config.run.method} has none of its own",
+            received="none",
+            remedy="add --prior=mixture",
+        )
     data = config.data.dataset
     # Any picture's shape: which features are the default goes by the dataset.
     network = chosen.features or features.default(data, (0, 0, 0), inception_path=chosen.inception_path)
@@ -114,7 +122,7 @@ def settings(chosen, config, fit, own):
 
 def _prior_text(fit, own):
     # Where nothing is fitted, nothing depends on how.
-    nothing = PRIORS.get(fit.prior).FIT == "nothing"
+    nothing = not fit.prior or PRIORS.get(fit.prior).FIT == "nothing"
     values = {"prior": fit.prior} if nothing else dataclasses.asdict(fit) | dataclasses.asdict(own)
     return configs.to_text(values)
 

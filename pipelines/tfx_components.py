@@ -26,9 +26,7 @@ from tfx.types import standard_artifacts as standard
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
-from pga_tf.priors.normal import NormalOptions
-from pga_tf.training.config import Config, OptimizerOptions, RunOptions
-from pga_tf.training.fitting import FitOptions
+from pga_tf.runs.config import Config, FitOptions, OptimizerOptions, RunOptions
 from pipelines import graph, runner, settings
 from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED
 from pipelines.store import digest_of
@@ -147,7 +145,7 @@ def _steps(beam_args=""):
         method=METHODS.get(RunOptions().method).Options(),
     )
     options = settings.PipelineOptions(pipeline_root="any", push_base="any", beam_pipeline_args=beam_args)
-    return graph.steps(settings.settings(options, config, FitOptions(), NormalOptions()))
+    return graph.steps(settings.settings(options, config, FitOptions(), None))
 
 
 STEPS = _steps()

@@ -1,8 +1,11 @@
-"""Shared set-up: two logical CPUs, so that one replica can be compared with two in any test."""
+"""Shared set-up: two logical CPUs, so that one replica can be compared with two in any test, and the toy methods."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# XLA's programs run a few times and are then thrown away: what LLVM would make of them does not pay.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import pytest
 import tensorflow as tf
@@ -11,6 +14,8 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 tf.config.experimental.enable_op_determinism()
+
+from tests.methods import toys  # noqa: E402, F401 - enters its methods
 
 
 @pytest.fixture(autouse=True)

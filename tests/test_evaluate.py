@@ -18,8 +18,9 @@ from pga_tf import flags
 from pga_tf.core.checks import InputError
 from pga_tf.evaluation import protocol
 from pga_tf.priors.mixture import MixtureOptions
-from pga_tf.training import fitting, loop, scoring, trained
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.runs import scoring, trained
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.training import fitting, loop
 from tests import commands
 from tests.training import helpers
 

@@ -10,12 +10,14 @@ import pytest
 from absl import flags as absl_flags
 from PIL import Image
 
-from pga_tf import flags
+from pga_tf import flags, networks
 from pga_tf.core.checks import InputError
-from pga_tf.methods import METHODS, assembly
-from pga_tf.training import config as config_lib
+from pga_tf.methods import METHODS
+from pga_tf.priors.normal import NormalOptions
+from pga_tf.runs import config as config_lib
+from pga_tf.runs import trained
+from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import loop
-from pga_tf.training.run_directory import RunDirectory
 from tests import commands
 from tests.training import helpers
 
@@ -52,8 +54,7 @@ def test_flagfile_is_a_valid_configuration_with_a_full_header(path):
     kind, _, name = config.data.dataset.partition(":")
     shape = SHAPES[name] if kind == "tfds" else {"digits": (8, 8, 1), "toy2d": (1, 1, 2)}[kind]
     if config.network.filters < 256:  # the widest one takes seconds to make
-        needs = METHODS.get(config.run.method).requirements(config.method)
-        assembly.build_networks(needs, config.network, shape)
+        networks.build_all(METHODS.get(config.run.method).roles(config.method), config.network, shape)
 
 
 def test_every_published_row_has_its_flagfile():
@@ -71,11 +72,12 @@ def test_flags_after_the_flagfile_override_it():
 def test_a_priors_flags_are_checked_before_anything_is_trained():
     fit, own = parse_prior("--prior=mixture", "--components=4", "--prior_steps=7")
     assert (fit.prior, fit.prior_steps, own.components) == ("mixture", 7, 4)
-    assert parse_prior()[0].prior == "normal"
+    assert parse_prior() == (config_lib.FitOptions(), None)  # the method's own
+    assert parse_prior("--prior=normal") == (config_lib.FitOptions(prior="normal"), NormalOptions())
     both = f"--flagfile={ROOT}/flagfiles/ae_digits.flags"
     assert parse_prior(both)[0].prior == "mixture"
     assert parse_prior(both, "--prior=normal")[0].prior == "normal"  # the flagfile's --components goes with it
-    with pytest.raises(InputError, match=r"--components: expected a flag of --prior=normal"):
+    with pytest.raises(InputError, match=r"--components: expected a --prior that has it.*add --prior=mixture"):
         parse_prior("--components=4")
     with pytest.raises(InputError, match=r"--components: expected a value >= 1"):
         parse_prior("--prior=mixture", "--components=0")
@@ -190,23 +192,35 @@ def test_a_run_trained_with_a_prior_is_sampled_with_it(tmp_path, capsys):
     assert (fit.prior, options.components) == ("mixture", 2)
     commands.call("sample", f"--workdir={tmp_path}", "--grid=2x2")
     assert capsys.readouterr().out.split()[-1].endswith("grid_mixture_seed0.png")
-    # trained on without one, it has N(0, I) again
-    RunDirectory(tmp_path).write_own_prior({"prior": "normal"})
+    # gone on with and without a --prior it keeps the one it has, for a plain autoencoder has none of its own
+    assert commands.call("train", *training, "--steps=9") == 0
+    assert RunDirectory(tmp_path).read_own_prior() == "mixture"
+    # and with N(0, I) where that is asked for
+    assert commands.call("train", *training, "--steps=9", "--prior=normal") == 0
     assert RunDirectory(tmp_path).read_own_prior() == "normal"
 
 
-def test_sampling_has_the_averaged_weights_and_not_the_last_ones(tmp_path):
-    from pga_tf.training import trained
+def test_a_method_that_has_a_prior_is_sampled_with_it_again_once_train_names_none(tmp_path):
+    training = helpers.flags(helpers.config(tmp_path, method="vae", dataset="digits", network="mlp", steps=2))
+    assert commands.call("train", *training, "--prior=mixture", "--components=2") == 0
+    assert trained.prior_of(flags.config_of_run(tmp_path)) == "mixture"
+    assert commands.call("train", *training) == 0
+    assert trained.prior_of(flags.config_of_run(tmp_path)) == "normal"
 
-    config = helpers.config(tmp_path, steps=6, ema=0.9, network="mlp", learning_rate=0.5)
+
+def test_sampling_has_the_averaged_weights_and_not_the_last_ones(tmp_path):
+    config = helpers.config(tmp_path, steps=6, ema=0.9, network="mlp", batch_norm="shared")
     loop.train(config, out=str)
     draw, _ = trained.load(flags.config_of_run(tmp_path))
-    # a checkpoint's key holds the variable's path, with `.S` for a slash, and Keras names a slot after it
+    # a checkpoint's key holds the variable's name, with `.S` for a slash
     saved = {key.split("/")[0].replace(".S", "/"): value for key, value in helpers.state(tmp_path).items()}
-    for variable in draw.model.trainable_variables:
-        slot = f"/{variable.path.replace('/', '_')}_average"
-        (average,) = (value for key, value in saved.items() if key.endswith(slot))
+    networks_of_draws = (draw.model.encoder, draw.model.decoder)
+    averaged = [
+        v for network in networks_of_draws for v in [*network.trainable_variables, *network.non_trainable_variables]
+    ]
+    assert {name for name in saved if name.startswith("average/")} == {f"average/{i}" for i in range(len(averaged))}
+    for i, variable in enumerate(averaged):
         (last,) = (v for k, v in saved.items() if k.startswith("model/") and k.endswith(f"/{variable.path}"))
-        np.testing.assert_array_equal(variable, average, err_msg=variable.path)
-        assert np.any(average != last), variable.path
+        np.testing.assert_array_equal(variable, saved[f"average/{i}"], err_msg=variable.path)
+        assert np.any(variable != last), variable.path
     assert draw.samples(3).shape == (3, 8, 8, 1)

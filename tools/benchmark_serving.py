@@ -26,10 +26,10 @@ from absl import app, flags
 
 from pga_tf import flags as pga_flags
 from pga_tf.core import checks, ranges
+from pga_tf.runs import trained
 from pga_tf.serving.grpc_transport import GrpcTransport
 from pga_tf.serving.local import policy
 from pga_tf.serving.transport import Address
-from pga_tf.training import trained
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "run directory that the model was exported from; without it there is no `direct`")

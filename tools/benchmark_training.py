@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from pga_tf import data, networks
-from pga_tf.methods import METHODS, assembly
+from pga_tf import data, methods, networks
+from pga_tf.methods import METHODS
 from pga_tf.objectives import gaussian, pga
-from pga_tf.training import devices
+from pga_tf.runs import devices
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", ["conv_mnist", "conv_32"], "networks to measure")
@@ -44,15 +44,9 @@ def build(name, network, jit=False, bfloat16=False):
     method = METHODS.get(name)
     names = {field.name for field in dataclasses.fields(method.Options)}
     options = method.Options(**({"warmup_steps": 0} if "warmup_steps" in names else {}))
-    needs = method.requirements(options)
-    keras.utils.set_random_seed(0)
     network_options = networks.NetworkOptions(network=network, latent_dim=LATENT[network])
-    made = assembly.build_networks(needs, network_options, SHAPES[network])
-    model = method(**made, options=options, latent_dim=LATENT[network], seed=0)
-    optimizers = {key: keras.optimizers.SGD(1e-3, momentum=0.9) for key in method.OPTIMIZERS}
-    model.compile(**optimizers, jit_compile=False)
-    for key, variables in assembly.optimized(model).items():
-        optimizers[key].build(variables)
+    model = methods.build(name, options, network_options, SHAPES[network])
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), jit_compile=False)
     return model, tf.function(model.train_step, jit_compile=jit, autograph=False)
 
 
@@ -63,7 +57,7 @@ def is_perceptual(model):
 def plain_step(model):
     """The step as one would write it first: a pass for each use, two gradient calls on one persistent tape."""
     f, g, o, optimizer = model.encoder, model.decoder, model.options, model.optimizer
-    stochastic = model.requirements(o).stochastic
+    stochastic = model.roles(o)["encoder"].stochastic
     mean = (lambda x: f(x, training=True)[0]) if stochastic else (lambda x: f(x, training=True))
     phi, theta = f.trainable_variables, g.trainable_variables
     weight = lambda name: getattr(o, name, 0.0)

@@ -19,7 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from pga_tf import data, flags, priors
 from pga_tf.core import files, ranges
-from pga_tf.training import fitting, loop, trained
+from pga_tf.runs import trained
+from pga_tf.training import fitting, loop
 
 ROOT = pathlib.Path(__file__).parents[1]
 ROWS = {"vae": "VAE, learned gamma", "lpga": "LPGA", "prior_free": "prior-free"}
@@ -43,10 +44,9 @@ def trained_run(name, workdir):
     config, (fit, own) = flags.config_from_flags(values), flags.prior_from_flags(values)
     loop.train(config)
     config = flags.config_of_run(workdir / name)
-    draw, _ = trained.load(config)
-    if fit.prior != "normal":
-        fitting.fit(config, draw, fit, own)
-        draw, _ = trained.load(config, prior=fit.prior)
+    if fit.prior:
+        fitting.fit(config, trained.load_model(config)[0], fit, own)
+    draw, _ = trained.load(config, prior=fit.prior)
     return draw, data.load(config.data)
 
 

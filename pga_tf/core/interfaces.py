@@ -1,4 +1,4 @@
-"""What later stages may ask of a method, a network or a prior, as structural types."""
+"""What later stages may ask of a method or a prior, as structural types. Decoding is all that every method can do."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +8,7 @@ class Decodes(Protocol):
     """Maps codes to images. Every method has it."""
 
     def decode(self, codes, source):
-        """Codes `[B, H_dim]` to images `[B, H, W, C]` in `image_range`, by the statistics of `source`."""
+        """Codes `[B, H_dim]` of "data" or "prior" to images `[B, H, W, C]` in `image_range`, by those's statistics."""
 
 
 @runtime_checkable
@@ -28,8 +28,18 @@ class HasPosterior(Protocol):
 
 
 @runtime_checkable
+class MapsPrior(Protocol):
+    """A method that trains a map from noise to codes as its prior (`PRIOR = "own"`)."""
+
+    def map_noise(self, noise):
+        """N(0, I) noise `[B, H_dim]` to codes `[B, H_dim]`, as inference does."""
+
+
+@runtime_checkable
 class Samples(Protocol):
     """A prior over codes."""
+
+    DECODED_AS: str  # "prior" or "data": whose batch-norm statistics its codes are decoded with
 
     def sample(self, seeds):
         """int64 seeds `[B]` to codes `[B, H_dim]`; code i depends on seed i alone."""

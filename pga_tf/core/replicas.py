@@ -6,10 +6,6 @@ that replica r of R holds the rows [r * b, (r + 1) * b) of the batch that a sing
 
 import tensorflow as tf
 
-from pga_tf.core import noise
-
-MAX_STREAMS = 2**16
-
 
 def count():
     """Number of replicas in sync, a Python int."""
@@ -22,12 +18,12 @@ def _index():
     return tf.convert_to_tensor(index, tf.int32)
 
 
-def mean_loss(per_example):
-    """Mean over the global batch of `[b]` losses, such that the *sum* over replicas is that mean.
+def shares(per_example):
+    """Weights `[b]` by which losses `[b]` add up, over all replicas, to the mean over the global batch.
 
     Keras adds gradients over replicas, so each contributes its local mean divided by their number.
     """
-    return tf.reduce_mean(per_example) / count()
+    return tf.ones_like(per_example) / tf.cast(tf.size(per_example) * count(), per_example.dtype)
 
 
 def batch_mean(values):
@@ -38,28 +34,12 @@ def batch_mean(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, local)
 
 
-def normal(shape, *, seed, step, stream):
-    """N(0, 1) noise that is a function of (seed, step, stream) and of the row in the global batch alone.
+def own_rows(draw, shape, key):
+    """`draw(shape, key)` for the global batch, of which each replica keeps its own rows: one and two see the same.
 
     Args:
-      shape: `[b, ...]`, b the number of examples on this replica.
-      seed: int in [0, 2^31), the run's seed. step: int scalar tensor.
-      stream: int below MAX_STREAMS, one for each use of noise in a step.
-
-    Returns:
-      float32 of `shape`. Each replica draws the global batch's noise and keeps its own rows, so one replica and
-      two see the same.
+      draw: function of (shape, key) to a tensor. shape: `[b, ...]`, b the number of examples on this replica.
     """
-    return _own_rows(noise.standard_normal, shape, seed, step, stream)
-
-
-def uniform(shape, *, seed, step, stream):
-    """U(0, 1) noise; all else as `normal`."""
-    return _own_rows(noise.uniform, shape, seed, step, stream)
-
-
-def _own_rows(draw, shape, seed, step, stream):
     rows = shape[0]
-    key = tf.stack([tf.constant(seed * MAX_STREAMS + stream, tf.int64), tf.cast(step, tf.int64)])
     values = draw([rows * count(), *shape[1:]], key)
     return values if count() == 1 else values[_index() * rows : (_index() + 1) * rows]

@@ -1,9 +1,9 @@
-"""The part of a train step that no paper writes down: gradients to optimisers, losses to metrics."""
+"""The part of a step that no paper writes down: gradients on their way to optimisers, losses on theirs to metrics."""
 
 import keras
 import tensorflow as tf
 
-from pga_tf.core import replicas, routing
+from pga_tf.core import replicas
 
 
 def meters(names):
@@ -24,7 +24,7 @@ def record(meters, values):
 
 
 def gradient_names(networks):
-    """The names under which `minimise` reports gradient norms."""
+    """The names under which `norms` reports."""
     return [f"gradient_norm/{name}" for name in networks]
 
 
@@ -41,38 +41,16 @@ def joined(gradients):
     return [gradient * tf.cast(one, gradient.dtype) for gradient in gradients]
 
 
-def minimise(loss, *, tape, optimizer, networks):
-    """One optimiser step on the scalar `loss` for all `networks`, a dict of name to trainable variables.
-
-    Returns:
-      dict of `gradient_norm/NAME` to the Euclidean norm of that network's gradient over the global batch.
-      Raises `ValueError` if a variable receives no gradient.
-    """
-    return minimise_jointly(loss, tape=tape, parts=[(optimizer, networks)])
-
-
-def minimise_jointly(loss, *, tape, parts):
-    """One step of each optimiser on the scalar `loss`, for which all weights are those before the step.
+def norms(gradients, networks):
+    """Euclidean norms over the global batch: dict of `gradient_norm/NAME`.
 
     Args:
-      parts: pairs (optimizer, networks), each as in `minimise`; no variable is in two of them. The routing of the
-        loss's terms decides which of them trains which network.
-
-    Returns:
-      As `minimise`, for the networks of all parts.
+      gradients: of each replica, in the order of the variables in `networks`, a dict of name to list of variables.
     """
-    networks = {name: list(group) for _, part in parts for name, group in part.items()}
-    variables = [v for group in networks.values() for v in group]
-    gradients = tape.gradient(loss, variables)
-    routing.require_gradients(gradients, variables)
-    waiting = iter(joined(gradients))
-    for optimizer, part in parts:
-        own = [v for group in part.values() for v in group]
-        optimizer.apply([next(waiting) for _ in own], own)
     if replicas.count() > 1:
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-    norms, start = {}, 0
+    found, start = {}, 0
     for name, group in networks.items():
-        norms[f"gradient_norm/{name}"] = tf.linalg.global_norm(gradients[start : start + len(group)])
+        found[f"gradient_norm/{name}"] = tf.linalg.global_norm(gradients[start : start + len(group)])
         start += len(group)
-    return norms
+    return found

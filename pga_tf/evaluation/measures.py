@@ -1,6 +1,6 @@
-"""One evaluation: from a model as callables, or from a stream of images, to a dict of plain numbers and pictures.
+"""What is measured of a model as callables, or of a stream of images: dicts of plain numbers, and pictures.
 
-The dict is what `evaluation.json` holds and what the page is drawn from.
+The dicts are what `evaluation.json` holds and what the page is drawn from.
 """
 
 import dataclasses
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pga_tf.core import streams
 from pga_tf.evaluation import latent, neighbours, reconstruction, scores, statistics
 from pga_tf.evaluation.frechet import frechet_distance
-from pga_tf.evaluation.kernel import kernel_distance
 
 CHUNK = 1000  # images drawn at a time
 SHOWN = 100  # samples in the grid
@@ -22,70 +22,71 @@ RESAMPLING = 0.1  # of the codes' standard deviation, for encoders without a pos
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """An autoencoder with a prior, as functions of arrays. Codes are float32 `[N, H_dim]`, images as stored.
+    """A decoder with a prior, as functions of arrays. Codes are float32 `[N, H_dim]`, images as stored.
 
-    `sample(seed, start, count)` images; `prior(count)` codes; `encode(images)`; `decode(codes, source)`;
-    `recode(codes, source)`, h(z) for codes of source "data" or "prior"; `posterior_stddev(images)` or None;
-    `log_det(codes)`: (exact, bound), each `[N]` in nats, or None where the latent space is too large;
-    `second_posterior(codes)`: (mean, stddev) by which a prior with an encoder of its own codes them, or None.
+    `sample(seed, start, count)` images; `prior(count)` codes that are no sample's; `decode(codes, source)`.
+    None where there is no encoder, and then what needs one is left out: `encode(images)`;
+    `recode(codes, source)`, h(z) for codes of source "data" or "prior"; `posterior_stddev(images)`, also None for
+    deterministic encoders; `log_det(codes)`: (exact, bound), each `[N]` in nats, also None where the latent space is
+    too large; `second_posterior(codes)`: (mean, stddev) by which a prior with an encoder of its own codes them, also
+    None for others.
     """
 
     sample: Callable
     prior: Callable
-    encode: Callable
+    encode: Callable | None
     decode: Callable
-    recode: Callable
+    recode: Callable | None
     posterior_stddev: Callable | None
     log_det: Callable | None
     second_posterior: Callable | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A set of N images that was scored: `statistics` of all, `digests` uint64 `[N]`, and the first as images."""
+
+    statistics: statistics.Statistics
+    digests: np.ndarray
+    shown: np.ndarray
+
+
 def of_images(batches, extract, real, *, advance):
-    """Scores of a finite stream of images: (scores, first images). One set: the error is bootstrapped."""
-    first = []
-
-    def watched():
-        for images in batches:
-            if sum(map(len, first)) < SHOWN:
-                first.append(images)
-            advance(len(images))
-            yield images
-
-    generated = statistics.collect(watched(), extract, what="images to score")
-    summary = scores.over_seeds([scores.score(real, generated)])
-    _bootstrap(summary, real, generated)
-    return summary, generated, np.concatenate(first)[:SHOWN]
+    """Scores of a finite stream of images, which is one set: (scores with errors, the `Drawn` set)."""
+    drawn = _draw(batches, extract, "images to score", advance)
+    return scores.of_one_set(real, drawn.statistics), drawn
 
 
 def of_samples(subject, extract, real, *, count, seeds, advance):
-    """Scores of `count` samples for each seed: (scores over seeds, statistics and images of the first seed)."""
-    runs, first, shown = [], None, None
+    """Scores of `count` samples for each seed: (scores with errors, the `Drawn` set of the first seed)."""
+    runs, first = [], None
     for seed in seeds:
-        batches = _drawn(lambda start, n, seed=seed: subject.sample(seed, start, n), count, advance)
-        generated = statistics.collect(batches, extract, what="samples")
-        runs.append(scores.score(real, generated, seed=seed))
-        if first is None:
-            first, shown = generated, subject.sample(seed, 0, min(SHOWN, count))
-    summary = scores.over_seeds(runs)
-    if len(runs) == 1:
-        _bootstrap(summary, real, first)
-    return summary, first, shown
+        batches = _chunks(lambda start, n, seed=seed: subject.sample(seed, start, n), count)
+        drawn = _draw(batches, extract, "samples", advance)
+        first = first or drawn
+        if len(seeds) == 1:
+            return scores.of_one_set(real, drawn.statistics), first
+        runs.append(scores.score(real, drawn.statistics))
+    return scores.over_seeds(runs), first
 
 
-def _bootstrap(summary, real, generated):
-    error, draws = scores.bootstrap_frechet(real, generated)
-    if error is not None:
-        summary["frechet"] |= {"error": error, "error_kind": f"bootstrap, {draws} draws"}
-    _, error = kernel_distance(real.features, generated.features)
-    if np.isfinite(error):
-        summary["kernel"] |= {"error": error, "error_kind": "standard error over blocks"}
+def _draw(batches, extract, what, advance):
+    digests, shown = [], []
+
+    def watched():
+        for images in batches:
+            digests.append(neighbours.digests(images))
+            if sum(map(len, shown)) < SHOWN:
+                shown.append(images)
+            advance(len(images))
+            yield images
+
+    found = statistics.collect(watched(), extract, what=what)
+    return Drawn(found, np.concatenate(digests), np.concatenate(shown)[:SHOWN])
 
 
-def _drawn(draw, count, advance):
-    for start in range(0, count, CHUNK):
-        images = draw(start, min(CHUNK, count - start))
-        advance(len(images))
-        yield images
+def _chunks(draw, count):
+    return (draw(start, min(CHUNK, count - start)) for start in range(0, count, CHUNK))
 
 
 def gap(subject, extract, real, images, floor, *, advance):
@@ -97,35 +98,42 @@ def gap(subject, extract, real, images, floor, *, advance):
 
     Returns:
       dict: `training_images` (the floor: no model), `reconstructions` g(f(x)), `resampled` (noise around f(x)),
-      `samples`; `resampling`, which noise; `latent_error_data` and `latent_error_prior`, mean (h(z) - z)^2.
+      `samples`; `resampling`, which noise; `latent_error_data` and `latent_error_prior`, mean (h(z) - z)^2. None for
+      what there is not: without an encoder, that is all but the floor and the samples.
     """
-    rng = np.random.default_rng(0)
+
+    def distance(draw, what):
+        found = _draw(_chunks(draw, len(images)), extract, what, advance)
+        return frechet_distance(real.moments, found.statistics.moments)
+
+    found = {
+        "images": len(images),
+        "training_images": frechet_distance(real.moments, floor.moments) if floor else None,
+        "samples": distance(lambda i, n: subject.sample(0, i, n), "samples"),
+    }
+    found |= dict.fromkeys(("reconstructions", "resampled", "resampling", "latent_error_data", "latent_error_prior"))
+    if subject.encode is None:
+        return found
     codes = _mapped(subject.encode, images)
     if subject.posterior_stddev is not None:
         stddev, kind = _mapped(subject.posterior_stddev, images), "a draw from the posterior"
     else:
         stddev, kind = RESAMPLING * codes.std(axis=0), f"a Gaussian of {RESAMPLING} of each dimension's deviation"
-    noisy = codes + stddev * rng.standard_normal(codes.shape, np.float32)
-
-    def distance(draw, what):
-        batches = _drawn(draw, len(images), advance)
-        return frechet_distance(real.moments, statistics.collect(batches, extract, what=what).moments)
-
-    prior = subject.prior(min(LATENT, len(codes)))
-    recoded = {
-        name: _mapped(lambda z, name=name: subject.recode(z, name), z)
-        for name, z in (("data", codes[:LATENT]), ("prior", prior))
-    }
-    return {
-        "training_images": frechet_distance(real.moments, floor.moments) if floor else None,
+    noisy = codes + stddev * streams.generator("evaluation/resampling").standard_normal(codes.shape, np.float32)
+    noisy = noisy.astype(np.float32)
+    found |= {
         "reconstructions": distance(lambda i, n: subject.decode(codes[i : i + n], "data"), "reconstructions"),
-        "resampled": distance(lambda i, n: subject.decode(noisy[i : i + n].astype(np.float32), "data"), "resamples"),
-        "samples": distance(lambda i, n: subject.sample(0, i, n), "samples"),
-        "images": len(images),
+        "resampled": distance(lambda i, n: subject.decode(noisy[i : i + n], "data"), "resamples"),
         "resampling": kind,
-        "latent_error_data": latent.latent_error(codes[:LATENT], recoded["data"]),
-        "latent_error_prior": latent.latent_error(prior, recoded["prior"]),
     }
+    if subject.recode is not None:
+        for source, z in (("data", codes[:LATENT]), ("prior", subject.prior(min(LATENT, len(codes))))):
+            found[f"latent_error_{source}"] = latent.latent_error(z, _recoded(subject, z, source))
+    return found
+
+
+def _recoded(subject, codes, source):
+    return _mapped(lambda z: subject.recode(z, source), codes)
 
 
 def _mapped(function, values):
@@ -133,8 +141,8 @@ def _mapped(function, values):
 
 
 def restored(subject, images):
-    """Reconstruction errors of held-out images, uint8; None for points."""
-    if images.dtype != np.uint8:
+    """Reconstruction errors of held-out images, uint8; None for points, and without an encoder."""
+    if images.dtype != np.uint8 or subject.encode is None:
         return None
     images = images[:RESTORED]
     outputs = _mapped(lambda x: subject.decode(subject.encode(x), "data"), images)
@@ -145,22 +153,24 @@ def latent_health(subject, images):
     """What the codes of held-out images look like beside the prior: (dict of plain values, images along directions).
 
     Of a stochastic encoder the aggregated codes are draws from q(z|x), one for each image; active units and directions
-    go by the means.
+    go by the means. `mmd` is between codes and prior, `mmd_mapped` between h of the one and h of the other, which for
+    perceptual methods is what Theorem 1 of the paper asks to be 0. (None, None) without an encoder.
     """
+    if subject.encode is None:
+        return None, None
     images = images[:LATENT]
     means = codes = _mapped(subject.encode, images)
     if subject.posterior_stddev is not None:
         stddev = _mapped(subject.posterior_stddev, images)
-        codes = means + stddev * np.random.default_rng(1).standard_normal(means.shape, np.float32)
+        codes = means + stddev * streams.generator("evaluation/posterior").standard_normal(means.shape, np.float32)
     prior = subject.prior(len(codes))
     order, variances, paths = latent.directions(means, lambda z: _mapped(lambda c: subject.decode(c, "data"), z))
+    normal = streams.generator("evaluation/normal").standard_normal(codes.shape)
     health = {
         "codes": len(codes),
         "singular_values": latent.singular_values(codes).tolist(),
         "singular_values_prior": latent.singular_values(prior).tolist(),
-        "singular_values_normal": latent.singular_values(
-            np.random.default_rng(0).standard_normal(codes.shape)
-        ).tolist(),
+        "singular_values_normal": latent.singular_values(normal).tolist(),
         "active_units": latent.active_units(means),
         "aggregated": "draws from the posterior" if subject.posterior_stddev is not None else "codes",
         "latent_dim": codes.shape[1],
@@ -168,6 +178,10 @@ def latent_health(subject, images):
         "direction_order": order.tolist(),
         "direction_variances": variances.tolist(),
     }
+    if subject.recode is not None:
+        health["mmd_mapped"] = latent.mmd(
+            _recoded(subject, codes.astype(np.float32), "data"), _recoded(subject, prior, "prior")
+        )
     if subject.posterior_stddev is not None:
         variance = np.square(stddev)
         counts, edges = np.histogram(np.clip(variance, 0.0, 1.5), bins=30, range=(0.0, 1.5))
@@ -175,26 +189,9 @@ def latent_health(subject, images):
         health["posterior_variance_mean"] = variance.mean(axis=0).tolist()
     if subject.second_posterior is not None:
         mean, stddev = subject.second_posterior(codes)
-        second = mean + stddev * np.random.default_rng(2).standard_normal(mean.shape, np.float32)
-        health["singular_values_second"] = latent.singular_values(second).tolist()
+        noise = streams.generator("evaluation/second_posterior").standard_normal(mean.shape, np.float32)
+        health["singular_values_second"] = latent.singular_values(mean + stddev * noise).tolist()
     if subject.log_det is not None:
         exact, bound = subject.log_det(means[:32])
         health["log_det_exact"], health["log_det_bound"] = float(np.mean(exact)), float(np.mean(bound))
     return health, paths[:SHOWN_DIRECTIONS]
-
-
-def memory(generated, held_out, training, shown, images_at, *, count=10):
-    """Nearest training neighbours of samples in feature space: (dict, images `[count, 2, H, W, C]`: sample, neighbour).
-
-    Args:
-      generated, held_out, training: features `[N, D]`. shown: images of the first rows of `generated`.
-      images_at: function of indices into `training` to those images.
-    """
-    count = min(count, len(shown))
-    index, distance = neighbours.nearest(generated[:count], training)
-    facts = {
-        "ratio": neighbours.memorisation_ratio(generated, held_out, training),
-        "training_images": len(training),
-        "distances": distance.tolist(),
-    }
-    return facts, np.stack([shown[:count], images_at(index)], axis=1)

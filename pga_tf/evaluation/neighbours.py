@@ -1,25 +1,102 @@
-"""Nearest neighbours in feature space: does a model remember its training images?"""
+"""Nearest neighbours in feature space, and copies among images: does a model remember its training images?"""
+
+import hashlib
 
 import numpy as np
 
-from pga_tf.evaluation.prdc import squared_distances
+POOL, QUERIES = 500, 5000  # rows of either side that are compared at a time, in float64
 
 
-def nearest(queries, pool, *, block_size=500):
-    """Index into `pool` `[M, D]` of the nearest row of each query `[N, D]`, and the Euclidean distance, in blocks."""
-    indices, distances = [], []
-    for start in range(0, len(queries), block_size):
-        block = squared_distances(queries[start : start + block_size], pool)
-        index = block.argmin(axis=1)
-        indices.append(index)
-        distances.append(np.sqrt(block[np.arange(len(block)), index]))
-    return np.concatenate(indices), np.concatenate(distances)
+class Nearest:
+    """Of each query `[N, D]` the nearest row of a pool that arrives in parts; memory does not grow with the pool.
+
+    Attributes:
+      index: int `[N]`, into the pool in the order in which it came, -1 before any. distance: Euclidean `[N]`, float64;
+      it is taken from the difference of the two rows, so that it is exactly 0 for equal ones.
+    """
+
+    def __init__(self, queries):
+        self.queries, self.seen = queries, 0
+        self.index, self.distance = np.full(len(queries), -1), np.full(len(queries), np.inf)
+
+    def add(self, pool):
+        """Compares with the rows of `pool` `[M, D]`. Returns itself."""
+        for start in range(0, len(pool), POOL):
+            rows = np.asarray(pool[start : start + POOL], np.float64)
+            for first in range(0, len(self.queries), QUERIES):
+                self._compare(slice(first, first + QUERIES), rows)
+            self.seen += len(rows)
+        return self
+
+    def _compare(self, part, rows):
+        queries = np.asarray(self.queries[part], np.float64)
+        found = ((rows**2).sum(axis=1) - 2.0 * queries @ rows.T).argmin(axis=1)
+        distance = np.linalg.norm(queries - rows[found], axis=1)
+        nearer = distance < self.distance[part]
+        self.index[part][nearer] = self.seen + found[nearer]
+        self.distance[part][nearer] = distance[nearer]
 
 
-def memorisation_ratio(generated, held_out, training):
+def digests(images):
+    """A 64-bit hash of each image `[N, H, W, C]`, uint64 `[N]`: equal for equal images, and hardly ever for others."""
+    rows = (np.ascontiguousarray(image).tobytes() for image in images)
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") for row in rows], dtype=np.uint64
+    )
+
+
+def memorisation_ratio(generated, held_out):
     """Median distance of generated images to their nearest training image, over that of held-out real images.
 
-    Features `[N, D]` of each; `training` should be all that there is, or copies of the rest go unseen. Near 1: samples
-    are as new as unseen images are; far below 1: they repeat training images; above 1: they lie off the data.
+    Args:
+      generated, held_out: distances `[N]` and `[M]`; of held-out images those that are no training images themselves.
+
+    Returns:
+      Near 1: samples are as new as unseen images are; far below 1: they repeat training images; above 1: they lie off
+      the data. None where there is no held-out image, or the median one cannot be told from a training image.
     """
-    return float(np.median(nearest(generated, training)[1]) / np.median(nearest(held_out, training)[1]))
+    scale = np.median(held_out) if len(held_out) else 0.0
+    return float(np.median(generated) / scale) if scale else None
+
+
+def memory(drawn, held_out, training, kept, extract, *, count=10):
+    """Whether samples repeat training images, in pixels and in feature space.
+
+    One pass over all training images; memory does not grow with their number.
+
+    Args:
+      drawn: the `measures.Drawn` samples. held_out: images `[N, H, W, C]` that were not trained on.
+      training: all training images, in batches. kept: features `[K, D]` of the first of them, which are not computed
+        again. extract: function of images to features.
+
+    Returns:
+      (dict, images `[count, 2, H, W, C]`: a sample, its nearest training image). `ratio` as `memorisation_ratio` gives
+      it; `sample_copies` of `samples` and `held_out_copies` of `held_out_images` equal a training image in every pixel,
+      and the latter have no say in the ratio.
+    """
+    count = min(count, len(drawn.shown))
+    samples = Nearest(drawn.statistics.features)
+    unseen = Nearest(extract(held_out))
+    sets = {"sample": drawn.digests, "held_out": digests(held_out)}
+    copied = {name: np.zeros(len(own), bool) for name, own in sets.items()}
+    nearest = np.zeros_like(drawn.shown[:count])
+    for images in training:
+        start, end = samples.seen, samples.seen + len(images)
+        features = kept[start:end] if end <= len(kept) else extract(images)
+        samples.add(features)
+        unseen.add(features)
+        found = np.flatnonzero(samples.index[:count] >= start)
+        nearest[found] = images[samples.index[found] - start]
+        seen = digests(images)
+        for name, own in sets.items():
+            copied[name] |= np.isin(own, seen)
+    facts = {
+        "ratio": memorisation_ratio(samples.distance, unseen.distance[~copied["held_out"]]),
+        "training_images": samples.seen,
+        "samples": len(drawn.digests),
+        "sample_copies": int(copied["sample"].sum()),
+        "held_out_images": len(held_out),
+        "held_out_copies": int(copied["held_out"].sum()),
+        "distances": samples.distance[:count].tolist(),
+    }
+    return facts, np.stack([drawn.shown[:count], nearest], axis=1)

@@ -4,6 +4,8 @@ import hashlib
 import importlib.metadata
 import json
 
+SCORING = 2  # raised whenever the definition of a score or of its error changes
+DESCRIPTIVE = ("generated", "encoder")  # of what was scored, not of how: no reason to set two scores apart
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy")
 
 
@@ -22,6 +24,7 @@ def card(network, *, real, generated):
     """
     return plain(
         {
+            "scoring": SCORING,
             "features": network.card(),
             "quantisation": "none: points" if real.get("image_shape") == [1, 1, 2] else "uint8, rounded to nearest",
             "real": real,
@@ -37,7 +40,10 @@ def plain(value):
 
 
 def digest(card):
-    """Hash of a card, or of a part of one: 16 hexadecimal digits."""
+    """Hash of a card, or of a part of one, without what is `DESCRIPTIVE`: 16 hexadecimal digits."""
+    group, entry = DESCRIPTIVE
+    if isinstance(card.get(group), dict):
+        card = card | {group: {name: value for name, value in card[group].items() if name != entry}}
     return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -55,6 +61,6 @@ def flat(card, prefix=""):
 def differences(cards):
     """Entries in which cards differ: dict of dotted name to the list of values, None where a card lacks it."""
     flats = [flat(card) for card in cards]
-    names = sorted(set().union(*flats))
+    names = sorted(set().union(*flats) - {".".join(DESCRIPTIVE)})
     values = {name: [entries.get(name) for entries in flats] for name in names}
     return {name: found for name, found in values.items() if any(value != found[0] for value in found)}

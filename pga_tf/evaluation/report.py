@@ -8,7 +8,7 @@ import html
 import io
 import math
 
-from pga_tf.evaluation import protocol
+from pga_tf.evaluation import plots, protocol
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
@@ -20,6 +20,7 @@ BETTER = {
     "frechet": "lower", "kernel": "lower", "precision": "higher", "recall": "higher", "density": "higher",
     "coverage": "higher",
 }  # fmt: skip
+ERRORS = "+- is the standard error over the choice of samples; another training or other real images may move more"
 STEPS = {
     "training_images": "training images (no model: the floor)",
     "reconstructions": "reconstructions g(f(x))",
@@ -46,7 +47,7 @@ def rows(result):
     """The sections of an evaluation: list of (title, header, rows of text)."""
     sections = [
         (
-            "Scores",
+            f"Scores ({ERRORS})",
             ("score", "value", "error", "better"),
             [
                 (label(result, name), number(entry["value"]), _error(entry), BETTER[name])
@@ -55,18 +56,19 @@ def rows(result):
         )
     ]
     if gap := result.get("gap"):
+        noise = f"noise: {gap['resampling']}" if gap["resampling"] else "encoder: none"
         sections.append(
             (
-                f"Where the gap comes from: {result['names']['frechet']} of {gap['images']:,} images; "
-                f"noise: {gap['resampling']}",
+                f"Where the gap comes from: {result['names']['frechet']} of {gap['images']:,} images; {noise}",
                 tuple(STEPS.values()),
                 [tuple(number(gap[step]) for step in STEPS)],
             )
         )
         errors = (number(gap["latent_error_data"]), number(gap["latent_error_prior"]))
-        sections.append(
-            ("Latent error of h = f o g, mean (h(z) - z)^2", ("codes of data", "codes from the prior"), [errors])
-        )
+        if gap["latent_error_data"] is not None:
+            sections.append(
+                ("Latent error of h = f o g, mean (h(z) - z)^2", ("codes of data", "codes from the prior"), [errors])
+            )
     if restored := result.get("reconstruction"):
         header = ("MSE, pixels in [0, 1]", "PSNR [dB]", f"SSIM, window {restored['ssim_window']}")
         sections.append(
@@ -78,10 +80,11 @@ def rows(result):
         )
     if health := result.get("latent"):
         values = health["singular_values"]
-        header = ["active units", "MMD to the prior", "singular values (1 in N(0, I))"]
+        header = ["active units", "MMD to the prior", "the same after h", "singular values (1 in N(0, I))"]
         row = [
             f"{health['active_units']} of {health['latent_dim']}",
             number(health["mmd"]),
+            number(health.get("mmd_mapped")),
             f"{number(values[0])} to {number(values[-1])}, of {health['aggregated']}",
         ]
         if "log_det_exact" in health:
@@ -91,8 +94,15 @@ def rows(result):
     if memory := result.get("memory"):
         header = (
             f"distance to the nearest of {memory['training_images']:,} training images, over that of held-out ones",
+            "samples in the training set",
+            "held-out images in the training set (not in the ratio)",
         )
-        sections.append(("Memorisation (near 1: as new as unseen images)", header, [(number(memory["ratio"]),)]))
+        row = (
+            number(memory["ratio"]),
+            f"{memory['sample_copies']:,} of {memory['samples']:,}",
+            f"{memory['held_out_copies']:,} of {memory['held_out_images']:,}",
+        )
+        sections.append(("Memorisation (near 1: as new as unseen images)", header, [row]))
     return sections
 
 
@@ -129,8 +139,10 @@ def page(result, pictures):
     for title, header, content in rows(result):
         body += [f"<h2>{html.escape(title)}</h2>", _table(header, content)]
     if curves := result.get("curves"):
-        body += ["<h2>Training</h2>", _curves(curves)]
-    body += _plots(result)
+        body += ["<h2>Training</h2>", plots.curves(curves)]
+    if health := result.get("latent"):
+        prior = result["card"]["generated"].get("prior", "normal")
+        body += ["<h2>Latent space</h2>", *plots.latent_space(health, prior)]
     if pictures:
         body.append("<h2>Pictures</h2>")
         body += [f"<figure>{image(p)}<figcaption>{html.escape(c)}</figcaption></figure>" for c, p in pictures.items()]
@@ -146,7 +158,7 @@ def compare(results, pictures):
     groups = {}
     for result in results:
         groups.setdefault(protocol.digest(result["card"]), []).append(result)
-    lines, body = [], ["<h1>Comparison</h1>"]
+    lines, body = [ERRORS], ["<h1>Comparison</h1>", f'<p class="note">{ERRORS}</p>']
     differing = protocol.differences([group[0]["card"] for group in groups.values()])
     if differing:
         warning = f"{len(groups)} protocols: scores are comparable within a table only. They differ in:"
@@ -172,8 +184,16 @@ def matrix(title, results, pictures):
     header, content = _compared(results)
     header = ("prior", *header[1:])
     card = {name: value for name, value in _card_rows(results[0]["card"]) if name != "generated.prior"}
-    lines = [title, "", *_columns([header, *content]), "", "Protocol", *(f"  {k}: {v}" for k, v in card.items())]
-    body = [f"<h1>{html.escape(title)}</h1>", _table(header, content)]
+    lines = [
+        title,
+        ERRORS,
+        "",
+        *_columns([header, *content]),
+        "",
+        "Protocol",
+        *(f"  {k}: {v}" for k, v in card.items()),
+    ]
+    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="note">{ERRORS}</p>', _table(header, content)]
     for result, picture in zip(results, pictures, strict=True):
         body.append(f"<figure>{image(picture)}<figcaption>{html.escape(result['title'])}</figcaption></figure>")
     body += ["<h2>Protocol card</h2>", _table(("entry", "value"), list(card.items()))]
@@ -219,66 +239,3 @@ def _document(title, body):
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
     )
-
-
-def _plots(result):
-    health = result.get("latent")
-    if not health:
-        return []
-    spectra = {"codes": health["singular_values"], "i.i.d. N(0, I)": health["singular_values_normal"]}
-    if result["card"]["generated"].get("prior", "normal") != "normal":
-        spectra["draws of the prior"] = health["singular_values_prior"]
-    if "singular_values_second" in health:
-        spectra["codes of the second stage"] = health["singular_values_second"]
-    plots = [_line_plot("Singular values of aggregated codes", "index", "singular value / sqrt(N)", spectra)]
-    if histogram := health.get("posterior_variance"):
-        plots.append(_histogram("Posterior variances", "variance (last bin: and above)", histogram))
-    plots.append(_line_plot(
-        "Pixel variance along single latent directions", "direction, sorted", "variance",
-        {"along one direction": health["direction_variances"]}, log=True,
-    ))  # fmt: skip
-    return ["<h2>Latent space</h2>", *plots]
-
-
-def _figure():
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _svg(figure):
-    from matplotlib import rc_context
-
-    buffer = io.StringIO()
-    with rc_context({"svg.hashsalt": "pga_tf"}):  # the same page from the same numbers
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return f"<figure>{buffer.getvalue()[buffer.getvalue().index('<svg') :]}</figure>"
-
-
-def _curves(curves):
-    """`curves`: dict of label to (steps, values above 0)."""
-    figure, axes = _figure()
-    for name, (steps, values) in curves.items():
-        axes.plot(steps, values, label=name)
-    axes.set(title="Pixel error against steps", xlabel="step", ylabel="units of the training range", yscale="log")
-    axes.legend(frameon=False)
-    return _svg(figure)
-
-
-def _line_plot(title, x, y, series, log=False):
-    figure, axes = _figure()
-    for name, values in series.items():
-        axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
-    axes.set(
-        title=title, xlabel=x, ylabel=y, **({"yscale": "log"} if log and min(map(min, series.values())) > 0 else {})
-    )
-    axes.legend(frameon=False)
-    return _svg(figure)
-
-
-def _histogram(title, x, histogram):
-    figure, axes = _figure()
-    axes.stairs(histogram["counts"], histogram["edges"], fill=True)
-    axes.set(title=title, xlabel=x, ylabel="count")
-    return _svg(figure)

@@ -3,16 +3,13 @@
 import numpy as np
 
 from pga_tf.evaluation import prdc as prdc_lib
-from pga_tf.evaluation.frechet import frechet_distance
+from pga_tf.evaluation.frechet import frechet_distance, frechet_error
 from pga_tf.evaluation.kernel import kernel_distance
-from pga_tf.evaluation.moments import Moments
 
 NAMES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
-BOOTSTRAP_DRAWS = 10
-FEW_DRAWS, MANY_DIMENSIONS = 4, 512  # beyond so many dimensions a Frechet distance takes seconds
 
 
-def score(real, generated, *, seed=0, neighbours=5):
+def score(real, generated, *, neighbours=5):
     """Every score of `NAMES` for two `Statistics`: dict of floats, float64 arithmetic.
 
     `frechet` uses all images, the others those whose features were kept. Raises `InputError` for features of two
@@ -21,7 +18,7 @@ def score(real, generated, *, seed=0, neighbours=5):
     pair = prdc_lib.prdc(real.features, generated.features, k=neighbours)
     return {
         "frechet": frechet_distance(real.moments, generated.moments),
-        "kernel": kernel_distance(real.features, generated.features, seed=seed)[0],
+        "kernel": kernel_distance(real.features, generated.features)[0],
         "precision": pair.precision,
         "recall": pair.recall,
         "density": pair.density,
@@ -30,7 +27,7 @@ def score(real, generated, *, seed=0, neighbours=5):
 
 
 def over_seeds(runs):
-    """Means and standard errors of scores over seeds.
+    """Means and standard errors of scores over seeds of samples, of one training against one set of real images.
 
     Args:
       runs: non-empty list of dicts from `score`, one for each seed.
@@ -42,22 +39,21 @@ def over_seeds(runs):
     for name in runs[0]:
         values = [run[name] for run in runs]
         error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-        kind = f"standard error over {len(values)} seeds" if error is not None else None
+        kind = f"choice of samples, over {len(values)} seeds" if error is not None else None
         summary[name] = {"value": float(np.mean(values)), "error": error, "error_kind": kind, "per_seed": values}
     return summary
 
 
-def bootstrap_frechet(real, generated, *, seed=0):
-    """Bootstrap standard deviation of the Frechet distance over the choice of generated images: (value, draws).
+def of_one_set(real, generated):
+    """Scores of a single set of images, two `Statistics`, as `over_seeds` gives them.
 
-    (None, 0) where not all features were kept.
+    The two distances have the error that the influence of each image tells, the other scores none.
     """
-    features = generated.features
-    if len(features) < generated.moments.count:
-        return None, 0
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(BOOTSTRAP_DRAWS if features.shape[1] <= MANY_DIMENSIONS else FEW_DRAWS):
-        sample = features[rng.integers(0, len(features), len(features))]
-        draws.append(frechet_distance(real.moments, Moments(features.shape[1]).add(sample)))
-    return float(np.std(draws, ddof=1)), len(draws)
+    summary = over_seeds([score(real, generated)])
+    errors = {
+        "frechet": frechet_error(real.moments, generated.moments, generated.features),
+        "kernel": kernel_distance(real.features, generated.features)[1],
+    }
+    for name, error in errors.items():
+        summary[name] |= {"error": error, "error_kind": "choice of samples, by each one's influence"}
+    return summary

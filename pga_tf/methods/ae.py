@@ -9,10 +9,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from pga_tf.core import replicas, updates
 from pga_tf.core.options import option
-from pga_tf.methods import assembly
-from pga_tf.methods.deterministic import Deterministic
+from pga_tf.methods.method import Deterministic
+from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import pga
 
 
@@ -28,18 +27,16 @@ class AE(Deterministic):
     LOSSES = ("L_r",)
 
     @staticmethod
-    def requirements(options):
-        """What the networks must be, and the pixel range that they train in."""
-        return assembly.Requirements(image_range=(-1.0, 1.0), output="tanh", code_norm=options.latent_batch_norm)
+    def roles(options):
+        code_norm = "batch" if options.latent_batch_norm else "none"
+        return {"encoder": Encoder(code_norm=code_norm), "decoder": Decoder(output="tanh")}
 
     def terms(self, x):
         """L_r for images `[B, H, W, C]` in [-1, 1]: `[B]`, mean over pixels and channels."""
         x_hat = self.decoder(self.encoder(x, training=True), training=True)
         return {"L_r": pga.published_scale(x.shape[1] * x.shape[2] * x.shape[3]) * pga.reconstruction(x, x_hat)}
 
-    def train_step(self, images):
+    def update(self, images, step):
         with tf.GradientTape() as tape:
             losses = self.terms(images)
-            total = replicas.mean_loss(losses["L_r"])
-        norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
-        return updates.record(self.meters, {**losses, "loss": losses["L_r"], **norms})
+        return {**losses, "loss": losses["L_r"], **self.minimise(tape, losses["L_r"])}

@@ -6,7 +6,7 @@ where h is a multiple of the identity.
 
 import tensorflow as tf
 
-from pga_tf.core import noise
+from pga_tf.core import streams
 from pga_tf.objectives import pga
 
 LARGEST_EXACT = 32  # latent dimensions
@@ -26,7 +26,8 @@ def log_det_bound(model, codes, *, scale, kind, draws=8):
     `scale` and `kind` are those of `pga.perturbation`; the noise is fixed, so that values compare from step to step.
     """
     codes = tf.repeat(codes, draws, axis=0)
-    eps = noise.standard_normal([tf.shape(codes)[0], codes.shape[1]], tf.constant([0, 7]))
+    shape = [tf.shape(codes)[0], codes.shape[1]]
+    eps = streams.normal(shape, "diagnostics/perturbation", seed=0, step=0)
     delta = pga.perturbation(eps, scale, kind)
     values = pga.volume_nll(h(model, codes + delta), h(model, codes), delta)
     return tf.reduce_mean(tf.reshape(values, [-1, draws]), axis=1)

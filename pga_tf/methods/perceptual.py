@@ -1,4 +1,4 @@
-"""The forward passes that every perceptual generative autoencoder shares, with the paper's gradient routing.
+"""What every perceptual generative autoencoder shares: the forward passes with the paper's gradient routing.
 
 Paper: Zhang et al., Perceptual Generative Autoencoders, ICML 2020, Figure 1. Symbols: encoder f (parameters
 phi), decoder g (theta), h = f o g, z = f(x), z_n ~ N(0, I), z_pert = z + delta.
@@ -11,8 +11,19 @@ import dataclasses
 
 import tensorflow as tf
 
-from pga_tf.core import replicas, routing
+from pga_tf.core import routing
+from pga_tf.core.options import option
+from pga_tf.methods.method import Autoencoder
 from pga_tf.objectives import pga
+
+
+@dataclasses.dataclass(frozen=True)
+class PerceptualOptions:
+    """Defaults are the published MNIST settings."""
+
+    weight_lr_n: float = option(6e-2, "a: weight of L_lr,N", unit="factor", source="Eq. 4", minimum=0.0)
+    weight_lr_h: float = option(0.0, "b: weight of L_lr,H", unit="factor", source="Eq. 4", minimum=0.0)
+    warmup_steps: int = option(3000, "steps that train L_r alone", unit="steps", minimum=0)
 
 
 @dataclasses.dataclass
@@ -30,30 +41,55 @@ class Passes:
     l_r: tf.Tensor  # Eq. 1, `[B]`: phi and theta
 
 
-def forward(model, x, *, perturb, with_l_lr_h):
-    """Runs the passes for images `x` `[B, H, W, C]`.
+class Perceptual(Autoencoder):
+    """Images in [-1, 1]. Codes of data and of N(0, I) are decoded by statistics of their own."""
+
+    STATISTICS = {"data": "data", "prior": "prior"}
+
+    def encode(self, images, source="data"):
+        """Images `[B, H, W, C]` of a source out of `ENCODER_SOURCES` to codes, means of posteriors: `[B, H_dim]`."""
+        return _mean(self.encoder(images, sources=(source,)))
+
+    def passes(self, x, step, *, perturb):
+        """Runs the passes for images `x` `[B, H, W, C]`: `Passes`.
+
+        `perturb`: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`.
+        """
+        shape = [tf.shape(x)[0], self.latent_dim]
+        z_n, eps = self.normal(shape, "prior", step), self.normal(shape, "perturbation", step)
+        with_l_lr_h = self.options.weight_lr_h > 0
+        return forward(self.encoder, self.decoder, x, z_n, eps, perturb=perturb, with_l_lr_h=with_l_lr_h)
+
+    def reconstruction_losses(self, x, p):
+        """L_r, L_lr,N and L_lr,H of Eqs. 1-3, means over dimensions: dict of `[B]`."""
+        pixels, dim = x.shape[1] * x.shape[2] * x.shape[3], self.latent_dim
+        return {
+            "L_r": pga.published_scale(pixels) * p.l_r,
+            "L_lr_N": pga.published_scale(dim) * pga.latent_reconstruction(p.z_n, p.h_n),
+            "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), p.h_data),
+        }
+
+    def l_lr(self, losses):
+        """a L_lr,N + b L_lr,H, Eq. 4: `[B]`."""
+        return self.options.weight_lr_n * losses["L_lr_N"] + self.options.weight_lr_h * losses["L_lr_H"]
+
+    def after_warmup(self, step):
+        """1 where more than L_r trains, else 0."""
+        return tf.cast(step >= self.options.warmup_steps, tf.float32)
+
+
+def forward(f, g, x, z_n, eps, *, perturb, with_l_lr_h):
+    """The passes of encoder `f` and decoder `g` on images `x` `[B, H, W, C]`: `Passes`.
 
     Args:
-      model: has `encoder`, `decoder`, `seed`, `latent_dim` and a built `optimizer` whose iterations count steps.
-      perturb: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`.
+      z_n, eps: noise `[B, H_dim]` from N(0, 1). perturb: as in `Perceptual.passes`.
       with_l_lr_h: whether to spend a pass on an `h_data` that trains phi, as L_lr,H alone needs.
-
-    Returns:
-      `Passes`.
     """
-    f, g = model.encoder, model.decoder
-    step = tf.identity(model.optimizer.iterations.value)  # read once: the optimiser moves it within this step
-    shape = [tf.shape(x)[0], model.latent_dim]
-    z_n = replicas.normal(shape, seed=model.seed, step=step, stream=0)
-    eps = replicas.normal(shape, seed=model.seed, step=step, stream=1)
-
     # f on data and on samples in one call. L_lr must not train g (Theorem 1), so the samples are held.
     x_n = tf.stop_gradient(g(z_n, sources=("prior",), training=True))
     codes = f(tf.concat([x, x_n], axis=0), sources=("data", "samples"), training=True)
-    mean, stddev = codes if isinstance(codes, tuple) else (codes, None)
-    z, h_n = tf.split(mean, 2)
-    if stddev is not None:
-        stddev, _ = tf.split(stddev, 2)
+    z, h_n = tf.split(_mean(codes), 2)
+    stddev = tf.split(codes[1], 2)[0] if isinstance(codes, tuple) else None
 
     # g(z) serves L_r, which trains f through z, and h(z), which must not: g runs on a held z, and L_r's
     # gradient at that z is carried over to f.
@@ -69,12 +105,15 @@ def forward(model, x, *, perturb, with_l_lr_h):
     x_pert = g(z_held + delta, sources=("perturbed",), training=True)
     pair = tf.concat([x_hat, x_pert], axis=0)
     codes = routing.held(f)(pair, sources=("reconstructions", "perturbed"), training=True)
-    h, h_pert = tf.split(codes[0] if isinstance(codes, tuple) else codes, 2)
+    h, h_pert = tf.split(_mean(codes), 2)
 
     if with_l_lr_h:
         # A second pass on reconstructions: under batch norm their running statistics move twice in such a step.
-        codes = f(tf.stop_gradient(x_hat), sources=("reconstructions",), training=True)
-        h_data = codes[0] if isinstance(codes, tuple) else codes
+        h_data = _mean(f(tf.stop_gradient(x_hat), sources=("reconstructions",), training=True))
     else:
         h_data = tf.stop_gradient(h)
     return Passes(z, stddev, delta, h, h_pert, z_n, h_n, h_data, l_r)
+
+
+def _mean(codes):
+    return codes[0] if isinstance(codes, tuple) else codes

@@ -8,17 +8,18 @@ U(0, 0.5); codes pass through batch norm (Eq. 11). ACAI (Berthelot et al., 2019)
 `--weight_real=0 --margin=0 --weight_reconstruction=0 --nolatent_batch_norm`; without the critic it is
 `--method=ae --latent_batch_norm`.
 Deviations: |x - x_hat|^2 is a mean over pixels; the paper prints no values for c, lambda, w1, w2: the flagfiles say
-how ours were found. The two codes that are mixed are neighbours in the batch.
+how ours were found. The two codes that are mixed are neighbours in the batch. Both players step from the same weights.
 """
 
 import dataclasses
 
 import tensorflow as tf
 
-from pga_tf.core import checks, replicas, routing, updates
+from pga_tf.core import checks, routing
 from pga_tf.core.options import option
-from pga_tf.methods import assembly
-from pga_tf.methods.deterministic import Deterministic
+from pga_tf.core.players import Player
+from pga_tf.methods.method import Deterministic
+from pga_tf.networks import Critic, Decoder, Encoder
 from pga_tf.objectives import interpolation, pga
 
 
@@ -43,14 +44,13 @@ class PriorFree(Deterministic):
     """Images in [-1, 1]."""
 
     Options = PriorFreeOptions
-    OPTIMIZERS = {"optimizer": ("encoder", "decoder"), "critic_optimizer": ("critic",)}
+    PLAYERS = (Player("autoencoder", ("encoder", "decoder")), Player("critic", ("critic",)))
     LOSSES = ("L_r", "d_interpolation", "d_reconstruction", "L_dis")
-    EXTRA_METERS = ("L_ae",)
+    REPORTED = ("L_ae",)
     GROUP = 2  # examples of a replica come in pairs
 
     @staticmethod
-    def requirements(options):
-        """What the networks must be, and the pixel range that they train in. Raises `InputError` on a contradiction."""
+    def roles(options):
         if not options.weight_interpolation and not options.weight_reconstruction:
             checks.refuse(
                 "--weight_interpolation and --weight_reconstruction",
@@ -58,31 +58,19 @@ class PriorFree(Deterministic):
                 received="0 and 0",
                 remedy="use --method=ae --latent_batch_norm, which is that model",
             )
-        return assembly.Requirements(
-            image_range=(-1.0, 1.0),
-            output="tanh",
-            code_norm=options.latent_batch_norm,
-            critic="spectral" if options.critic_norm == "spectral" else "plain",
-        )
+        return {
+            "encoder": Encoder(code_norm="batch" if options.latent_batch_norm else "none"),
+            "decoder": Decoder(output="tanh"),
+            "critic": Critic(spectral=options.critic_norm == "spectral"),
+        }
 
-    def __init__(self, encoder, decoder, critic, options, *, latent_dim, seed):
-        super().__init__(encoder, decoder, options, latent_dim=latent_dim, seed=seed, critic=critic)
-
-    def compile(self, optimizer, critic_optimizer, **kwargs):
-        super().compile(optimizer=optimizer, **kwargs)
-        self.critic_optimizer = critic_optimizer
-
-    def networks(self):
-        return {**super().networks(), "critic": self.critic.trainable_variables}
-
-    def terms(self, x):
+    def terms(self, x, step):
         """The losses of Eqs. 9 and 10 for images `[B, H, W, C]` in [-1, 1], B even: `[B]` each.
 
         L_r trains encoder and decoder, and so do the two terms of the held critic; L_dis trains the critic.
         """
         o = self.options
-        step = tf.identity(self.optimizer.iterations.value)
-        mu = 0.5 * replicas.uniform([tf.shape(x)[0]], seed=self.seed, step=step, stream=0)
+        mu = 0.5 * self.uniform([tf.shape(x)[0]], "mixing", step)
         z = self.encoder(x, training=True)
         codes = tf.concat([z, interpolation.mixed(z, mu)], axis=0)
         images = self.decoder(codes, sources=("data", "perturbed"), training=True)
@@ -101,15 +89,12 @@ class PriorFree(Deterministic):
             "L_dis": interpolation.distance_critic(d_real, d_blend, d_mixed, mu, o.margin, weight_real=o.weight_real),
         }
 
-    def train_step(self, images):
+    def update(self, images, step):
         o = self.options
         with tf.GradientTape() as tape:
-            losses = self.terms(images)
-            l_ae = (
-                losses["L_r"]
-                + o.weight_interpolation * losses["d_interpolation"]
-                + o.weight_reconstruction * losses["d_reconstruction"]
-            )
-            total = replicas.mean_loss(l_ae + losses["L_dis"])
-        norms = updates.minimise_jointly(total, tape=tape, parts=assembly.parts(self))
-        return updates.record(self.meters, {**losses, "L_ae": l_ae, **norms})
+            losses = self.terms(images, step)
+            d_terms = o.weight_interpolation * losses["d_interpolation"]
+            d_terms += o.weight_reconstruction * losses["d_reconstruction"]
+            l_ae = losses["L_r"] + d_terms
+            total = l_ae + losses["L_dis"]  # no network is trained by both
+        return {**losses, "L_ae": l_ae, **self.minimise(tape, total)}

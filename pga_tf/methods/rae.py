@@ -13,10 +13,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from pga_tf.core import replicas, updates
 from pga_tf.core.options import option
-from pga_tf.methods import assembly
-from pga_tf.methods.deterministic import Deterministic
+from pga_tf.methods.method import Deterministic
+from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import penalties, pga
 
 
@@ -43,20 +42,21 @@ class RAE(Deterministic):
     LOSSES = ("L_rec", "L_z", "L_reg")
 
     @staticmethod
-    def requirements(options):
-        """What the networks must be, and the pixel range that they train in."""
-        return assembly.Requirements(
-            image_range=(0.0, 1.0), output="sigmoid", spectral_decoder=options.regulariser == "spectral_norm"
-        )
+    def roles(options):
+        spectral = options.regulariser == "spectral_norm"
+        return {"encoder": Encoder(), "decoder": Decoder(output="sigmoid", spectral=spectral)}
 
-    def terms(self, x):
+    @staticmethod
+    def training_range(options):
+        return (0.0, 1.0)
+
+    def terms(self, x, step):
         """The losses for images `[B, H, W, C]` in [0, 1]: `[B]` each, in the units that the header names."""
         z = self.encoder(x, training=True)
         decode = lambda codes: self.decoder(codes, training=True)
         l_reg = tf.zeros([tf.shape(x)[0]])
         if self.options.regulariser == "gradient_penalty":
-            step = tf.identity(self.optimizer.iterations.value)
-            probe = replicas.normal([tf.shape(x)[0], *x.shape[1:]], seed=self.seed, step=step, stream=0)
+            probe = self.normal([tf.shape(x)[0], *x.shape[1:]], "projection", step)
             x_hat, l_reg = penalties.with_squared_jacobian(decode, z, probe)
         else:
             x_hat = decode(z)
@@ -68,11 +68,9 @@ class RAE(Deterministic):
             "L_reg": l_reg,
         }
 
-    def train_step(self, images):
+    def update(self, images, step):
         o = self.options
         with tf.GradientTape() as tape:
-            losses = self.terms(images)
+            losses = self.terms(images, step)
             loss = losses["L_rec"] + o.weight_code * losses["L_z"] + o.weight_regulariser * losses["L_reg"]
-            total = replicas.mean_loss(loss)
-        norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
-        return updates.record(self.meters, {**losses, "loss": loss, **norms})
+        return {**losses, "loss": loss, **self.minimise(tape, loss)}

@@ -15,9 +15,11 @@ import math
 import keras
 import tensorflow as tf
 
-from pga_tf.core import checks, replicas, updates
+from pga_tf.core import checks
 from pga_tf.core.options import option
-from pga_tf.methods import assembly, posteriors
+from pga_tf.methods import posteriors
+from pga_tf.methods.method import Autoencoder
+from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian
 
 PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
@@ -47,19 +49,16 @@ class VAEOptions:
     pixel_range: str = option("symmetric", "[-1, 1] with tanh, or [0, 1] with sigmoid", choices=tuple(PIXEL_RANGES))
 
 
-class VAE(keras.Model):
+class VAE(Autoencoder):
     """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior."""
 
     Options = VAEOptions
-    OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
-    DECODES_AS = "data"  # whose batch-norm statistics samples are decoded with
-    NEEDS_PRIOR = False  # N(0, I) is one
     LOSSES = ("nll", "kl")
+    REPORTED = ("negative_elbo", "pixel_error", "gamma")
 
     @staticmethod
-    def requirements(options):
-        """What the networks must be, and the pixel range that they train in. Raises `InputError` on a contradiction."""
-        image_range, output = PIXEL_RANGES[options.pixel_range]
+    def roles(options):
+        output = PIXEL_RANGES[options.pixel_range][1]
         if options.likelihood == "cross_entropy":
             if options.pixel_range != "unit":
                 checks.refuse(
@@ -69,25 +68,25 @@ class VAE(keras.Model):
                     remedy="add --pixel_range=unit",
                 )
             output = "linear"  # logits
-        stochastic = options.posterior_stddev == 0.0
-        return assembly.Requirements(image_range=image_range, output=output, stochastic=stochastic)
+        return {"encoder": Encoder(stochastic=options.posterior_stddev == 0.0), "decoder": Decoder(output=output)}
 
-    def __init__(self, encoder, decoder, options, *, latent_dim, seed):
-        super().__init__(name="vae")
+    @staticmethod
+    def training_range(options):
+        return PIXEL_RANGES[options.pixel_range][0]
+
+    def add_own_weights(self):
         self.log_gamma = self.add_weight(
             name="log_gamma",
             shape=(),
-            initializer=keras.initializers.Constant(math.log(options.gamma)),
-            trainable=options.likelihood == "learned_gamma",
+            initializer=keras.initializers.Constant(math.log(self.options.gamma)),
+            trainable=self.options.likelihood == "learned_gamma",
         )
-        extra = ["negative_elbo", "pixel_error", "gamma"]
-        assembly.assemble(self, encoder, decoder, options, latent_dim=latent_dim, seed=seed, extra_meters=extra)
 
     def networks(self):
-        decoder = list(self.decoder.trainable_variables)
+        networks = super().networks()
         if self.log_gamma.trainable:
-            decoder.append(self.log_gamma)
-        return {"encoder": self.encoder.trainable_variables, "decoder": decoder}
+            networks["decoder"].append(self.log_gamma)
+        return networks
 
     def _moments(self, x, training):
         codes = self.encoder(x, training=training)
@@ -98,12 +97,10 @@ class VAE(keras.Model):
     def _gamma(self):
         return tf.clip_by_value(tf.convert_to_tensor(self.log_gamma), -LOG_GAMMA_LIMIT, LOG_GAMMA_LIMIT)
 
-    def terms(self, x):
+    def terms(self, x, step):
         """The two sides of the bound for images `[B, H, W, C]` in `image_range`: `[B]` each, nats, and the outputs."""
         mean, stddev = self._moments(x, training=True)
-        shape = [tf.shape(x)[0], self.latent_dim]
-        step = tf.identity(self.optimizer.iterations.value)
-        eps = replicas.normal(shape, seed=self.seed, step=step, stream=0)
+        eps = self.normal([tf.shape(x)[0], self.latent_dim], "posterior", step)
         outputs = self.decoder(mean + stddev * eps, training=True)
         if self.options.likelihood == "cross_entropy":
             nll, x_hat = gaussian.bernoulli_nll(x, outputs), tf.sigmoid(outputs)
@@ -112,33 +109,26 @@ class VAE(keras.Model):
         kl = tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)
         return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=[1, 2, 3])
 
-    def train_step(self, images):
+    def update(self, images, step):
         scale = 1.0 / (images.shape[1] * images.shape[2] * images.shape[3])
         if self.options.likelihood == "fixed_gamma":
             scale *= 2.0 * self.options.gamma**2
         with tf.GradientTape() as tape:
-            losses, pixel_error = self.terms(images)
+            losses, pixel_error = self.terms(images, step)
             negative_elbo = losses["nll"] + losses["kl"]
-            total = replicas.mean_loss(scale * negative_elbo)
-        norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
-        values = {
-            **losses,
-            "negative_elbo": negative_elbo,
-            "pixel_error": pixel_error,
-            "gamma": tf.exp(self._gamma()),
-        }
-        return updates.record(self.meters, {**values, **norms})
+            loss = scale * negative_elbo
+        shown = {"negative_elbo": negative_elbo, "pixel_error": pixel_error}
+        norms = self.minimise(tape, loss)
+        return {**losses, **shown, "gamma": tf.exp(self._gamma()), **norms}
 
     def encode(self, images, source="data"):
-        # As in `decode`: it encodes data alone in training.
         return self._moments(images, training=False)[0]
 
     def posterior(self, images):
         return posteriors.diagonal_gaussian(*self._moments(images, training=False))
 
     def decode(self, codes, source="prior"):
-        # A VAE decodes one kind of code in training, draws of q(z|x), so those statistics serve every source.
-        images = self.decoder(codes, sources=("data",))
+        images = super().decode(codes, source)
         return tf.sigmoid(images) if self.options.likelihood == "cross_entropy" else images
 
     def diagnostics(self, images):

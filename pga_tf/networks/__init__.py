@@ -1,14 +1,20 @@
-"""L1: encoders and decoders by name, built from options and an image shape. Knows no objective."""
+"""L1: encoders, decoders, critics and maps, built from a role, options and an image shape. Knows no objective."""
 
-from pga_tf.networks.build import NetworkOptions, build, build_critic, names, parameter_count, table
-from pga_tf.networks.sources import DECODER_SOURCES, ENCODER_SOURCES
+from pga_tf.networks.build import NetworkOptions, build, build_all, names, parameter_count, table
+from pga_tf.networks.roles import Critic, Decoder, Encoder, Mapping
+from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES
 
 __all__ = [
+    "CRITIC_SOURCES",
     "DECODER_SOURCES",
     "ENCODER_SOURCES",
+    "Critic",
+    "Decoder",
+    "Encoder",
+    "Mapping",
     "NetworkOptions",
     "build",
-    "build_critic",
+    "build_all",
     "names",
     "parameter_count",
     "table",

@@ -1,4 +1,4 @@
-"""From options and an image shape to a built encoder and decoder."""
+"""From a role, options and an image shape to a built network."""
 
 import dataclasses
 import functools
@@ -7,11 +7,13 @@ import keras
 
 from pga_tf.core import checks
 from pga_tf.core.options import option, validate
-from pga_tf.networks import dcgan, infogan, mlp, resnet, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
+from pga_tf.networks import dcgan, infogan, mlp, resnet, roles, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
 from pga_tf.networks import spectral as spectral_lib
-from pga_tf.networks.norm import SourceBatchNorm
+from pga_tf.networks.heads import OnSphere
+from pga_tf.networks.mapping import MLP
+from pga_tf.networks.norm import SourceBatchNorm, critic_norm
 from pga_tf.networks.plan import NETWORKS, Plan
-from pga_tf.networks.sources import DECODER_SOURCES, ENCODER_SOURCES, Stack
+from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES, Stack
 
 
 def names():
@@ -21,7 +23,7 @@ def names():
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
-    """What a user chooses about the encoder and the decoder."""
+    """What a user chooses about the networks."""
 
     network: str = option("conv_mnist", "architecture of encoder and decoder", choices=tuple(names()))
     latent_dim: int = option(32, "H_dim, the size of a code", unit="dimensions", minimum=1)
@@ -38,58 +40,73 @@ class NetworkOptions:
     )
 
 
-def build(options, image_shape, *, stochastic, output, code_norm=False, spectral_decoder=False):
-    """Returns (encoder, decoder), Keras layers whose weights exist.
+def build(role, options, image_shape, *, name):
+    """A built network for a role, a Keras layer whose weights exist.
 
     Args:
-      options: `NetworkOptions`.
-      image_shape: (H, W, C).
-      stochastic: whether the encoder returns (mean, stddev) or codes, each `[S * B, latent_dim]`.
-      output: the decoder's last function: "tanh" (images in [-1, 1]), "sigmoid" ([0, 1]) or "linear".
-      code_norm: whether codes pass through batch norm without scale and shift: mean 0, variance 1 per dimension.
-      spectral_decoder: whether every kernel of the decoder is divided by its spectral norm.
+      role: an `Encoder`, `Decoder`, `Critic` or `Mapping`. options: `NetworkOptions`. image_shape: (H, W, C).
 
     `encoder(images, sources=("data",), training=False)` takes `[S * B, H, W, C]`: S equal segments, one for
     each source out of `ENCODER_SOURCES`. `decoder(codes, sources=("data",), training=False)` takes codes
-    `[S * B, latent_dim]`, with sources out of `DECODER_SOURCES`, and returns images. Both return float32
-    under any precision policy; `sources` and `training` are passed by keyword.
+    `[S * B, latent_dim]`, with sources out of `DECODER_SOURCES`, and returns images; `critic(...)` has sources out of
+    `CRITIC_SOURCES`. All return float32 under any precision policy; `sources` and `training` are passed by keyword.
 
     Raises:
       InputError: an option out of its range, or an image shape that the network cannot take.
     """
-    checks.require_member("Output of the decoder", output, ("tanh", "sigmoid", "linear"))
-    architecture, plan = _plan(
-        options, image_shape, latent_dim=options.latent_dim, stochastic=stochastic, code_norm=code_norm
-    )
-    encoder_layers = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
-    if code_norm:
+    return {
+        roles.Encoder: _encoder,
+        roles.Decoder: _decoder,
+        roles.Critic: _critic,
+        roles.Mapping: _mapping,
+    }[type(role)](role, options, image_shape, name)
+
+
+def build_all(wanted, options, image_shape):
+    """dict of name to network for a dict of name to role; see `build`."""
+    return {name: build(role, options, image_shape, name=name) for name, role in wanted.items()}
+
+
+def _encoder(role, options, image_shape, name):
+    kind = {"stochastic": role.stochastic, "code_norm": role.code_norm == "batch"}
+    architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, **kind)
+    made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
+    if role.code_norm == "batch":
         one_set = {"known_sources": ENCODER_SOURCES, "mode": "shared", "affine": False}
-        encoder_layers.append(SourceBatchNorm(**one_set, dtype="float32", name="code_norm"))
-    encoder = Stack(encoder_layers, known_sources=ENCODER_SOURCES, name="encoder")
-    encoder.build((None, *plan.image_shape))
-    decoder_layers = architecture.decoder(plan, _norm(options.batch_norm, DECODER_SOURCES))
-    if spectral_decoder:
-        decoder_layers = [spectral_lib.normalised(layer) for layer in decoder_layers]
-    decoder_layers.append(keras.layers.Activation(output, dtype="float32", name="output"))
-    decoder = Stack(decoder_layers, known_sources=DECODER_SOURCES, name="decoder")
-    decoder.build((None, options.latent_dim))
-    return encoder, decoder
+        made.append(SourceBatchNorm(**one_set, dtype="float32", name="code_norm"))
+    if role.code_norm == "sphere":
+        made.append(OnSphere(dtype="float32", name="code_norm"))
+    return _stack(made, ENCODER_SOURCES, name, plan.image_shape)
 
 
-def build_critic(options, image_shape, *, spectral):
-    """Returns a critic of images, the encoder's network without norms and with one output: `[B, H, W, C]` to `[B, 1]`.
+def _decoder(role, options, image_shape, name):
+    architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim)
+    made = architecture.decoder(plan, _norm(options.batch_norm, DECODER_SOURCES))
+    made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
+    made.append(keras.layers.Activation(role.output, dtype="float32", name="output"))
+    return _stack(made, DECODER_SOURCES, name, (options.latent_dim,))
 
-    Args:
-      options, image_shape: as in `build`. spectral: whether every kernel is divided by its spectral norm; its power
-        iteration moves where the critic is called with `training=True`.
-    """
+
+def _critic(role, options, image_shape, name):
+    if role.of == "codes":
+        size, norm = {"width": role.width, "depth": role.depth}, critic_norm(role.norm)
+        return MLP(options.latent_dim, 1, **size, norm=norm, spectral=role.spectral, name=name)
     architecture, plan = _plan(options, image_shape, latent_dim=1)
-    critic_layers = architecture.encoder(plan, None)
-    if spectral:
-        critic_layers = [spectral_lib.normalised(layer) for layer in critic_layers]
-    critic = Stack(critic_layers, known_sources=("data",), name="critic")
-    critic.build((None, *plan.image_shape))
-    return critic
+    made = (architecture.critic or architecture.encoder)(plan, critic_norm(role.norm))
+    made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
+    return _stack(made, CRITIC_SOURCES, name, plan.image_shape)
+
+
+def _mapping(role, options, image_shape, name):
+    del image_shape
+    dim = options.latent_dim
+    return MLP(dim, role.outputs * dim, width=role.width, depth=role.depth, join=role.join, name=name)
+
+
+def _stack(made, known_sources, name, input_shape):
+    network = Stack(made, known_sources=known_sources, name=name)
+    network.build((None, *input_shape))
+    return network
 
 
 def _plan(options, image_shape, *, latent_dim, stochastic=False, code_norm=False):

@@ -35,6 +35,16 @@ class GaussianHead(keras.layers.Layer):
         return self.mean(x), tf.exp(0.5 * log_variance)
 
 
+class OnSphere(keras.layers.Layer):
+    """Codes `[B, H_dim]` onto the sphere of radius sqrt(H_dim), where the mean square per dimension is 1."""
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, x):
+        return tf.math.l2_normalize(x, axis=1) * math.sqrt(x.shape[1])
+
+
 def code_head(plan):
     """The encoder's last layer: `[B, F]` to codes `[B, latent_dim]`, or to (mean, stddev) if `plan.stochastic`."""
     if plan.stochastic:

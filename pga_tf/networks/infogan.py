@@ -45,6 +45,18 @@ def encoder(plan, norm):
     ]
 
 
+def critic(plan, norm):
+    """The same without spectral normalisation of its own, its head of one number: InfoGAN's critic."""
+    conv = functools.partial(layers.Conv2D, kernel_size=4, strides=2, padding="same")
+    return [
+        *unit(conv, None, leaky_relu, "conv_1", filters=plan.filters),
+        *unit(conv, norm, leaky_relu, "conv_2", filters=2 * plan.filters),
+        layers.Flatten(),
+        *unit(layers.Dense, norm, leaky_relu, "dense", units=UNITS),
+        layers.Dense(1, dtype="float32", name="head"),
+    ]
+
+
 def decoder(plan, norm):
     """Dense 1024 and dense (H/4, W/4, 2F), deconvolution F, all with norms, and a deconvolution to C."""
     grid = (*plan.grid(4), 2 * plan.filters)
@@ -58,4 +70,4 @@ def decoder(plan, norm):
     ]
 
 
-NETWORKS.register("infogan")(Architecture(encoder=encoder, decoder=decoder, filters=64, multiple=4))
+NETWORKS.register("infogan")(Architecture(encoder, decoder, filters=64, multiple=4, critic=critic))

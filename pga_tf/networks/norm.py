@@ -5,12 +5,16 @@ perturbed codes) and samples with the statistics of the sampled batch. With runn
 for each source, inference on one source needs no training mode (METHODS.md, open question (a)).
 """
 
+import functools
+
+import keras
 import tensorflow as tf
 
 from pga_tf.core import checks, replicas
-from pga_tf.networks.sources import SourceLayer
+from pga_tf.networks.sources import CRITIC_SOURCES, SourceLayer
 
 MOMENTUM = 0.99  # A statistic remembers about 100 steps: 6,400 examples at batch 64.
+EXAMPLE_EPSILON = 1e-5  # of ExampleNorm
 EPSILON = 1e-3  # Added to variances; TF-slim's default, with which the paper's networks were trained.
 
 
@@ -24,7 +28,7 @@ class SourceBatchNorm(SourceLayer):
 
     Training: a segment's mean and (biased) variance are over its own examples on all replicas, so that one
     replica equals two, and a call on several segments equals one call for each. Segment after segment moves
-    the running statistics of its source: running <- MOMENTUM running + (1 - MOMENTUM) batch. Inference: each
+    the running statistics of its source: running <- momentum running + (1 - momentum) batch. Inference: each
     segment uses those of its source; they start at (0, 1), and a source that training never sees stays there.
 
     Input and output `[S * B, ..., C]`. All sources share gamma and beta. Computes in float32, and returns the
@@ -35,6 +39,7 @@ class SourceBatchNorm(SourceLayer):
         super().__init__(name=name, dtype=dtype, autocast=False)
         checks.require_member("Mode of SourceBatchNorm", mode, ("per_source", "shared"))
         self.known_sources, self.mode, self.affine = tuple(known_sources), mode, affine
+        self.momentum = MOMENTUM
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -57,13 +62,49 @@ class SourceBatchNorm(SourceLayer):
         if training:
             normalise = _fused if replicas.count() == 1 else _synchronised
             y, mean, variance = normalise(x, len(sources), gamma, beta)
-            _move(self.running_mean, rows, mean)
-            _move(self.running_variance, rows, variance)
+            _move(self.running_mean, rows, mean, self.momentum)
+            _move(self.running_variance, rows, variance, self.momentum)
         else:
             mean = tf.gather(self.running_mean.value, rows)
             variance = tf.gather(self.running_variance.value, rows)
             y = _affine(_split(x, len(sources)) - _spread(mean), variance, gamma, beta)
         return tf.reshape(tf.cast(y, self.compute_dtype), [-1, *x.shape[1:]])
+
+
+class ExampleNorm(keras.layers.Layer):
+    """Layer normalisation over all that belongs to an example, positions too (Ba et al., 2016; WGAN-GP's critics).
+
+    y = gamma (x - mean) / sqrt(variance + EXAMPLE_EPSILON) + beta, gamma and beta per channel, `[B, ..., C]`, in
+    float32. It leaves examples uncoupled, as a gradient penalty needs, and its second derivatives are right, which
+    those of `keras.layers.LayerNormalization` are not: it holds the mean within the variance.
+    """
+
+    def __init__(self, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype, autocast=False)
+
+    def build(self, input_shape):
+        scale = {"shape": (input_shape[-1],), "autocast": False}
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **scale)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **scale)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, x):
+        axes, x = list(range(1, len(x.shape))), tf.cast(x, self.variable_dtype)
+        centred = x - tf.reduce_mean(x, axis=axes, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=axes, keepdims=True)
+        y = self.gamma.value * centred * tf.math.rsqrt(variance + EXAMPLE_EPSILON) + self.beta.value
+        return tf.cast(y, self.compute_dtype)
+
+
+def critic_norm(name):
+    """A factory of a critic's normalisation layers: "none" (None), "batch", real and generated ones apart, "layer"."""
+    if name == "none":
+        return None
+    if name == "batch":
+        return functools.partial(SourceBatchNorm, known_sources=CRITIC_SOURCES, mode="per_source")
+    return ExampleNorm
 
 
 def _fused(x, count, gamma, beta):
@@ -101,9 +142,9 @@ def _spread(statistic):
     return statistic[:, tf.newaxis, tf.newaxis]
 
 
-def _move(running, rows, batch):
+def _move(running, rows, batch, momentum):
     """Moves row `rows[k]` of the variable `running` towards `batch[k]`, for each k in order."""
     statistics = tf.unstack(running.value)
     for k, row in enumerate(rows):
-        statistics[row] = MOMENTUM * statistics[row] + (1.0 - MOMENTUM) * tf.stop_gradient(batch[k])
+        statistics[row] = momentum * statistics[row] + (1.0 - momentum) * tf.stop_gradient(batch[k])
     running.assign(tf.stack(statistics))

@@ -12,7 +12,7 @@ NETWORKS = Registry("network")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """One encoder-decoder pair to build: image shape `(H, W, C)`, latent dimensions, width, kind of codes."""
+    """One network to build: image shape `(H, W, C)`, latent dimensions, width, kind of codes."""
 
     image_shape: tuple
     latent_dim: int
@@ -35,12 +35,14 @@ class Architecture:
         function, in a layer of float32.
       filters: the published width.
       multiple: height and width must be multiples of it.
+      critic: as `encoder`, for a plan with one latent dimension; None where it has the encoder's shape.
     """
 
     encoder: Callable
     decoder: Callable
     filters: int
     multiple: int
+    critic: Callable | None = None
 
 
 def unit(layer, norm, activation, name, **kwargs):

@@ -7,6 +7,7 @@ repeats pixels, as in SN-GAN, where their code fills in zeros.
 
 import math
 
+import tensorflow as tf
 from keras import layers
 
 from pga_tf.networks.heads import code_head
@@ -64,6 +65,25 @@ class ResidualBlock(Residual):
 
 def encoder(plan, norm):
     """Two blocks down, two plain ones, all F wide, ReLU, and the head on the flattened (H/4, W/4, F)."""
+    return [*_trunk(plan, norm), layers.Flatten(), code_head(plan)]
+
+
+def critic(plan, norm):
+    """The encoder's blocks, summed over positions before the head (Miyato et al., table 4)."""
+    return [*_trunk(plan, norm), SumPooling(name="sum"), code_head(plan)]
+
+
+class SumPooling(layers.Layer):
+    """`[B, H, W, C]` to `[B, C]`, the sum over positions in float32."""
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+    def call(self, x):
+        return tf.reduce_sum(tf.cast(x, tf.float32), axis=[1, 2])
+
+
+def _trunk(plan, norm):
     width, channels = plan.filters, plan.image_shape[-1]
     return [
         ResidualBlock(width, channels=channels, norm=norm, scale="down", first=True, name="block_1"),
@@ -71,8 +91,6 @@ def encoder(plan, norm):
         ResidualBlock(width, channels=width, norm=norm, name="block_3"),
         ResidualBlock(width, channels=width, norm=norm, name="block_4"),
         relu(),
-        layers.Flatten(),
-        code_head(plan),
     ]
 
 
@@ -91,4 +109,4 @@ def decoder(plan, norm):
     ]
 
 
-NETWORKS.register("resnet_32")(Architecture(encoder=encoder, decoder=decoder, filters=512, multiple=8))
+NETWORKS.register("resnet_32")(Architecture(encoder, decoder, filters=512, multiple=8, critic=critic))

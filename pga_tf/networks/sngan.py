@@ -3,8 +3,8 @@
 Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, appendix B, and the same block as
 in resnet.py. The prior-free paper prints no table and names Mimicry, a library that has these networks: encoder and
 critic have one block down for each halving to 4x4, F filters doubling up to 8F, and a plain block of 16F; the decoder
-mirrors them. The encoder's head reads the flattened map, where SN-GAN's critic sums it over positions. Spectral
-normalisation of the critic is the method's choice (`--critic_norm=spectral`).
+mirrors them. The critic sums the last map over positions, as SN-GAN's does; the encoder's head reads it flattened.
+Spectral normalisation of the critic is the method's choice (`--critic_norm=spectral`).
 """
 
 import math
@@ -13,13 +13,22 @@ from keras import layers
 
 from pga_tf.networks.heads import code_head
 from pga_tf.networks.plan import NETWORKS, Architecture, relu
-from pga_tf.networks.resnet import ResidualBlock
+from pga_tf.networks.resnet import ResidualBlock, SumPooling
 
 SCALES = 4  # halvings
 
 
 def encoder(plan, norm):
     """Blocks down to F, 2F, 4F, 8F, a plain one of 16F, ReLU, and the head on the flattened (H/16, W/16, 16F)."""
+    return [*_trunk(plan, norm), layers.Flatten(), code_head(plan)]
+
+
+def critic(plan, norm):
+    """The encoder's blocks, summed over positions before the head."""
+    return [*_trunk(plan, norm), SumPooling(name="sum"), code_head(plan)]
+
+
+def _trunk(plan, norm):
     stack, channels = [], plan.image_shape[-1]
     for k in range(SCALES + 1):
         width = plan.filters * 2**k
@@ -28,7 +37,7 @@ def encoder(plan, norm):
             ResidualBlock(width, channels=channels, norm=norm, scale=scale, first=k == 0, name=f"block_{k + 1}")
         )
         channels = width
-    return [*stack, relu(), layers.Flatten(), code_head(plan)]
+    return [*stack, relu()]
 
 
 def decoder(plan, norm):
@@ -42,4 +51,4 @@ def decoder(plan, norm):
     return [*stack, *([norm(name="norm")] if norm else []), relu(), last]
 
 
-NETWORKS.register("sngan_64")(Architecture(encoder=encoder, decoder=decoder, filters=64, multiple=2**SCALES))
+NETWORKS.register("sngan_64")(Architecture(encoder, decoder, filters=64, multiple=2**SCALES, critic=critic))

@@ -12,6 +12,9 @@ ENCODER_SOURCES = ("data", "reconstructions", "perturbed", "samples")
 DECODER_SOURCES = ("data", "perturbed", "prior")
 """Codes: f(x); the same with noise added; drawn from the prior."""
 
+CRITIC_SOURCES = ("data", "generated")
+"""What a critic judges: what is real to it, and what is made. No batch statistic is ever over both."""
+
 
 class SourceLayer(keras.layers.Layer):
     """A layer whose `call(x, sources, training)` depends on where its input comes from, or keeps state."""

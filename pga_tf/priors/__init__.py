@@ -1,20 +1,30 @@
-"""L2: distributions over codes, fitted to a trained autoencoder. To add one, write its file and enter it below.
+"""L2: distributions over codes, of a trained autoencoder or a method itself. To add one, write its file and enter it.
 
-A prior has `Options`, a frozen dataclass; `FIT`: "nothing", "codes" (by `fit(codes)`) or "steps" (a `keras.Model`
-whose `train_step` takes batches, which its attribute `codes_of(batch, step)` turns into codes); `sample(seeds)`; and
-`state()`, the variables that sampling needs, by name; and, where its density can be computed, `log_prob(codes)`. One
-that is fitted by steps says in `KEEPS_BEST` whether the best one met is used, in `momentum` Adam's first-moment
-decay, and in `rates` which optimiser learns how many times faster.
+A prior has `Options`, a frozen dataclass; `FIT`: "nothing", "codes" (by `fit(codes, report=)`) or "steps" (a `Stepwise`
+model whose `update(codes, step)` takes codes); `DECODED_AS`: whose batch-norm statistics its codes are decoded with,
+"prior" for a law that methods train with, "data" for one that imitates codes of data; `sample(seeds)`; `state()`, the
+variables that sampling needs, by name; and, where its density can be computed, `log_prob(codes)`. One that is fitted by
+steps says in `KEEPS_BEST` whether the best one met is used.
 """
 
 from pga_tf.core.registry import Registry
 from pga_tf.priors.latent_map import LatentMap
 from pga_tf.priors.mixture import Mixture
 from pga_tf.priors.normal import Normal
+from pga_tf.priors.own import Own
 from pga_tf.priors.second_vae import SecondVAE
+from pga_tf.priors.sphere import Sphere
+from pga_tf.priors.uniform import Uniform
+
+__all__ = ["OWN", "PRIORS", "Own"]
+
+OWN = "own"
+"""The name of the prior that a method trains itself: `Own`, made from the method, not entered below."""
 
 PRIORS = Registry("prior")
 PRIORS.register("normal")(Normal)
+PRIORS.register("uniform")(Uniform)
+PRIORS.register("sphere")(Sphere)
 PRIORS.register("mixture")(Mixture)
 PRIORS.register("second_vae")(SecondVAE)
 PRIORS.register("latent_map")(LatentMap)

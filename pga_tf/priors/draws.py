@@ -1,17 +1,6 @@
-"""Noise for priors: draw i is a function of seed i alone, whatever the batch."""
+"""How every prior draws: one graph for any number of seeds, draw i a function of seed i alone."""
 
 import tensorflow as tf
-
-from pga_tf.core import noise
-
-
-def normals(seeds, dimensions, stream=0):
-    """int64 seeds `[B]` to N(0, 1) noise `[B, dimensions]`, float32. `stream` tells uses of one seed apart."""
-
-    def one(seed):
-        return noise.standard_normal([dimensions], tf.stack([seed, stream]))
-
-    return tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec([dimensions], tf.float32))
 
 
 def sampler(function):

@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from pga_tf.core import streams
 from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
 
@@ -18,6 +19,7 @@ class Normal:
 
     Options = NormalOptions
     FIT = "nothing"
+    DECODED_AS = "prior"
 
     def __init__(self, latent_dim, options=None, *, seed=0):
         del options, seed
@@ -26,7 +28,7 @@ class Normal:
 
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
-        return draws.normals(seeds, self.latent_dim)
+        return streams.normals_of(seeds, self.latent_dim, "sample/code")
 
     def log_prob(self, codes):
         """log p(z) of codes `[B, H_dim]`: `[B]`, nats."""

@@ -9,14 +9,16 @@ names for both stages is `--prior_weight_decay`, decoupled from Adam.
 
 import dataclasses
 
-import keras
 import tensorflow as tf
 
-from pga_tf.core import replicas, updates
-from pga_tf.core.options import option, validate
+from pga_tf import networks
+from pga_tf.core import streams
+from pga_tf.core.options import option
+from pga_tf.core.players import Player
+from pga_tf.core.stepwise import Stepwise
+from pga_tf.networks import Mapping
 from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
-from pga_tf.priors.mlp import MLP
 
 LOG_GAMMA_LIMIT = 10.0  # of |log gamma|: exp(20) is far from float32's limits
 SMALLEST_STDDEV = 1e-6
@@ -30,38 +32,35 @@ class SecondVAEOptions:
     second_depth: int = option(3, "hidden layers of the second stage", unit="layers", minimum=1)
 
 
-class SecondVAE(keras.Model):
+class SecondVAE(Stepwise):
     """A VAE over codes `[H_dim]`, trained by steps on batches of codes."""
 
     Options = SecondVAEOptions
     FIT = "steps"
+    DECODED_AS = "data"
     KEEPS_BEST = False  # the last one is used
-    OPTIMIZERS = {"optimizer": ("encoder", "decoder")}
+    PLAYERS = (Player("second", ("encoder", "decoder")),)
     LOSSES = ("nll", "kl")
+    REPORTED = ("gamma",)
 
     def __init__(self, latent_dim, options=None, *, seed=0):
-        super().__init__(name="second_vae")
-        self.options, self.latent_dim, self.seed = validate(options or SecondVAEOptions()), latent_dim, seed
-        shape = {"width": self.options.second_width, "depth": self.options.second_depth, "join": True}
-        self.encoder = MLP(latent_dim, 2 * latent_dim, name="second_encoder", **shape)
-        self.decoder = MLP(latent_dim, latent_dim, name="second_decoder", **shape)
-        self.log_gamma = self.add_weight(name="log_gamma", shape=(), initializer="zeros")
-        self.meters = updates.meters([*self.LOSSES, "gamma", *updates.gradient_names(self.networks())])
-        self.codes_of = lambda batch, step: batch  # what fitting replaces by the autoencoder's encoder
-        self.momentum = 0.9  # of Adam: Keras's default, as the released code has it
-        self.rates = {}  # of optimisers beside --prior_learning_rate
-        self.built = True
+        options = options or SecondVAEOptions()
+        shape = {"width": options.second_width, "depth": options.second_depth, "join": True}
+        roles = {"encoder": Mapping(outputs=2, **shape), "decoder": Mapping(**shape)}
+        made = networks.build_all(roles, networks.NetworkOptions(latent_dim=latent_dim), None)
+        super().__init__(made, options, latent_dim=latent_dim, seed=seed)
         self.sample = draws.sampler(self._draw)
 
+    def add_own_weights(self):
+        self.log_gamma = self.add_weight(name="log_gamma", shape=(), initializer="zeros")
+
     def networks(self):
-        return {
-            "encoder": self.encoder.trainable_variables,
-            "decoder": [*self.decoder.trainable_variables, self.log_gamma],
-        }
+        networks = super().networks()
+        networks["decoder"].append(self.log_gamma)
+        return networks
 
     def state(self):
-        variables = [*self.networks()["encoder"], *self.networks()["decoder"]]
-        return {f"{i}/{v.path}": v for i, v in enumerate(variables)}
+        return {f"{i}/{v.path}": v for i, v in enumerate(self.trained_by(self.PLAYERS[0]))}
 
     def _gamma(self):
         return tf.clip_by_value(tf.convert_to_tensor(self.log_gamma), -LOG_GAMMA_LIMIT, LOG_GAMMA_LIMIT)
@@ -77,17 +76,14 @@ class SecondVAE(keras.Model):
         nll = gaussian.gaussian_nll(codes, self.decoder(mean + stddev * eps), self._gamma())
         return {"nll": nll, "kl": tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)}
 
-    def train_step(self, batch):
-        step = tf.identity(self.optimizer.iterations.value)
-        codes = tf.stop_gradient(self.codes_of(batch, step))
-        eps = replicas.normal([tf.shape(codes)[0], self.latent_dim], seed=self.seed, step=step, stream=1)
+    def update(self, codes, step):
+        eps = self.normal([tf.shape(codes)[0], self.latent_dim], "fit/posterior", step)
         with tf.GradientTape() as tape:
             losses = self.terms(codes, eps)
-            total = replicas.mean_loss((losses["nll"] + losses["kl"]) / self.latent_dim)
-        norms = updates.minimise(total, tape=tape, optimizer=self.optimizer, networks=self.networks())
-        return updates.record(self.meters, {**losses, "gamma": tf.exp(self._gamma()), **norms})
+            loss = (losses["nll"] + losses["kl"]) / self.latent_dim
+        return {**losses, "gamma": tf.exp(self._gamma()), **self.minimise(tape, loss)}
 
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
-        u, noise = (draws.normals(seeds, self.latent_dim, stream) for stream in (0, 1))
+        u, noise = (streams.normals_of(seeds, self.latent_dim, use) for use in ("sample/code", "sample/noise"))
         return self.decoder(u) + tf.exp(self._gamma()) * noise

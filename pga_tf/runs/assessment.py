@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 from pga_tf import data
 from pga_tf.core import grids, ranges
-from pga_tf.evaluation import evaluate, features, protocol, statistics
-from pga_tf.training import drawing, fitting, scoring, trained
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.evaluation import features, measures, neighbours, protocol, statistics
+from pga_tf.runs import drawing, fitted, scoring, trained
+from pga_tf.runs.directory import RunDirectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +42,15 @@ class Request:
         cache = statistics.Cache(self.cache_dir, warn=bar.write)
         return scoring.real_statistics(source, split, count, network, extract, cache, advance=bar.update)
 
-    def card_of_samples(self, config, prior):
+    def card_of_samples(self, config, draw):
         return {
             "count": self.num_samples,
             "seeds": list(range(self.seeds)),
-            "prior": prior,
+            "prior": draw.prior_name,
             "checkpoint": self.checkpoint,
-            "batch_norm": scoring.batch_norm_statistics(config),
-            "weights": "moving average" if config.optimizer.ema else "as trained",
+            "encoder": "one" if draw.encodes else "none",
+            "batch_norm": scoring.batch_norm_statistics(config, draw),
+            "weights": "moving average, and so are norm statistics" if config.optimizer.ema else "as trained",
             "arithmetic": "float32" if config.run.mixed_precision == "none" else config.run.mixed_precision,
         }
 
@@ -72,30 +73,27 @@ def of_run(config, request, prior):
 
     training_images = source.counts["train"]
     held = min(training_images, request.num_samples)
-    total = request.real_count(source) + training_images + 4 * held + request.seeds * request.num_samples
+    steps_away = 4 if draw.encodes else 2  # floor and samples; reconstructions and resampled codes
+    total = request.real_count(source) + training_images + steps_away * held + request.seeds * request.num_samples
     with tqdm(total=total, unit=" images", desc="real images", mininterval=1.0) as bar:
         real, card = request.real(source, network, extract, bar)
         floor, _ = request.real(source, network, extract, bar, split="train", count=held)
         pool, _ = request.real(source, network, extract, bar, split="train", count=0)
         bar.set_description("samples")
-        found, generated, shown = evaluate.of_samples(
+        found, drawn = measures.of_samples(
             subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
         )
         bar.set_description("where the gap comes from")
         training = np.concatenate(list(scoring.real_images(source, "train", held)))
         floor = None if request.split == "train" else floor
-        gap = evaluate.gap(subject, extract, real, training, floor, advance=bar.update)
+        gap = measures.gap(subject, extract, real, training, floor, advance=bar.update)
         bar.set_description("latent space")
-        held_out = np.concatenate(list(scoring.real_images(source, "test", evaluate.LATENT)))
-        health, paths = evaluate.latent_health(subject, held_out)
-        memory, pairs = evaluate.memory(
-            generated.features,
-            extract(held_out),
-            pool.features,
-            shown,
-            lambda indices: scoring.images_at(source, "train", indices.tolist()),
-        )
-        restored = evaluate.restored(subject, held_out)
+        held_out = np.concatenate(list(scoring.real_images(source, "test", measures.LATENT)))
+        health, paths = measures.latent_health(subject, held_out)
+        bar.set_description("memorisation")
+        training_set = scoring.real_images(source, "train")
+        memory, pairs = neighbours.memory(drawn, held_out, training_set, pool.features, extract)
+        restored = measures.restored(subject, held_out)
     result = {
         "title": f"{pathlib.Path(config.run.workdir).resolve().name}, step {step:,}, prior {draw.prior_name}",
         "run": {
@@ -106,7 +104,7 @@ def of_run(config, request, prior):
         },
         "flags": config.values(),
         "names": _names(network),
-        "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw.prior_name)),
+        "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw)),
         "scores": found,
         "gap": gap,
         "reconstruction": restored,
@@ -114,7 +112,7 @@ def of_run(config, request, prior):
         "memory": memory,
         "curves": scoring.training_curves(directory, config.method),
     }
-    return result, _pictures(draw, shown, held_out, pairs, paths, health)
+    return result, _pictures(draw, drawn.shown, held_out, pairs, paths, health)
 
 
 def of_priors(config, request):
@@ -122,21 +120,25 @@ def of_priors(config, request):
     directory = RunDirectory(config.run.workdir)
     network = request.network(config.data.dataset, directory.read_image_shape())
     source, extract = data.load(config.data), network.extractor()
-    draw, step = trained.load(config, request.checkpoint, "normal")
-    names = ["normal", *fitting.fitted(config)]
+    model, step = trained.load_model(config, request.checkpoint)
+    own = fitted.of_method(model)[1]
+    names = [*([own] if own else []), *fitted.names(config)]
+    if not names:
+        trained.prior_of(config)  # which says what is missing
     results, pictures = [], []
     total = request.real_count(source) + len(names) * request.seeds * request.num_samples
     with tqdm(total=total, unit=" images", mininterval=1.0) as bar:
         real, card = request.real(source, network, extract, bar)
         for name in names:
             bar.set_description(name)
-            subject = scoring.subject(drawing.Drawing(draw.model, fitting.load(config, draw.model, name), name))
-            found, _, shown = evaluate.of_samples(
+            draw = drawing.Drawing(model, fitted.load(config, model, name), name)
+            subject = scoring.subject(draw)
+            found, drawn = measures.of_samples(
                 subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
             )
-            card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, name))
+            card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, draw))
             results.append({"title": name, "names": _names(network), "card": card_of_it, "scores": found})
-            pictures.append(drawing.picture(shown))
+            pictures.append(drawing.picture(drawn.shown))
     return f"{directory.path.resolve().name}, step {step:,}: every prior", results, pictures
 
 
@@ -154,10 +156,12 @@ def of_images(given, against, request, *, title, prepared):
         real, card = request.real(against, network, extract, bar)
         bar.set_description(title)
         batches = (images for split in given.readers for images in scoring.real_images(given, split))
-        found, _, shown = evaluate.of_images(batches, extract, real, advance=bar.update)
+        found, drawn = measures.of_images(batches, extract, real, advance=bar.update)
     offered = {"count": count, "image_shape": list(given.image_shape), "prepared": prepared}
     card = protocol.card(network, real=card, generated=offered)
-    return {"title": title, "names": _names(network), "card": card, "scores": found}, {"images": drawing.picture(shown)}
+    return {"title": title, "names": _names(network), "card": card, "scores": found}, {
+        "images": drawing.picture(drawn.shown)
+    }
 
 
 def _pictures(draw, shown, held_out, pairs, paths, health):
@@ -165,6 +169,9 @@ def _pictures(draw, shown, held_out, pairs, paths, health):
     pictures = {"samples": drawing.picture(shown)}
     shape = shown.shape[1:]
     if grids.is_points(shape):
+        return pictures
+    pictures["samples and their nearest training images"] = drawing.picture(pairs.reshape(-1, *shape), 10)
+    if not draw.encodes:
         return pictures
     restored = draw.reconstructions(held_out[:32], ranges.UINT8)
     directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
@@ -174,7 +181,6 @@ def _pictures(draw, shown, held_out, pairs, paths, health):
         "interpolations between held-out images": drawing.picture(
             draw.interpolations(held_out[:16], ranges.UINT8, 10), 10
         ),
-        "samples and their nearest training images": drawing.picture(pairs.reshape(-1, *shape), 10),
         f"along single latent directions (dimension: pixel variance that it causes) {caused}": drawing.picture(
             paths.reshape(-1, *shape), paths.shape[1]
         ),

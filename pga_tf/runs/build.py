@@ -5,10 +5,11 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from pga_tf import data
-from pga_tf.methods import METHODS, assembly
-from pga_tf.training import config as config_lib
-from pga_tf.training import devices, optimizers
+from pga_tf import data, methods
+from pga_tf.core import players
+from pga_tf.methods import METHODS
+from pga_tf.runs import config as config_lib
+from pga_tf.runs import devices, optimizers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +24,22 @@ class Experiment:
     steps_per_epoch: float
 
     def batches(self, start_step):
-        """The training batches from `start_step` on: a function of (seed, step) alone."""
-        run = self.config.run
-        return self.source.batches(
-            "train", run.batch_size, seed=run.seed, start_step=start_step, value_range=self.model.image_range
+        """What steps are handed from `start_step` on, a function of (seed, step) alone: batches `[B, H, W, C]`.
+
+        For players that take several batches in a step they come side by side, `[B, batches, H, W, C]`, so that
+        replicas share out the rows of each.
+        """
+        run, count = self.config.run, self.model.batches_per_step()
+        stream = self.source.batches(
+            "train", count * run.batch_size, seed=run.seed, start_step=start_step, value_range=self.model.image_range
         )
+        return stream if count == 1 else stream.map(lambda images: _side_by_side(images, count))
+
+
+def _side_by_side(images, count):
+    """`[count * B, ...]`, batch after batch, to `[B, count, ...]`."""
+    batches = tf.reshape(images, [count, -1, *images.shape[1:]])
+    return tf.transpose(batches, [1, 0, *range(2, len(images.shape) + 1)])
 
 
 def resolved(config):
@@ -39,10 +51,12 @@ def resolved(config):
 def build(config):
     """Builds every part. Raises `InputError` for whatever the configuration asks that cannot be."""
     config = resolved(config_lib.validate(config))
-    METHODS.get(config.run.method).requirements(config.method)  # refuses contradictions before data is read
+    method = METHODS.get(config.run.method)
+    method.roles(config.method)  # refuses contradictions before data is read
     strategy = devices.strategy(config.run.replicas)
     source = data.load(config.data)
-    steps_per_epoch = source.counts["train"] / config.run.batch_size
+    of_a_step = config.run.batch_size * players.batches(method.players(config.method))
+    steps_per_epoch = source.counts["train"] / of_a_step
     total_steps = config.run.steps or max(1, round(config.run.epochs * steps_per_epoch))
     with strategy.scope():
         model = build_model(config, source.image_shape, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
@@ -55,30 +69,17 @@ def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
     The lengths shape the learning rate alone, so that a model which is not to be trained needs none.
     """
     method = METHODS.get(config.run.method)
-    needs = method.requirements(config.method)
     devices.configure()
     devices.set_precision(config.run.mixed_precision)
-    keras.utils.set_random_seed(config.run.seed)
-    made = assembly.build_networks(needs, config.network, image_shape)
-    model = method(**made, options=config.method, latent_dim=config.network.latent_dim, seed=config.run.seed)
-    updates = {
-        name: optimizers.build_optimizer(config.optimizer, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-        for name in method.OPTIMIZERS
-    }
+    model = methods.build(config.run.method, config.method, config.network, image_shape, seed=config.run.seed)
+    model.average(config.optimizer.ema, method.averaged_roles(config.method))
+    of_each = optimizers.of_players(
+        config.optimizer,
+        method.players(config.method),
+        config.method,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+    )
     # "auto" would pick XLA by itself, which --jit is there to decide.
-    model.compile(**updates, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
-    for name, variables in assembly.optimized(model).items():
-        optimizers.make_slots(getattr(model, name), variables)
+    model.compile(of_each, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
     return model
-
-
-def optimizers_of(model):
-    """A compiled method's optimisers by name."""
-    return {name: getattr(model, name) for name in model.OPTIMIZERS}
-
-
-def use_average_weights(config, model):
-    """Replaces the weights by their moving averages, where the run keeps them (`--ema`). Not to be undone."""
-    if config.optimizer.ema:
-        for name, variables in assembly.optimized(model).items():
-            optimizers.use_average_weights(getattr(model, name), variables)

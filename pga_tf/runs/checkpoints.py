@@ -7,21 +7,17 @@ from pga_tf.core import checks
 
 
 class Checkpoints:
-    """Saves and restores every variable of a model and of its optimisers under its path.
+    """Saves and restores every variable of a compiled `Stepwise` model, its optimisers and averages.
 
-    The step is the optimisers' own count. Noise, data order and learning rate derive from it, so that nothing
-    else needs to be kept for a run to go on bit for bit.
+    The step is the model's own clock. Noise, data order and learning rate derive from it, so that nothing else needs to
+    be kept for a run to go on bit for bit.
     """
 
-    def __init__(self, folder, model, optimizers, keep=1):
-        self.model = model
-        named = {f"model/{i}/{v.path}": v for i, v in enumerate(model.trainable_variables + _state(model))}
-        for name, optimizer in optimizers.items():
-            named |= {f"{name}/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
-        self._variables = named
+    def __init__(self, folder, model, keep=1):
+        self._variables = named = model.state_between_steps()
         checkpoint = tf.train.Checkpoint(**{name: variable.value for name, variable in named.items()})
         self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep, checkpoint_name="step")
-        self._step = next(iter(optimizers.values())).iterations
+        self._step = model.step
 
     @property
     def step(self):
@@ -83,9 +79,3 @@ class Checkpoints:
     def size(self):
         """Bytes of one checkpoint."""
         return sum(np.asarray(v).nbytes for v in self._variables.values())
-
-
-def _state(model):
-    """Non-trainable variables that matter between steps: all but the metrics, which each window resets."""
-    metrics = {id(v) for metric in model.metrics for v in metric.variables}
-    return [v for v in model.non_trainable_variables if id(v) not in metrics]

@@ -11,10 +11,21 @@ from pga_tf.networks import NetworkOptions
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
-    optimizer: str = option("sgd", "update rule", choices=("sgd", "adam"))
+    optimizer: str = option("sgd", "update rule", choices=("sgd", "adam", "rmsprop"))
     learning_rate: float = option(0.1, "peak learning rate", unit="factor", above=0.0)
     momentum: float = option(
-        0.9, "momentum of SGD, first-moment decay of Adam", unit="factor", minimum=0.0, maximum=0.9999
+        0.9,
+        "momentum of SGD and RMSprop, first-moment decay (beta_1) of Adam",
+        unit="factor",
+        minimum=0.0,
+        maximum=0.9999,
+    )
+    beta_2: float = option(
+        0.0,
+        "second-moment decay of Adam (0: 0.999) and RMSprop (0: 0.9)",
+        unit="factor",
+        minimum=0.0,
+        maximum=0.999999,
     )
     schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
     halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
@@ -28,7 +39,8 @@ class OptimizerOptions:
     learning_rate_warmup: int = option(0, "linear rise from 0 to the peak", unit="steps", minimum=0)
     ema: float = option(
         0.0,
-        "decay of a moving average of the weights, used for samples; 0: none",
+        "decay of a moving average of the weights, used for samples, after a ramp of about 10 times 1 / (1 - decay) "
+        "steps; 0: none",
         unit="factor per step",
         minimum=0.0,
         maximum=0.999999,
@@ -91,6 +103,41 @@ class Config:
         return {name: value for group in groups for name, value in dataclasses.asdict(group).items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """How a prior is fitted. Those with "steps" do not concern priors that are fitted at once."""
+
+    prior: str = option("", "distribution over codes, by its registered name; default: the method's own")
+    prior_steps: int = option(20000, "length of fitting", unit="steps", minimum=1)
+    prior_batch_size: int = option(64, "for fitting", unit="examples", minimum=1)
+    prior_learning_rate: float = option(1e-4, "of Adam", unit="factor", above=0.0)
+    prior_schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
+    prior_halve_every: int = option(300, "with --prior_schedule=halving", unit="epochs", minimum=1)
+    prior_weight_decay: float = option(
+        0.0, "decoupled decay of kernels, as --weight_decay", unit="factor", minimum=0.0, maximum=1.0
+    )
+    prior_log_every: int = option(100, "metrics.jsonl and TensorBoard scalars", unit="steps", minimum=1)
+    prior_checkpoint_every: int = option(1000, "checkpoints", unit="steps", minimum=1)
+    prior_evaluate_every: int = option(500, "MMD between draws and held-out codes", unit="steps", minimum=1)
+    prior_codes: int = option(
+        0, "codes for a prior that is fitted at once; 0: one for each training image", unit="codes", minimum=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorConfig:
+    """What a prior's directory records: how it was fitted, with which options, to which autoencoder."""
+
+    fit: FitOptions
+    own: object  # the Options of PRIORS.get(fit.prior)
+    seed: int
+    autoencoder: str  # hash of the weights that the codes come from
+
+    def values(self):
+        return {**dataclasses.asdict(self.fit), **dataclasses.asdict(self.own), "seed": self.seed,
+                "autoencoder": self.autoencoder}  # fmt: skip
+
+
 def validate(config):
     """Returns `config`; raises `InputError` for the first option, or pair of options, that cannot be."""
     METHODS.get(config.run.method)
@@ -108,12 +155,12 @@ def validate(config):
             received=f"--keep_best={run.keep_best} without it",
             remedy="add --evaluate_every=1000",
         )
-    if run.keep_best != "none" and METHODS.get(run.method).NEEDS_PRIOR:
+    if run.evaluate_every and METHODS.get(run.method).PRIOR is None:
         checks.refuse(
-            "--keep_best",
-            expected=f"none, for samples from N(0, I) say nothing of --method={run.method} before a prior is fitted",
-            received=run.keep_best,
-            remedy="leave it out",
+            "--evaluate_every",
+            expected=f"0, for --method={run.method} has no prior to draw samples from before one is fitted",
+            received=run.evaluate_every,
+            remedy="leave it out, fit a prior after training and use pga_tf.evaluate",
         )
     if run.batch_size % run.replicas:
         checks.refuse(
@@ -122,7 +169,7 @@ def validate(config):
             received=run.batch_size,
             remedy=f"try --batch_size={-(-run.batch_size // run.replicas) * run.replicas}",
         )
-    group = getattr(METHODS.get(run.method), "GROUP", 1) * run.replicas
+    group = METHODS.get(run.method).GROUP * run.replicas
     if run.batch_size % group:
         checks.refuse(
             "--batch_size",

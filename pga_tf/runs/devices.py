@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 import tensorflow as tf
+from tensorflow.python.util import _pywrap_util_port
 
 from pga_tf.core import checks
 
@@ -64,3 +65,8 @@ def resolve_precision(name):
 def set_precision(name):
     """Sets the policy under which networks are made from here on: weights stay float32."""
     keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+
+
+def onednn():
+    """Whether TensorFlow computes with oneDNN's kernels on the CPU (TF_ENABLE_ONEDNN_OPTS)."""
+    return _pywrap_util_port.IsMklEnabled()

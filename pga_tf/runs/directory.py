@@ -1,6 +1,6 @@
 """The run directory: what training leaves on disk, and all that later commands need.
 
-config.flags      the resolved flags, a flagfile that can be passed back
+config.flags      the format of this directory, and the resolved flags; a flagfile that can be passed back
 image_shape.json  (H, W, C) of its images, so that sampling needs no data
 checkpoints/      newest checkpoints, each exact to the step; checkpoints/best/ the best one (--keep_best)
 logs/             TensorBoard
@@ -10,7 +10,7 @@ scores.jsonl      one line of scores for each evaluation during training (--eval
 scores_card.json  the protocol of those scores
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
-prior.flags       the prior that train was asked for, where it was not N(0, I); a flagfile to pass back with the first
+prior.flags       the prior that the run is sampled with, where it is not its method's own; a flagfile to pass back
 """
 
 import contextlib
@@ -27,6 +27,10 @@ CHANGEABLE = {
     "strict_data", "evaluate_every", "evaluate_samples", "evaluate_features", "evaluate_inception_path", "keep_best",
     "prior_steps", "prior_log_every", "prior_checkpoint_every", "prior_evaluate_every",
 }  # fmt: skip
+
+
+FORMAT = 2  # raised where a run of before cannot be read or gone on with
+_FORMAT_LINE = "# pga_tf run directory, format "
 
 
 class RunDirectory:
@@ -47,9 +51,9 @@ class RunDirectory:
         """Path of the directory of a fitted prior, itself laid out as a run directory."""
         return self.path / "priors" / name
 
-    def evaluation_of(self, prior):
-        """Folder of what was found under a prior: the run's own stands for the run, others lie beside themselves."""
-        return self.evaluation if prior == self.read_own_prior() else RunDirectory(self.prior(prior)).evaluation
+    def evaluation_of(self, prior, own):
+        """Folder of what was found under a prior: the run's `own` stands for the run, others lie beside themselves."""
+        return self.evaluation if prior == own else RunDirectory(self.prior(prior)).evaluation
 
     def create(self):
         """Makes the folders; raises `InputError` where they cannot be written."""
@@ -105,7 +109,7 @@ class RunDirectory:
 
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
-        files.write_text(self.config, _as_flagfile(config.values()))
+        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{_as_flagfile(config.values())}")
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
 
     def read_image_shape(self):
@@ -121,18 +125,34 @@ class RunDirectory:
                 received="none there" if self.path.exists() else "a folder that does not exist",
                 remedy="train first, or check the path",
             )
+        self._require_format()
         return _read_flagfile(self.config)
 
+    def _require_format(self):
+        first = next(iter(self.config.read_text().splitlines()), "")
+        if first != f"{_FORMAT_LINE}{FORMAT}":
+            checks.refuse(
+                f"--workdir={self.path}",
+                expected=f"a run directory of format {FORMAT}",
+                received=first.removeprefix("# ")
+                if first.startswith(_FORMAT_LINE)
+                else "one of before formats had numbers",
+                remedy="train it anew in another folder: noise, norms and averages are other ones since",
+            )
+
     def write_own_prior(self, values):
-        """Notes the prior that the run is sampled with where none is named: its flags by name, `prior` among them."""
-        if values["prior"] == "normal":
-            self.own_prior.unlink(missing_ok=True)
-        else:
+        """Notes the prior that the run is sampled with where none is named: its flags by name, `prior` among them.
+
+        An empty `prior` leaves the run with its method's own.
+        """
+        if values["prior"]:
             files.write_text(self.own_prior, _as_flagfile(values))
+        else:
+            self.own_prior.unlink(missing_ok=True)
 
     def read_own_prior(self):
-        """The registered name of that prior; "normal" where nothing is noted."""
-        return _read_flagfile(self.own_prior)["prior"] if self.own_prior.exists() else "normal"
+        """The registered name of that prior; "" where nothing is noted."""
+        return _read_flagfile(self.own_prior)["prior"] if self.own_prior.exists() else ""
 
     def drop_metrics_after(self, step):
         """Removes metrics and scores of steps that a resumed run will take again."""

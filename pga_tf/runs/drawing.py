@@ -1,21 +1,32 @@
-"""Pictures of a trained model as uint8 images: samples, reconstructions, interpolations."""
+"""What a trained model draws, as uint8 images: samples and, of an autoencoder, reconstructions and interpolations."""
 
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import grids, ranges
+from pga_tf.core import checks, grids, interfaces, ranges, streams
 
 BATCH = 250
 
 
 class Drawing:
-    """Draws from `model` with codes from `prior`, whose registered name is `prior_name`, in batches of `BATCH`."""
+    """Draws from `model` with codes from `prior`, whose registered name is `prior_name`, in batches of `BATCH`.
 
-    def __init__(self, model, prior, prior_name="normal"):
+    `prior` None, of a method that has none before one is fitted, leaves all but samples. What needs an encoder raises
+    `InputError` where there is none; `encodes` says so beforehand.
+    """
+
+    def __init__(self, model, prior, prior_name):
         self.model, self.prior, self.prior_name = model, prior, prior_name
         self._decoders = {}
-        # reduce_retracing: the last batch of a request is shorter than the others
-        self._encode = tf.function(model.encode, autograph=False, reduce_retracing=True)
+        self.encodes = isinstance(model, interfaces.Encodes)
+        if self.encodes:
+            # reduce_retracing: the last batch of a request is shorter than the others
+            self._encode = tf.function(model.encode, autograph=False, reduce_retracing=True)
+
+    @property
+    def image_shape(self):
+        """(H, W, C) of what is drawn."""
+        return tuple(self.model.decoder.compute_output_shape((None, self.model.latent_dim))[1:])
 
     def _decode(self, codes, source):
         if source not in self._decoders:
@@ -32,13 +43,14 @@ class Drawing:
             return images  # points stay as they are: there are no pixels to quantise
         return ranges.to_uint8(images, self.model.image_range)
 
-    def decode(self, codes, source="prior"):
-        """Codes `[N, H_dim]` to images `[N, H, W, C]`: uint8, or float32 in `image_range` for points."""
+    def decode(self, codes, source):
+        """Codes `[N, H_dim]` of a source, "data" or "prior", to images `[N, H, W, C]`: uint8, or float32 for points."""
         parts = [self._decode(tf.constant(codes[i : i + BATCH]), source) for i in range(0, len(codes), BATCH)]
         return np.concatenate(parts)
 
     def encode(self, images, value_range):
         """Images `[N, H, W, C]` in `value_range` to codes `[N, H_dim]`."""
+        require_encoder(self.model, "Encoding images")
         parts = []
         for i in range(0, len(images), BATCH):
             parts.append(self._encode(self.in_range(images[i : i + BATCH], value_range)))
@@ -48,14 +60,17 @@ class Drawing:
         """Images in `value_range` as float32 in the range that the model trains in."""
         return ranges.rescale(tf.constant(images), value_range, self.model.image_range)
 
-    def codes(self, count, seed=0, start=0):
-        """Codes of the prior for samples `start` to `start + count`: `[count, H_dim]`."""
-        seeds = np.arange(start, start + count, dtype=np.int64) + np.int64(seed) * 2**32
+    def codes(self, seeds):
+        """Codes of the prior for int64 seeds `[N]`: `[N, H_dim]`."""
         return self.prior.sample(tf.constant(seeds)).numpy()
 
     def samples(self, count, seed=0, start=0):
         """Samples `start` to `start + count`; sample i is a function of (seed, i), however many are drawn at once."""
-        return self.decode(self.codes(count, seed, start))
+        return self.samples_of(streams.sample_seeds(count, seed=seed, start=start))
+
+    def samples_of(self, seeds):
+        """One sample for each int64 seed `[N]`, decoded as the prior says that its codes are."""
+        return self.decode(self.codes(seeds), self.prior.DECODED_AS)
 
     def reconstructions(self, images, value_range):
         """Originals and their reconstructions in alternating order: `[2 N, H, W, C]`."""
@@ -75,6 +90,17 @@ class Drawing:
         ends = np.roll(codes, -1, axis=0)
         paths = codes[0::2, None] * (1.0 - weights) + ends[0::2, None] * weights
         return self.decode(paths.reshape(-1, codes.shape[1]), source="data")
+
+
+def require_encoder(model, what):
+    """Raises `InputError` for a method that only decodes."""
+    if not isinstance(model, interfaces.Encodes):
+        checks.refuse(
+            what,
+            expected="a method with an encoder",
+            received=f"{type(model).__name__}, which only decodes",
+            remedy="leave it out, or train an autoencoder",
+        )
 
 
 def picture(images, columns=None):

@@ -1,4 +1,4 @@
-"""Optimisers, and learning rates as functions of the step alone."""
+"""Optimisers of players, and learning rates as functions of the step alone."""
 
 import keras
 import tensorflow as tf
@@ -11,13 +11,18 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     Args:
       peak: learning rate after the rise. kind: "constant", "halving" or "cosine".
       warmup: steps of the rise. halve_steps: steps between halvings. total_steps: where the cosine reaches 0.
+      updates: how often the optimiser is applied in a step; its own count of them is what Keras asks by.
     """
 
-    def __init__(self, peak, kind, warmup, halve_steps, total_steps):
+    def __init__(self, peak, kind, warmup, halve_steps, total_steps, updates=1):
         self.peak, self.kind, self.warmup = peak, kind, warmup
-        self.halve_steps, self.total_steps = halve_steps, total_steps
+        self.halve_steps, self.total_steps, self.updates = halve_steps, total_steps, updates
 
-    def __call__(self, step):
+    def __call__(self, iterations):
+        return self.at_step(iterations // self.updates)
+
+    def at_step(self, step):
+        """The rate in step `step`, which counts from 0."""
         step = tf.cast(step, tf.float32)
         rate = tf.constant(self.peak, tf.float32)
         if self.kind == "halving":
@@ -33,33 +38,33 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return dict(vars(self))
 
 
-def build_optimizer(options, *, steps_per_epoch, total_steps):
-    """The Keras optimiser that `OptimizerOptions` describe."""
-    rate = Schedule(
-        options.learning_rate,
-        options.schedule,
-        options.learning_rate_warmup,
-        max(1, round(options.halve_every * steps_per_epoch)),
-        total_steps,
-    )
-    more = {"use_ema": True, "ema_momentum": options.ema} if options.ema else {}
-    if options.weight_decay:
-        more["weight_decay"] = options.weight_decay
+def of_players(options, players, own, *, steps_per_epoch, total_steps):
+    """dict of player's name to the Keras optimiser that `OptimizerOptions` describe for it.
+
+    Args:
+      own: options of what is trained; NAME_learning_rate, NAME_beta_1 and NAME_beta_2 there are the player's, and all
+        share the shape of the schedule.
+    """
+    made = {}
+    for player in players:
+        of_its_own = lambda name, shared, player=player: getattr(own, f"{player.name}_{name}", shared)
+        schedule = Schedule(
+            of_its_own("learning_rate", options.learning_rate),
+            options.schedule,
+            options.learning_rate_warmup,
+            max(1, round(options.halve_every * steps_per_epoch)),
+            total_steps,
+            player.updates,
+        )
+        beta_1, beta_2 = of_its_own("beta_1", options.momentum), of_its_own("beta_2", options.beta_2)
+        made[player.name] = _optimizer(options, schedule, beta_1, beta_2)
+    return made
+
+
+def _optimizer(options, schedule, beta_1, beta_2):
+    more = {"weight_decay": options.weight_decay} if options.weight_decay else {}
     if options.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(name="adam", learning_rate=rate, beta_1=options.momentum, **more)
-    else:
-        optimizer = keras.optimizers.SGD(name="sgd", learning_rate=rate, momentum=options.momentum, **more)
-    # `fit` would end by overwriting the weights with their averages, and a run could not go on from there.
-    optimizer.finalize_variable_values = lambda variables: None
-    return optimizer
-
-
-def make_slots(optimizer, variables):
-    """Builds `optimizer` for `variables`; biases, scales of norms and gamma are kept from weight decay."""
-    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
-    optimizer.build(variables)
-
-
-def use_average_weights(optimizer, variables):
-    """Overwrites `variables`, those that `optimizer` was built for, with their moving averages."""
-    type(optimizer).finalize_variable_values(optimizer, variables)
+        return keras.optimizers.Adam(schedule, beta_1=beta_1, beta_2=beta_2 or 0.999, name="adam", **more)
+    if options.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(schedule, rho=beta_2 or 0.9, momentum=beta_1, name="rmsprop", **more)
+    return keras.optimizers.SGD(schedule, momentum=beta_1, name="sgd", **more)

@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks, grids, ranges
+from pga_tf.core import checks, grids, interfaces, ranges, streams
 from pga_tf.evaluation import features, protocol, scores, statistics
-from pga_tf.evaluation.evaluate import Subject
-from pga_tf.methods import METHODS, latent_map
+from pga_tf.evaluation.measures import Subject
+from pga_tf.methods import METHODS, jacobian
 
 BATCH = 250
 POINTS = (-1.0, 1.0)  # the range of points as scores see them
@@ -18,9 +18,8 @@ FEWEST = 10  # images that in-training scores want on the real side
 def subject(draw):
     """The model and prior of a `Drawing` as a `Subject`: images are uint8, points float32 in `POINTS`."""
     model = draw.model
-    points = grids.is_points(draw.samples(1).shape[1:])
-    value_range = POINTS if points else ranges.UINT8
-    scored = (lambda x: ranges.rescale(x, model.image_range, POINTS).numpy()) if points else (lambda x: x)
+    value_range = POINTS if grids.is_points(draw.image_shape) else ranges.UINT8
+    scored = lambda images: as_scored(draw, images)
 
     def compiled(function):
         """`function` of arrays `[N, ...]`, in batches."""
@@ -29,39 +28,48 @@ def subject(draw):
             [graph(tf.constant(values[i : i + BATCH])).numpy() for i in range(0, len(values), BATCH)]
         )
 
+    prior_source = draw.prior.DECODED_AS
+    shared = {
+        "sample": lambda seed, start, count: scored(draw.samples(count, seed, start)),
+        "prior": lambda count: draw.codes(streams.choosing_seeds(count, "look")),
+        "decode": lambda codes, source: scored(draw.decode(codes, prior_source if source == "prior" else source)),
+        "second_posterior": None,
+    }
+    if hasattr(draw.prior, "posterior"):
+        shared["second_posterior"] = lambda codes: tuple(m.numpy() for m in draw.prior.posterior(tf.constant(codes)))
+    if not draw.encodes:
+        return Subject(**shared, encode=None, recode=None, posterior_stddev=None, log_det=None)
+
     recode = {
-        source: compiled(lambda codes, source=source: latent_map.h(model, codes, source))
-        for source in ("data", "prior")
+        source: compiled(lambda codes, source=source: jacobian.h(model, codes, source)) for source in ("data", "prior")
     }
     stddev = None
-    if hasattr(model, "posterior"):
+    if isinstance(model, interfaces.HasPosterior):
         stddev = compiled(
             lambda images: model.posterior(ranges.rescale(images, value_range, model.image_range)).stddev()
         )
     log_det = None
-    if model.latent_dim <= latent_map.LARGEST_EXACT:
+    if model.latent_dim <= jacobian.LARGEST_EXACT:
         scale = getattr(model.options, "perturbation_scale", 1e-2)
 
         def log_det(codes):
-            bound = latent_map.log_det_bound(model, tf.constant(codes), scale=scale, kind="sphere")
-            return latent_map.log_det_exact(model, tf.constant(codes)).numpy(), bound.numpy()
-
-    second = None
-    if hasattr(draw.prior, "posterior"):
-
-        def second(codes):
-            return tuple(moment.numpy() for moment in draw.prior.posterior(tf.constant(codes)))
+            bound = jacobian.log_det_bound(model, tf.constant(codes), scale=scale, kind="sphere")
+            return jacobian.log_det_exact(model, tf.constant(codes)).numpy(), bound.numpy()
 
     return Subject(
-        sample=lambda seed, start, count: scored(draw.samples(count, seed, start)),
-        prior=lambda count: draw.codes(count),
+        **shared,
         encode=lambda images: draw.encode(images, value_range),
-        decode=lambda codes, source: scored(draw.decode(codes, source=source)),
-        recode=lambda codes, source: recode[source](codes),
+        recode=lambda codes, source: recode[prior_source if source == "prior" else source](codes),
         posterior_stddev=stddev,
         log_det=log_det,
-        second_posterior=second,
     )
+
+
+def as_scored(draw, images):
+    """What a `Drawing` drew as scores see it: uint8 images as they are, points in `POINTS`."""
+    if not grids.is_points(images.shape[1:]):
+        return images
+    return ranges.rescale(images, draw.model.image_range, POINTS).numpy()
 
 
 def quantised(images, source):
@@ -121,8 +129,8 @@ def real_identity(source, split, count, network):
 def in_training(run, source):
     """The score that `--evaluate_every` asks for: (function of a `Drawing` to a dict of floats, its protocol card).
 
-    A cheap protocol, to steer a run by and not to report: `evaluate_samples` samples of seed 0 against every second
-    image of the test split, so that the others have had no say in which checkpoint is kept.
+    A cheap protocol, to steer a run by and not to report: `evaluate_samples` draws against every second image of the
+    test split. Neither these draws nor the other images have had a say in which checkpoint is kept when it is scored.
     Raises `InputError` if the dataset has no default features and none are named, or too few test images.
     """
     name = run.evaluate_features or features.default(
@@ -152,24 +160,27 @@ def in_training(run, source):
             "image_shape": list(source.image_shape),
             "sha256": digest.hexdigest()[:16],
         },
-        generated={"count": run.evaluate_samples, "seeds": [0], "prior": "normal"},
+        generated={
+            "count": run.evaluate_samples,
+            "seeds": "of draws to steer by",
+            "prior": METHODS.get(run.method).PRIOR,
+        },
     )
 
     def score(draw):
-        model = subject(draw)
-        starts = range(0, run.evaluate_samples, BATCH)
-        batches = (model.sample(0, i, min(BATCH, run.evaluate_samples - i)) for i in starts)
+        seeds = streams.choosing_seeds(run.evaluate_samples, "steer")
+        batches = (as_scored(draw, draw.samples_of(seeds[i : i + BATCH])) for i in range(0, len(seeds), BATCH))
         return scores.score(real, statistics.collect(batches, extract, what="samples"))
 
     return score, card
 
 
-def batch_norm_statistics(config):
+def batch_norm_statistics(config, draw):
     """What the card says of batch norm: which statistics samples were drawn with."""
-    source = METHODS.get(config.run.method).DECODES_AS
+    source = draw.model.STATISTICS[draw.prior.DECODED_AS]
     kinds = {"none": "no batch norm", "shared": "running, one set", "per_source": f"running, of {source} codes"}
     codes = "; codes: running, one set" if getattr(config.method, "latent_batch_norm", False) else ""
-    return kinds.get(config.network.batch_norm, config.network.batch_norm) + codes
+    return kinds[config.network.batch_norm] + codes
 
 
 PIXEL_ERRORS = ("pixel_error", "L_r", "L_rec")  # what methods call the squared error of a pixel

@@ -2,12 +2,15 @@
 
 from pga_tf import priors
 from pga_tf.core import checks
-from pga_tf.training import build, drawing, fitting
-from pga_tf.training.checkpoints import Checkpoints
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.methods import METHODS
+from pga_tf.runs import build, drawing, fitted
+from pga_tf.runs.checkpoints import Checkpoints
+from pga_tf.runs.directory import RunDirectory
 
 CHECKPOINTS = ("last", "best")
-PRIOR_HELP = "distribution of codes: normal or one fitted to the run; default: the one that train was asked for"
+PRIOR_HELP = (
+    "distribution of codes: the method's own or one fitted to the run; default: the one that train was asked for"
+)
 
 
 def load(config, checkpoint="last", prior=""):
@@ -17,18 +20,24 @@ def load(config, checkpoint="last", prior=""):
 
     Args:
       config: `Config` of a run directory. checkpoint: "last", or "best" where it was trained with `--keep_best`.
-      prior: a name from the registry; fitted ones are read from the run directory. "": the run's own, which is
-        N(0, I) unless it was trained with another `--prior`.
+      prior: a name from the registry; fitted ones are read from the run directory. "": the run's own, see `prior_of`.
 
     Raises `InputError` where there is no such checkpoint, or no such prior for it.
     """
+    prior = prior or prior_of(config)
+    if prior != priors.OWN:
+        priors.PRIORS.get(prior)  # an unknown name is refused before anything is built
+    model, step = load_model(config, checkpoint)
+    return drawing.Drawing(model, fitted.load(config, model, prior), prior), step
+
+
+def load_model(config, checkpoint="last"):
+    """(the run's model with the weights that it samples with, their step); all else as `load`."""
     checks.require_member("--checkpoint", checkpoint, CHECKPOINTS)
     directory = RunDirectory(config.run.workdir)
-    prior = prior or directory.read_own_prior()
-    priors.PRIORS.get(prior)  # an unknown name is refused before anything is built
     model = build.build_model(config, directory.read_image_shape())
     folder = {"last": directory.checkpoints, "best": directory.best}[checkpoint]
-    step = Checkpoints(folder, model, build.optimizers_of(model)).restore()
+    step = Checkpoints(folder, model).restore()
     if not step:
         checks.refuse(
             f"--workdir={directory.path}",
@@ -36,5 +45,29 @@ def load(config, checkpoint="last", prior=""):
             received="none",
             remedy="train first" if checkpoint == "last" else "train with --evaluate_every and --keep_best",
         )
-    build.use_average_weights(config, model)
-    return drawing.Drawing(model, fitting.load(config, model, prior), prior), step
+    if model.averages:
+        model.averages.apply()
+    return model, step
+
+
+def prior_of(config):
+    """The name of the prior that a run is sampled with where none is named: the one noted, else its method's own.
+
+    Raises `InputError` where its method has none and none is noted: codes of such a method follow no known law, and
+    nothing is drawn from N(0, I) in their place.
+    """
+    found = noted_prior(config)
+    if found is None:
+        there = fitted.names(config)
+        checks.refuse(
+            f"--workdir={config.run.workdir}",
+            expected=f"a prior, for --method={config.run.method} has none of its own",
+            received=f"none named; fitted are {', '.join(there)}" if there else "none fitted",
+            remedy=f"add --prior={there[0]}" if there else fitted.command(config),
+        )
+    return found
+
+
+def noted_prior(config):
+    """As `prior_of`, but None where there is none."""
+    return RunDirectory(config.run.workdir).read_own_prior() or METHODS.get(config.run.method).PRIOR

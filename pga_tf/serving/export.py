@@ -83,12 +83,16 @@ def _validate(options):
 
 def write(model, prior, image_shape, folder, *, optimize="none"):
     """Writes the SavedModel with every signature that the pair can give into `folder`."""
-    stored = None if optimize == "none" else Stored(served_variables(model, prior), optimize)
-    served = Served(model, prior, image_shape, stored=stored)
+    served = Served(model, prior, image_shape)
     signatures = served.signatures()
+    if optimize != "none":
+        stored = Stored(served_variables(model, prior, signatures), optimize, (model, prior))
+        served = Served(model, prior, image_shape, stored=stored)
+        signatures = served.signatures()
+    module = served.module(signatures)
     signatures["serving_default"] = signatures[DEFAULT]
     try:
-        tf.saved_model.save(served.module(), str(folder), signatures=signatures)
+        tf.saved_model.save(module, str(folder), signatures=signatures)
     except (tf.errors.OpError, OSError) as error:  # a full disk has several names in TensorFlow
         raise OSError(getattr(error, "errno", None) or errno.EIO, str(error).splitlines()[0]) from error
 

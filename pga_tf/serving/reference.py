@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import grids
+from pga_tf.core import grids, interfaces
 from pga_tf.serving import gate
-from pga_tf.serving.signatures import UNIT
+from pga_tf.serving.signatures import UNIT, decoded_as
 
 
 def arrays(model, prior, image_shape):
@@ -23,11 +23,14 @@ def arrays(model, prior, image_shape):
 
     seeds = np.concatenate([np.arange(rows // 2), 2**40 + rng.integers(0, 2**20, rows - rows // 2)])
     z = rng.normal(size=[rows, model.latent_dim]).astype(np.float32)
-    samples = shown(prior.sample(tf.constant(seeds)).numpy(), "prior")
-    found = {"sample": ({"seed": seeds}, {"image": samples}), "decode": ({"z": z}, {"image": shown(z, "prior")})}
+    samples = shown(prior.sample(tf.constant(seeds)).numpy(), prior.DECODED_AS)
+    found = {
+        "sample": ({"seed": seeds}, {"image": samples}),
+        "decode": ({"z": z}, {"image": shown(z, decoded_as(model))}),
+    }
     if image_shape[-1] in (1, 3) and not grids.is_points(image_shape):
         found["sample_png"] = ({"seed": seeds}, {gate.PNG: samples})  # what the pictures show
-    if hasattr(model, "encode"):
+    if isinstance(model, interfaces.Encodes):
         images = np.concatenate(
             [np.clip(samples[: rows // 2], *UNIT), rng.uniform(size=[rows - rows // 2, *image_shape])]
         )

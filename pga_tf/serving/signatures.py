@@ -8,7 +8,7 @@ float32 `[B, H, W, C]` in [0, 1], whatever range the method trains in; of points
 import keras
 import tensorflow as tf
 
-from pga_tf.core import grids, ranges
+from pga_tf.core import grids, interfaces, ranges
 from pga_tf.serving import gate
 
 UNIT = (0.0, 1.0)
@@ -27,15 +27,10 @@ class Served:
         self._model, self._prior, self._shape, self._stored = model, prior, tuple(image_shape), stored
         self._points = grids.is_points(image_shape)
 
-    def module(self):
-        """A tf.Module that holds the variables which the signatures compute with, and no others."""
+    def module(self, signatures):
+        """A tf.Module that holds the variables which `signatures`, of `signatures()`, compute with, and no others."""
         module = tf.Module(name="served")
-        kept = [
-            v for v in served_variables(self._model, self._prior) if not (self._stored and self._stored.replaces(v))
-        ]
-        module.weights = [v.value for v in kept]
-        module.weights += [v for v in self._prior.state().values() if isinstance(v, tf.Variable)]
-        module.stored = self._stored.variables() if self._stored else []
+        module.weights = used_variables(signatures)
         return module
 
     def signatures(self):
@@ -49,7 +44,7 @@ class Served:
         found = {"sample": (self._sample, [seed]), "decode": (self._decode, [code])}
         if self._shape[-1] in (1, 3) and not self._points:
             found["sample_png"] = (self._sample_png, [seed])
-        if hasattr(self._model, "encode"):
+        if isinstance(self._model, interfaces.Encodes):
             a, b = (tf.TensorSpec(image.shape, tf.float32, name=f"image_{side}") for side in "ab")
             t = tf.TensorSpec([None], tf.float32, name="t")
             found |= {
@@ -87,7 +82,7 @@ class Served:
         return self._model.encode(ranges.rescale(images, UNIT, self._model.image_range))
 
     def _sample(self, seed):
-        return {"image": self._images(self._prior.sample(seed), "prior")}
+        return {"image": self._images(self._prior.sample(seed), self._prior.DECODED_AS)}
 
     def _sample_png(self, seed):
         pixels = ranges.to_uint8(self._sample(seed)["image"], UNIT)
@@ -95,7 +90,9 @@ class Served:
 
     def _decode(self, z):
         z = tf.ensure_shape(z, [None, self._model.latent_dim])
-        return {"image": self._images(tf.debugging.check_numerics(z, "z: expected finite numbers"), "prior")}
+        return {
+            "image": self._images(tf.debugging.check_numerics(z, "z: expected finite numbers"), decoded_as(self._model))
+        }
 
     def _encode(self, image):
         return {"z": self._codes(image)}
@@ -139,6 +136,19 @@ def _at_least_one_row(values):
     return tf.concat([values, tf.zeros([missing, *values.shape[1:]], values.dtype)], axis=0)
 
 
-def served_variables(*parts):
-    """The Keras variables of a model and a prior."""
-    return [v for part in parts if isinstance(part, keras.Model) for v in part.variables]
+def decoded_as(model):
+    """The source by whose statistics the served `decode` works: it goes with `encode`, where there is one."""
+    return "data" if isinstance(model, interfaces.Encodes) else "prior"
+
+
+def used_variables(signatures):
+    """The tf.Variables that traced signatures read, each once: a critic, say, is not among them."""
+    found = {id(v.handle): v for function in signatures.values() for v in function.get_concrete_function().variables}
+    return list(found.values())
+
+
+def served_variables(model, prior, signatures):
+    """The Keras variables of a model and a prior that `signatures` read."""
+    used = {id(v) for v in used_variables(signatures)}
+    found = [v for part in (model, prior) if isinstance(part, keras.Model) for v in part.variables]
+    return [v for v in found if id(v.value) in used]

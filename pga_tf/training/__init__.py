@@ -1,1 +1,1 @@
-"""L3: from a configuration to a trained run directory. build makes the parts, loop trains them."""
+"""L4: what moves a run on: the loop and what happens around its steps, the plan before them, the fitting of priors."""

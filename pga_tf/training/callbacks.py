@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from pga_tf.core import checks, grids
-from pga_tf.training import drawing
+from pga_tf.runs import drawing
 
 
 class Clock(keras.callbacks.Callback):
@@ -108,9 +108,9 @@ class Logs(keras.callbacks.Callback):
             return
         step = self.clock.step
         values = {name: float(value) for name, value in logs.items()}
-        for optimizer in self.model.OPTIMIZERS:
-            name = "learning_rate" if len(self.model.OPTIMIZERS) == 1 else f"learning_rate/{optimizer}"
-            values[name] = float(getattr(self.model, optimizer).learning_rate)
+        for player, optimizer in self.model.optimizers.items():
+            name = "learning_rate" if len(self.model.optimizers) == 1 else f"learning_rate/{player}"
+            values[name] = float(optimizer._learning_rate.at_step(step - 1))  # of the step that was just taken
         speed = self.clock.images_per_second()
         if np.isfinite(speed):
             values["images_per_second"] = speed
@@ -122,31 +122,39 @@ class Logs(keras.callbacks.Callback):
 
 
 class Pictures(keras.callbacks.Callback):
-    """Every `every` steps: grids from fixed latents and fixed test images, and the method's own quantities."""
+    """Every `every` steps: grids from fixed latents and fixed test images, and the method's own quantities.
 
-    def __init__(self, clock, run_directory, writer, every, *, prior, images, value_range, weights):
+    Args:
+      drawing: a `Drawing` under the method's own prior; without one there are no samples, and without an encoder
+        nothing of images. images: fixed test images, in `value_range`. averaging: `Averaging` of the weights.
+    """
+
+    def __init__(self, clock, run_directory, writer, every, *, drawing, images, value_range, averaging):
         super().__init__()
         self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
-        self.prior, self.images, self.value_range, self.weights = prior, images, value_range, weights
+        self.drawing, self.images, self.value_range, self.averaging = drawing, images, value_range, averaging
 
     def set_model(self, model):
         super().set_model(model)
-        self.drawing = drawing.Drawing(model, self.prior)
         self.diagnose = tf.function(model.diagnostics, autograph=False)
 
     def on_train_batch_end(self, batch, logs=None):
         if self.clock.due(self.every):
-            with self.weights():
+            with self.averaging.applied(self.clock.step):
                 self.draw()
 
     def draw(self):
         step, draw, points = self.clock.step, self.drawing, grids.is_points(self.images.shape[1:])
-        pictures = {
-            "samples": drawing.picture(draw.samples(2000 if points else 100)),
-            "reconstructions": drawing.picture(draw.reconstructions(self.images[:32], self.value_range), 8),
-            "interpolations": drawing.picture(draw.interpolations(self.images[:16], self.value_range, 8), 8),
-        }
-        grids.write_png(self.run_directory.samples / f"step_{step:07d}.png", pictures["samples"])
+        pictures = {}
+        if draw.prior:
+            pictures["samples"] = drawing.picture(draw.samples(2000 if points else 100))
+        if draw.encodes:
+            restored = draw.reconstructions(self.images[:32], self.value_range)
+            between = draw.interpolations(self.images[:16], self.value_range, 8)
+            pictures |= {"reconstructions": drawing.picture(restored, 8), "interpolations": drawing.picture(between, 8)}
+        shown = next(iter(pictures))  # samples, or what there is before a prior is fitted
+        name = "step" if shown == "samples" else f"{shown}_step"
+        grids.write_png(self.run_directory.samples / f"{name}_{step:07d}.png", pictures[shown])
         images = draw.in_range(self.images, self.value_range)
         with self.writer.as_default(step):
             for name, image in pictures.items():
@@ -163,30 +171,26 @@ class Evaluate(keras.callbacks.Callback):
     """Every `every` steps: scores of samples against held-out images, and the best checkpoint so far.
 
     Args:
-      prior: what samples are drawn from. score: function of a `Drawing` to a dict of floats; it may raise `InputError`
+      drawing: what is scored. score: function of a `Drawing` to a dict of floats; it may raise `InputError`
         for samples that no score is defined for, such as those of a decoder that gives one image.
       protocol: its hash; a best checkpoint by another protocol or score is no rival, and is replaced.
       best: `Checkpoints` for the best one, or None. by: the score, lower being better, that decides.
     """
 
-    def __init__(self, clock, run_directory, writer, every, *, prior, score, protocol, weights, best=None, by=None):
+    def __init__(self, clock, run_directory, writer, every, *, drawing, score, protocol, averaging, best=None, by=None):
         super().__init__()
         self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
-        self.prior, self.score, self.weights, self.best = prior, score, weights, best
+        self.drawing, self.score, self.averaging, self.best = drawing, score, averaging, best
         self.mark = {"score": by, "protocol": protocol}
         held = run_directory.read_best()
         self.lowest = held["value"] if held and held.items() >= self.mark.items() else float("inf")
-
-    def set_model(self, model):
-        super().set_model(model)
-        self.drawing = drawing.Drawing(model, self.prior)
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.clock.due(self.every):
             return
         step = self.clock.step
         try:
-            with self.weights():
+            with self.averaging.applied(step):
                 values = self.score(self.drawing)
         except checks.InputError as error:
             print(f"\nno scores at step {step}: {error}", file=sys.stderr)
@@ -203,14 +207,16 @@ class Evaluate(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """A checkpoint every `every` steps."""
+    """A checkpoint every `every` steps. `before`, where there is one, is called with the step beforehand."""
 
-    def __init__(self, clock, checkpoints, every):
+    def __init__(self, clock, checkpoints, every, before=None):
         super().__init__()
-        self.clock, self.checkpoints, self.every = clock, checkpoints, every
+        self.clock, self.checkpoints, self.every, self.before = clock, checkpoints, every, before
 
     def on_train_batch_end(self, batch, logs=None):
         if self.clock.due(self.every):
+            if self.before:
+                self.before(self.clock.step)
             self.checkpoints.save()
 
 

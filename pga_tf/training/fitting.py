@@ -1,180 +1,109 @@
-"""Fits a prior to the codes of a trained autoencoder, and loads it again."""
+"""Fits a prior to the codes of a trained autoencoder."""
 
 import dataclasses
-import hashlib
 import json
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from pga_tf import data, priors
-from pga_tf.core import checks, files, options, precision, replicas
-from pga_tf.core.options import option
+from pga_tf.core import checks, files, interfaces, options, streams
 from pga_tf.evaluation import latent
-from pga_tf.training import callbacks, optimizers
-from pga_tf.training.checkpoints import Checkpoints
-from pga_tf.training.config import OptimizerOptions
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.runs import drawing, fitted, optimizers, trained
+from pga_tf.runs.checkpoints import Checkpoints
+from pga_tf.runs.config import OptimizerOptions, PriorConfig
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.training import callbacks
 
 HELD_OUT = 2000  # codes of the test split that a fit is judged by
 BATCH = 250
-FITTED, BEST = "prior.npz", "best.npz"  # what is loaded; the best so far of a prior that keeps it
-CODES_STREAM = 0  # of the noise in a step; priors use those from 1 on
 
 
-@dataclasses.dataclass(frozen=True)
-class FitOptions:
-    """How a prior is fitted. Those with "steps" do not concern priors that are fitted at once."""
-
-    prior: str = option("normal", "distribution over codes, by its registered name")
-    prior_steps: int = option(20000, "length of fitting", unit="steps", minimum=1)
-    prior_batch_size: int = option(64, "for fitting", unit="examples", minimum=1)
-    prior_learning_rate: float = option(1e-4, "of Adam", unit="factor", above=0.0)
-    prior_schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
-    prior_halve_every: int = option(300, "with --prior_schedule=halving", unit="epochs", minimum=1)
-    prior_weight_decay: float = option(
-        0.0, "decoupled decay of kernels, as --weight_decay", unit="factor", minimum=0.0, maximum=1.0
-    )
-    prior_log_every: int = option(100, "metrics.jsonl and TensorBoard scalars", unit="steps", minimum=1)
-    prior_checkpoint_every: int = option(1000, "checkpoints", unit="steps", minimum=1)
-    prior_evaluate_every: int = option(500, "MMD between draws and held-out codes", unit="steps", minimum=1)
-    prior_codes: int = option(
-        0, "codes for a prior that is fitted at once; 0: one for each training image", unit="codes", minimum=0
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class PriorConfig:
-    """What a prior directory records: how it was fitted, with which options, to which autoencoder."""
-
-    fit: FitOptions
-    own: object  # the Options of PRIORS.get(fit.prior)
-    seed: int
-    autoencoder: str  # hash of the weights that the codes come from
-
-    def values(self):
-        return {**dataclasses.asdict(self.fit), **dataclasses.asdict(self.own), "seed": self.seed,
-                "autoencoder": self.autoencoder}  # fmt: skip
-
-
-def fingerprint(model):
-    """Hash of an autoencoder's weights: 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for variable in model.trainable_variables:
-        digest.update(np.ascontiguousarray(np.asarray(variable)))
-    return digest.hexdigest()[:16]
-
-
-def fit(config, draw, fit_options, own, *, out=print):
-    """Fits the prior that `fit_options` name to the codes of `draw.model`, or goes on fitting it.
+def fit(config, model, fit_options, own, *, out=print):
+    """Fits the prior that `fit_options` name to the codes of a run's `model`, or goes on fitting it.
 
     Codes are drawn from q(z|x) where the encoder is stochastic, afresh in every step, as a function of (seed, step).
+    A run whose method has no prior of its own, and that has none yet, is sampled with this one from then on.
 
     Args:
-      config: the run's `Config`. draw: `Drawing` of its trained model. own: the prior's own `Options`.
+      config: the run's `Config`. model: its trained method. own: the prior's own `Options`.
 
     Returns:
       True if fitting reached its last step, False if a signal stopped it. Raises `InputError` for what cannot be.
     """
     options.validate(fit_options)
     options.validate(own)
+    drawing.require_encoder(model, f"--prior={fit_options.prior}")
     kind = priors.PRIORS.get(fit_options.prior)
     if kind.FIT == "nothing":
         out(f"--prior={fit_options.prior} has nothing to fit")
         return True
-    model, seed = draw.model, config.run.seed
-    record = PriorConfig(fit_options, own, seed, fingerprint(model))
-    directory = RunDirectory(RunDirectory(config.run.workdir).prior(fit_options.prior))
+    seed = config.run.seed
+    record = PriorConfig(fit_options, own, seed, fitted.fingerprint(model))
+    run_directory = RunDirectory(config.run.workdir)
+    directory = RunDirectory(run_directory.prior(fit_options.prior))
     directory.require_same_config(record, remedy="delete that folder to fit it anew, or pass its options")
     source = data.load(config.data)
-    prior = _make(kind, model.latent_dim, own, seed)
+    prior = fitted.make(kind, model.latent_dim, own, seed)
+    draw = drawing.Drawing(model, None, None)
     held_out = _codes(draw, source, "test", HELD_OUT)
     _require_codes(held_out)
     directory.create()
     with directory.locked():
         directory.write_config(record, source.image_shape)
         if kind.FIT == "codes":
-            facts = prior.fit(_codes(draw, source, "train", fit_options.prior_codes))
-            done, step = True, 0
+            facts, done, step = _fit_at_once(draw, prior, fit_options, source, out), True, 0
         else:
-            facts, done, step = {}, *_fit_steps(config, draw, prior, fit_options, source, held_out, directory, out)
+            facts, done, step = {}, *_fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
         if done:
-            if (directory.path / BEST).exists():
-                _read(directory.path / BEST, prior)
-            facts["mmd"] = mmd(prior, held_out)
-            facts["mmd_normal"] = mmd(priors.PRIORS.get("normal")(model.latent_dim), held_out)
-            _write(directory.path / FITTED, prior)
-            files.write_text(directory.path / "facts.json", json.dumps(facts) + "\n")
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in facts.items())
-            out(f"fitted {fit_options.prior}: {numbers}\n  prior:        {directory.path}")
+            _conclude(prior, facts, held_out, directory, fit_options.prior, out)
+            if not trained.noted_prior(config):
+                run_directory.write_own_prior(dataclasses.asdict(fit_options) | dataclasses.asdict(own))
         else:
             out(f"stopped after step {step}; the same command goes on from there")
     return done
 
 
-def _make(kind, latent_dim, own, seed):
-    keras.utils.set_random_seed(seed)
-    with precision.float32():
-        return kind(latent_dim, own, seed=seed)
-
-
-def fitted(config):
-    """Names of the priors that were fitted to a run."""
-    folders = sorted(RunDirectory(config.run.workdir).prior("x").parent.glob(f"*/{FITTED}"))
-    return [path.parent.name for path in folders]
+def _conclude(prior, facts, held_out, directory, name, out):
+    """Keeps the prior, or the best one met, with what is known of it."""
+    if (directory.path / fitted.BEST).exists():
+        fitted.read(directory.path / fitted.BEST, prior)
+    facts["mmd"] = mmd(prior, held_out)
+    facts["mmd_normal"] = mmd(priors.PRIORS.get("normal")(prior.latent_dim), held_out)
+    fitted.write(directory.path / fitted.FITTED, prior)
+    files.write_text(directory.path / "facts.json", json.dumps(facts) + "\n")
+    numbers = ", ".join(f"{key} {value:.4g}" for key, value in facts.items())
+    out(f"fitted {name}: {numbers}\n  prior:        {directory.path}")
+    if facts["mmd"] > facts["mmd_normal"]:
+        out(
+            f"warning: {name} is further from held-out codes than N(0, I) is (MMD {facts['mmd']:.4g} and "
+            f"{facts['mmd_normal']:.4g}): sample with another prior, or fit this one for longer"
+        )
 
 
 def mmd(prior, held_out):
-    """Squared MMD between held-out codes and as many draws of a prior."""
-    seeds = tf.range(len(held_out), dtype=tf.int64) + 2**33  # not those of samples
+    """Squared MMD between held-out codes and as many draws of a prior, which no sample shares a seed with."""
+    seeds = tf.constant(streams.choosing_seeds(len(held_out), "judge"))
     return latent.mmd(held_out, prior.sample(seeds).numpy())
 
 
-def _write(path, prior):
-    with files.replacing(path) as file:
-        np.savez(file, **{name: np.asarray(value) for name, value in prior.state().items()})
+def _fit_at_once(draw, prior, fit_options, source, out):
+    codes = _codes(draw, source, "train", fit_options.prior_codes)
+    out(f"fitting {fit_options.prior} to {len(codes):,} codes of {codes.shape[1]} dimensions")
+    with tqdm(desc=f"fitting {fit_options.prior}", unit=" iterations", mininterval=1.0) as bar:
 
+        def report(iteration, log_likelihood):
+            bar.set_postfix_str(f"log-likelihood {log_likelihood:.5g}", refresh=False)
+            bar.update(iteration - bar.n)
 
-def _read(path, prior):
-    with np.load(path, allow_pickle=False) as stored:
-        for name, variable in prior.state().items():
-            variable.assign(stored[name])
-
-
-def load(config, model, name):
-    """The fitted prior `name` of a run.
-
-    Raises `InputError` if it was not fitted, or was fitted to other weights than `model` has.
-    """
-    kind = priors.PRIORS.get(name)
-    if kind.FIT == "nothing":
-        return kind(model.latent_dim)
-    directory = RunDirectory(RunDirectory(config.run.workdir).prior(name))
-    path = directory.path / FITTED
-    if not path.exists():
-        checks.refuse(
-            f"--prior={name}",
-            expected=f"a fitted prior in {directory.path}",
-            received="none",
-            remedy=f"python -m pga_tf.fit_prior --workdir={config.run.workdir} --prior={name}",
-        )
-    values = directory.read_flags()
-    if values["autoencoder"] != fingerprint(model):
-        checks.refuse(
-            f"--prior={name}",
-            expected="a prior fitted to the weights that are loaded",
-            received=f"one fitted to others ({values['autoencoder']}, not {fingerprint(model)})",
-            remedy=f"delete {directory.path} and fit it anew, or choose the --checkpoint that it was fitted to",
-        )
-    prior = _make(kind, model.latent_dim, options.from_text(kind.Options, values), int(values["seed"]))
-    _read(path, prior)
-    return prior
+        return prior.fit(codes, report=report)
 
 
 def _codes(draw, source, split, limit):
     """Codes of a split's images, drawn from q(z|x) where the encoder is stochastic: `[N, H_dim]`."""
-    sample = tf.function(_code_sampler(draw.model, seed=0), autograph=False, reduce_retracing=True)
+    sample = tf.function(_code_sampler(draw.model, 0, f"codes/{split}"), autograph=False, reduce_retracing=True)
     parts, held, reader = [], 0, source.ordered(split, BATCH)
     for i, images in enumerate(reader.as_numpy_iterator()):
         parts.append(sample(draw.in_range(images, source.value_range), tf.constant(i, tf.int64)).numpy())
@@ -184,15 +113,15 @@ def _codes(draw, source, split, limit):
     return np.concatenate(parts)[: limit or None]
 
 
-def _code_sampler(model, seed):
-    """A function of images in the model's range and a step to codes, noise keyed by (seed, step)."""
+def _code_sampler(model, seed, use):
+    """A function of images in the model's range and a step to codes, noise keyed by (seed, use, step)."""
 
     def codes_of(images, step):
-        if not hasattr(model, "posterior"):
-            return model.encode(images)
+        if not isinstance(model, interfaces.HasPosterior):
+            return tf.stop_gradient(model.encode(images))
         posterior = model.posterior(images)
-        shape = [tf.shape(images)[0], model.latent_dim]
-        return posterior.mean() + posterior.stddev() * replicas.normal(shape, seed=seed, step=step, stream=CODES_STREAM)
+        noise = streams.normal([tf.shape(images)[0], model.latent_dim], use, seed=seed, step=step)
+        return tf.stop_gradient(posterior.mean() + posterior.stddev() * noise)
 
     return codes_of
 
@@ -208,29 +137,23 @@ def _require_codes(codes):
         )
 
 
-def _fit_steps(config, draw, prior, fit_options, source, held_out, directory, out):
+def _fit_steps(config, model, prior, fit_options, source, held_out, directory, out):
     """Takes the remaining steps: (whether the last one was reached, the step)."""
-    seed, model = config.run.seed, draw.model
-    steps_per_epoch = source.counts["train"] / fit_options.prior_batch_size
+    seed, total = config.run.seed, fit_options.prior_steps
     adam = OptimizerOptions(
         optimizer="adam",
         learning_rate=fit_options.prior_learning_rate,
-        momentum=prior.momentum,
         schedule=fit_options.prior_schedule,
         halve_every=fit_options.prior_halve_every,
         weight_decay=fit_options.prior_weight_decay,
     )
-    total = fit_options.prior_steps
-    made = {}
-    for name in prior.OPTIMIZERS:
-        own = dataclasses.replace(adam, learning_rate=adam.learning_rate * prior.rates.get(name, 1.0))
-        made[name] = optimizers.build_optimizer(own, steps_per_epoch=steps_per_epoch, total_steps=total)
-    prior.compile(**made, jit_compile=False)
-    networks = prior.networks()
-    for name, keys in prior.OPTIMIZERS.items():
-        optimizers.make_slots(made[name], [v for key in keys for v in networks[key]])
-    prior.codes_of = _code_sampler(model, seed)
-    checkpoints = Checkpoints(directory.checkpoints, prior, made)
+    steps_per_epoch = source.counts["train"] / fit_options.prior_batch_size
+    made = optimizers.of_players(
+        adam, prior.players(prior.options), prior.options, steps_per_epoch=steps_per_epoch, total_steps=total
+    )
+    prior.compile(made, jit_compile=False)
+    prior.prepare = _code_sampler(model, seed, "fit/codes")
+    checkpoints = Checkpoints(directory.checkpoints, prior)
     start = checkpoints.restore()
     if start >= total:
         return True, start
@@ -286,7 +209,7 @@ class Judge(keras.callbacks.Callback):
             return
         value = mmd(self.model, self.held_out)
         if self.keep_best and value < self.lowest:
-            _write(self.directory.path / BEST, self.model)
+            fitted.write(self.directory.path / fitted.BEST, self.model)
         self.lowest = min(value, self.lowest)
         self.directory.append_scores({"step": self.clock.step, "mmd": value})
         with self.writer.as_default(self.clock.step):

@@ -1,18 +1,18 @@
 """Training from a configuration to a run directory that holds the trained model."""
 
-import contextlib
 import json
 
-import numpy as np
 import tensorflow as tf
 
-from pga_tf import data, networks, priors
+from pga_tf import data, networks
 from pga_tf.core import checks
 from pga_tf.evaluation import protocol
-from pga_tf.training import build as build_lib
-from pga_tf.training import callbacks, plan, scoring
-from pga_tf.training.checkpoints import Checkpoints
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.runs import build as build_lib
+from pga_tf.runs import drawing, fitted, scoring, trained
+from pga_tf.runs.checkpoints import Checkpoints
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.training import callbacks, plan
+from pga_tf.training.averaging import Averaging
 
 FIXED_IMAGES = 64  # test images that pictures and diagnostics are made from, the same at every step
 
@@ -44,12 +44,7 @@ def train(config, *, out=print):
 
     directory.create()
     with directory.locked():
-        checkpoints = Checkpoints(
-            directory.checkpoints,
-            experiment.model,
-            build_lib.optimizers_of(experiment.model),
-            keep=run.keep_checkpoints,
-        )
+        checkpoints = Checkpoints(directory.checkpoints, experiment.model, keep=run.keep_checkpoints)
         start = checkpoints.restore()
         directory.write_config(experiment.config, experiment.source.image_shape)
         if start >= experiment.total_steps:
@@ -70,7 +65,7 @@ def _fit(experiment, directory, checkpoints, start, score):
     callbacks.write_hyperparameters(writer, config)
     clock = callbacks.Clock(start, experiment.total_steps, run.batch_size)
     stop = callbacks.StopOnSignal()
-    prior = priors.PRIORS.get("normal")(config.network.latent_dim)
+    draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment)
     work = [
         clock,
         callbacks.StopOnNonFinite(clock),
@@ -81,16 +76,16 @@ def _fit(experiment, directory, checkpoints, start, score):
             directory,
             writer,
             run.image_every,
-            prior=prior,
+            drawing=draw,
             images=experiment.source.examples("test", FIXED_IMAGES),
             value_range=experiment.source.value_range,
-            weights=lambda: averaged_weights(experiment),
+            averaging=averaging,
         ),
-        callbacks.SaveCheckpoints(clock, checkpoints, run.checkpoint_every),
+        callbacks.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
         stop,
     ]
     if score:
-        evaluation = _evaluation(experiment, directory, writer, clock, *score, prior)
+        evaluation = _evaluation(experiment, directory, writer, clock, *score, draw, averaging)
         work.insert(-2, evaluation)
     try:
         model.fit(
@@ -110,48 +105,34 @@ def _fit(experiment, directory, checkpoints, start, score):
         stop.restore()
         writer.close()
     if checkpoints.latest_step() != clock.step:
+        averaging.measure(clock.step)
         checkpoints.save()
     return stop.received if clock.step < experiment.total_steps else None
 
 
-def _evaluation(experiment, directory, writer, clock, score, card, prior):
+def _evaluation(experiment, directory, writer, clock, score, card, draw, averaging):
     directory.write_scores_card(card)
     with writer.as_default(clock.start):
         tf.summary.text("scores/protocol", json.dumps(card, indent=1))
-    run, model, best = experiment.config.run, experiment.model, None
+    run, best = experiment.config.run, None
     if run.keep_best != "none":
-        best = Checkpoints(directory.best, model, build_lib.optimizers_of(model))
+        best = Checkpoints(directory.best, experiment.model)
     return callbacks.Evaluate(
         clock,
         directory,
         writer,
         run.evaluate_every,
-        prior=prior,
+        drawing=draw,
         score=score,
         protocol=protocol.digest(card),
-        weights=lambda: averaged_weights(experiment),
+        averaging=averaging,
         best=best,
         by=run.keep_best,
     )
 
 
-@contextlib.contextmanager
-def averaged_weights(experiment):
-    """Inside the block the model has its averaged weights, where the run keeps them; afterwards its own again."""
-    if not experiment.config.optimizer.ema:
-        yield
-        return
-    own = [np.array(v) for v in experiment.model.trainable_variables]
-    build_lib.use_average_weights(experiment.config, experiment.model)
-    try:
-        yield
-    finally:
-        for variable, value in zip(experiment.model.trainable_variables, own, strict=True):
-            variable.assign(value)
-
-
 def _closing(experiment, directory, checkpoints, stopped_by):
-    pictures = sorted(directory.samples.glob("step_*.png"))
+    pictures = sorted(directory.samples.glob("*step_*.png"))
     state = (
         f"stopped by {stopped_by} after step {checkpoints.step}; the same command goes on from there"
         if stopped_by
@@ -167,7 +148,19 @@ def _closing(experiment, directory, checkpoints, stopped_by):
         f"  checkpoint:   {checkpoints.latest()}\n"
         f"  metrics:      {directory.metrics}\n"
         + (f"  best:         {directory.best}\n" if directory.read_best() else "")
-        + f"  TensorBoard:  tensorboard --logdir={directory.logs}\n"
-        f"  more samples: python -m pga_tf.sample --workdir={directory.path}\n"
-        f"  scores:       python -m pga_tf.evaluate --workdir={directory.path}"
+        + f"  TensorBoard:  tensorboard --logdir={directory.logs}"
+    )
+
+
+def hints(config):
+    """What to do with a trained run next, as lines to print last: with the prior that it has, or how to get one."""
+    workdir = config.run.workdir
+    if trained.noted_prior(config) is None and not fitted.names(config):
+        return (
+            f"  next:         --method={config.run.method} has no prior of its own; fit one to its codes:\n"
+            f"                {fitted.command(config)}"
+        )
+    return (
+        f"  more samples: python -m pga_tf.sample --workdir={workdir}\n"
+        f"  scores:       python -m pga_tf.evaluate --workdir={workdir}"
     )

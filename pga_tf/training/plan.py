@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import networks
-from pga_tf.training import build
+from pga_tf.runs import devices
 
 TRIAL_STEPS = 3
 
@@ -18,9 +18,7 @@ def trial(experiment):
     The compiled train function stays with the model, so that training does not trace it again.
     """
     model, run = experiment.model, experiment.config.run
-    variables = [*model.variables]
-    for optimizer in build.optimizers_of(model).values():
-        variables += optimizer.variables
+    variables = [*model.state_between_steps().values(), *(v for metric in model.metrics for v in metric.variables)]
     before = [np.array(v) for v in variables]
     calls = TRIAL_STEPS + 1
     batches = experiment.batches(0).take(calls * run.steps_per_execution)
@@ -57,17 +55,26 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
     left = experiment.total_steps - start_step
     shape = "x".join(map(str, experiment.source.image_shape))
     parameters = ", ".join(f"{name} {networks.parameter_count(getattr(model, name)):,}" for name in model.networks())
-    optimizer = config.optimizer
+    optimizer, players = config.optimizer, model.players(model.options)
+    several = "; players in turn: " + ", ".join(_player(player) for player in players) if len(players) > 1 else ""
+    of_a_step = f"{config.run.batch_size} images"
+    if model.batches_per_step() > 1:
+        of_a_step = f"{model.batches_per_step()} batches of {of_a_step}"
     return "\n".join(
         [
             f"plan: {config.run.method} with {config.network.network} on {config.data.dataset}, images {shape}, "
             f"latent size {config.network.latent_dim}",
             f"  parameters: {parameters}",
-            f"  steps: {experiment.total_steps:,} of {config.run.batch_size} images, "
+            f"  steps: {experiment.total_steps:,} of {of_a_step}, "
             f"{experiment.steps_per_epoch:,.1f} to an epoch; starting after step {start_step:,}",
             f"  optimiser: {optimizer.optimizer}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}; "
-            f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}",
+            f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}, "
+            f"oneDNN {'on' if devices.onednn() else 'off'}{several}",
             f"  expected: {1000 * seconds_per_step:.1f} ms a step, {seconds_per_step * left / 60:.1f} minutes without "
             f"pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, then undone)",
         ]
     )
+
+
+def _player(player):
+    return f"{player.name} ({player.updates} updates)" if player.updates > 1 else player.name

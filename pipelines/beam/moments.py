@@ -12,7 +12,7 @@ from pga_tf.data import DataOptions
 from pga_tf.evaluation import features as features_lib
 from pga_tf.evaluation import statistics
 from pga_tf.evaluation.moments import Moments
-from pga_tf.training import scoring
+from pga_tf.runs import scoring
 from pipelines.beam import options
 from pipelines.beam.combine import SumFn
 from pipelines.components import artifacts

@@ -7,8 +7,7 @@ from pga_tf.core import options
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
-from pga_tf.training.config import Config
-from pga_tf.training.fitting import FitOptions
+from pga_tf.runs.config import Config, FitOptions
 
 
 def to_text(values):
@@ -35,10 +34,10 @@ def training_config(text, *, dataset, workdir):
 
 
 def prior_options(text):
-    """(FitOptions, the prior's own options) of lines of flags."""
+    """(FitOptions, the prior's own options or, where none is named, None) of lines of flags."""
     values = _values(text)
     fit = options.from_text(FitOptions, values)
-    return fit, options.from_text(PRIORS.get(fit.prior).Options, values)
+    return fit, options.from_text(PRIORS.get(fit.prior).Options, values) if fit.prior else None
 
 
 def warnings(text):

@@ -3,9 +3,9 @@
 import pathlib
 
 from pga_tf import flags as flags_lib
+from pga_tf.runs import trained
+from pga_tf.runs.directory import RunDirectory
 from pga_tf.serving import export
-from pga_tf.training import trained
-from pga_tf.training.run_directory import RunDirectory
 from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED, STAGED, write_blessing
 
 

@@ -6,8 +6,10 @@ import pathlib
 import shutil
 
 from pga_tf import flags as flags_lib
-from pga_tf.training import fitting, trained
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.priors import PRIORS
+from pga_tf.runs import trained
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.training import fitting
 from pipelines.components import configs
 from pipelines.components.artifacts import dataset
 from pipelines.components.configs import warnings
@@ -36,12 +38,11 @@ def prior_fitter(run: str, transformed: str, run_with_priors: str, flags: str) -
     wanted = [configs.prior_options(text) for text in flags.split(SEPARATOR)]
     figures = {}
     for fit, own in wanted:
-        if fit.prior == "normal":
+        if not fit.prior or PRIORS.get(fit.prior).FIT == "nothing":
             continue
-        draw, _ = trained.load(config, prior="normal")
-        if not fitting.fit(config, draw, fit, own, out=warnings):
+        if not fitting.fit(config, trained.load_model(config)[0], fit, own, out=warnings):
             raise InterruptedError("stopped by a signal; the same command goes on from the last checkpoint")
         figures[fit.prior] = json.loads((pathlib.Path(RunDirectory(copy).prior(fit.prior)) / "facts.json").read_text())
     fit, own = wanted[0]
-    RunDirectory(copy).write_own_prior(dataclasses.asdict(fit) | dataclasses.asdict(own))
-    return {"prior": fit.prior} | figures
+    RunDirectory(copy).write_own_prior(dataclasses.asdict(fit) | (dataclasses.asdict(own) if own else {}))
+    return {"prior": trained.prior_of(config)} | figures

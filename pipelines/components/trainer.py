@@ -2,8 +2,8 @@
 
 import json
 
+from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import loop
-from pga_tf.training.run_directory import RunDirectory
 from pipelines.components import configs
 from pipelines.components.artifacts import dataset
 

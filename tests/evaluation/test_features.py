@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from pga_tf.core.checks import InputError
 from pga_tf.evaluation import features
@@ -98,6 +99,17 @@ def test_both_forms_of_inception_load_and_see_the_image(saved_model, frozen_grap
     mean = tf.reduce_mean(tf.clip_by_value(resized, 0.0, 255.0), axis=[1, 2])
     np.testing.assert_allclose(as_model[:, :3], mean / 127.5 - 1.0, atol=1e-4)
     np.testing.assert_allclose(as_graph[:, :3], mean / 128.0 - 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(40, 64, 1), (19, 23, 3)])
+def test_images_shrink_as_pillow_shrinks_them(shape):
+    x = images(4, shape)
+    network = features.FeatureNetwork("any", "none", (16, 16, shape[-1]), None, lambda y: tf.reshape(y, [len(x), -1]))
+    channels = x.astype(np.float32).transpose(0, 3, 1, 2).reshape(-1, *shape[:2])
+    resized = [np.asarray(Image.fromarray(c).resize((16, 16), Image.Resampling.BICUBIC)) for c in channels]
+    expected = np.clip(resized, 0.0, 255.0).reshape(4, shape[-1], 16, 16).transpose(0, 2, 3, 1)
+    # float32 against Pillow's float64 weights; without antialiasing such noise is off by 50 and more
+    np.testing.assert_allclose(network.extractor()(x).reshape(expected.shape), expected, atol=0.02)
 
 
 def test_grey_becomes_rgb_by_repetition(saved_model):

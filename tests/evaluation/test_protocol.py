@@ -98,6 +98,7 @@ def test_the_card_names_all_that_a_score_depends_on():
     flat = protocol.flat(card)
     assert flat["features.sha256"] == network.sha256
     assert flat["features.resize"] == features.RESIZE
+    assert flat["scoring"] == protocol.SCORING
     assert flat["real.count"] == 297
     assert flat["generated.seeds"] == [0, 1]
     assert {f"versions.{name}" for name in protocol.LIBRARIES} <= flat.keys()
@@ -110,3 +111,14 @@ def test_differences_name_the_entries():
     assert protocol.differences([a, b]) == {"real.count": [1, 2], "x": [1, None]}
     assert protocol.digest(a) != protocol.digest(b)
     assert protocol.digest(a) == protocol.digest(dict(reversed(a.items())))
+
+
+def test_an_encoder_is_no_reason_to_set_two_scores_apart():
+    cards = [
+        {"features": {"network": "digits"}, "generated": {"prior": "normal", "encoder": e}} for e in ("one", "none")
+    ]
+    assert protocol.digest(cards[0]) == protocol.digest(cards[1])
+    assert not protocol.differences(cards)
+    other = {"features": {"network": "digits"}, "generated": {"prior": "uniform", "encoder": "none"}}
+    assert protocol.digest(other) != protocol.digest(cards[1])
+    assert list(protocol.differences([cards[0], other])) == ["generated.prior"]

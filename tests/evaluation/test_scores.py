@@ -12,7 +12,7 @@ from pga_tf.core.checks import InputError
 from pga_tf.evaluation.frechet import frechet_distance
 from pga_tf.evaluation.kernel import kernel_distance
 from pga_tf.evaluation.moments import Moments
-from pga_tf.evaluation.prdc import prdc
+from pga_tf.evaluation.prdc import PRDC, prdc
 
 RNG = np.random.default_rng(0)
 
@@ -102,7 +102,8 @@ def test_kernel_distance_equals_brute_force_and_tf_gan():
     expected = np.mean(pairs(x)) + np.mean(pairs(y)) - 2 * np.mean([k(a, b) for a in x for b in y])
     value, error = kernel_distance(x, y)
     assert value == pytest.approx(expected, rel=1e-9)
-    assert np.isnan(error)
+    assert error > 0
+    assert np.isnan(kernel_distance(x, y[:3])[1])
     theirs = tfgan.metrics().kernel_classifier_distance_from_activations(
         tf.constant(x, tf.float32), tf.constant(y, tf.float32)
     )
@@ -127,25 +128,60 @@ def test_kernel_distance_of_unequal_sides_takes_blocks_of_the_smaller_one_again(
 
 
 def brute_force_prdc(real, generated, k):
-    def distances(a, b):
-        return np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=2))
+    """By the definition, from differences, which are the same for copies: open balls, and copies inside in any case."""
 
-    real_radii = np.sort(distances(real, real), axis=1)[:, k]
-    generated_radii = np.sort(distances(generated, generated), axis=1)[:, k]
-    distance = distances(real, generated)
-    inside = distance <= real_radii[:, None]
-    recall = (distance <= generated_radii).any(1).mean()
+    def squares(a, b):
+        return ((a[:, None].astype(np.float64) - b[None]) ** 2).sum(axis=2)
+
+    real_radii = np.sort(squares(real, real), axis=1)[:, k]
+    generated_radii = np.sort(squares(generated, generated), axis=1)[:, k]
+    square = squares(real, generated)
+    inside = (square < real_radii[:, None]) | (square == 0)
+    recall = ((square < generated_radii) | (square == 0)).any(1).mean()
     return inside.any(0).mean(), recall, inside.sum(0).mean() / k, inside.any(1).mean()
 
 
-def test_prdc_equals_brute_force_in_any_blocks():
-    real, generated = RNG.normal(size=(500, 3)), 0.7 * RNG.normal(size=(450, 3)) + 0.4
-    expected = brute_force_prdc(real, generated, 4)
-    for block_size in (7, 450, 1000):
-        scores = prdc(real, generated, k=4, block_size=block_size)
+def assert_prdc_is_brute_forces(real, generated, k):
+    expected = brute_force_prdc(real, generated, k)
+    for block_size in (7, 64, 450, 1000):
+        scores = prdc(real, generated, k=k, block_size=block_size)
         np.testing.assert_allclose(
             [scores.precision, scores.recall, scores.density, scores.coverage], expected, rtol=1e-12
         )
+
+
+def test_prdc_equals_brute_force_in_any_blocks():
+    assert_prdc_is_brute_forces(RNG.normal(size=(500, 3)), 0.7 * RNG.normal(size=(450, 3)) + 0.4, 4)
+
+
+# At the offset float32 leaves steps of 1/16, and a square is 1e14 times the slack that rounding would need there.
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1e-4, 0.0), (1e4, 0.0), (1.0, 1e6)])
+@pytest.mark.parametrize("dimensions", [3, 64])
+def test_prdc_of_copies_does_not_depend_on_the_blocks(scale, offset, dimensions):
+    rng = np.random.default_rng(0)
+    real = (scale * rng.normal(size=(300, dimensions)) + offset).astype(np.float32)
+    assert_prdc_is_brute_forces(real, rng.permutation(real)[:120], 5)
+    for block_size in (7, 64, 300):
+        # The k-th neighbour is outside of an open ball, whose centre is inside: k of k, as in Naeem et al.'s code; with
+        # steps of 1/16 some neighbours are equally far, and then all of them are outside.
+        whole = PRDC(1.0, 1.0, pytest.approx(1.0, abs=0.01 if offset else 1e-12), 1.0)
+        assert prdc(real, real, block_size=block_size) == whole
+        assert prdc(real, rng.permutation(real), block_size=block_size) == whole
+
+
+def test_prdc_of_images_that_are_there_many_times_over():
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(200, 16)).astype(np.float32)
+    real[:20], real[20:23] = real[0], 0.0  # balls without a radius, and copies within balls that have one
+    generated = np.concatenate([real[:40], rng.normal(size=(60, 16)).astype(np.float32)])
+    assert_prdc_is_brute_forces(real, generated, 5)
+    assert_prdc_is_brute_forces(generated, real, 5)
+    same = prdc(real, real)
+    assert (same.precision, same.recall, same.coverage) == (1.0, 1.0, 1.0)
+    everything = prdc(np.zeros((8, 3)), np.zeros((8, 3)))
+    assert (everything.precision, everything.recall, everything.density) == (1.0, 1.0, 8 / 5)
+    apart = prdc(np.zeros((8, 3), np.float32), np.ones((8, 3), np.float32))
+    assert (apart.precision, apart.recall, apart.density, apart.coverage) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_prdc_holds_a_few_blocks_and_never_the_whole_matrix():

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pga_tf import networks
-from pga_tf.methods import METHODS, assembly
+from pga_tf import methods, networks
+from pga_tf.methods import METHODS
+from pga_tf.runs import fitted
+from pga_tf.runs.drawing import Drawing
 
 LATENT = 3
 
@@ -19,26 +21,37 @@ def build(
     jit=False,
     network="conv_8",
     shape=(8, 8, 1),
+    ema=0.0,
     **options,
 ):
+    """A compiled method. `optimizer`: a function that makes one, of which each player gets its own."""
     method = METHODS.get(name)
     options = method.Options(**options)
-    needs = method.requirements(options)
-    keras.utils.set_random_seed(seed)
-    network_options = networks.NetworkOptions(network=network, latent_dim=LATENT, filters=4, batch_norm=batch_norm)
-    made = assembly.build_networks(needs, network_options, shape)
-    model = method(**made, options=options, latent_dim=LATENT, seed=seed)
-    optimizers = {key: optimizer() if optimizer else keras.optimizers.SGD(0.05) for key in method.OPTIMIZERS}
-    model.compile(**optimizers, jit_compile=jit)
-    for key, variables in assembly.optimized(model).items():
-        getattr(model, key).build(variables)
+    filters = 16 if network == "mlp" else 4  # dense layers of 4 units die out
+    network_options = networks.NetworkOptions(
+        network=network, latent_dim=LATENT, filters=filters, batch_norm=batch_norm
+    )
+    model = methods.build(name, options, network_options, shape, seed=seed)
+    model.average(ema, method.averaged_roles(options))
+    players = [player.name for player in method.players(options)]
+    of_each = {name: optimizer() if optimizer else keras.optimizers.SGD(0.05) for name in players}
+    model.compile(of_each, jit_compile=jit)
     return model
 
 
 def images(model, count=8, shape=(8, 8, 1), seed=0):
+    """What a step of `model` is handed: `[count, ...]`, or `[count, batches, ...]` where it takes several batches."""
     low, high = model.image_range
+    batches = model.batches_per_step()
+    shape = shape if batches == 1 else (batches, *shape)
     return tf.constant(np.random.default_rng(seed).uniform(low, high, (count, *shape)), tf.float32)
 
 
 def weights(model):
     return [np.array(v) for v in model.trainable_variables]
+
+
+def drawing(model):
+    """A `Drawing` by the method's own prior, or by N(0, I) where it has none."""
+    prior, name = fitted.of_method(model)
+    return Drawing(model, prior or fitted.unfitted(model, "normal"), name or "normal")

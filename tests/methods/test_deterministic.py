@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pga_tf.core import replicas
+from pga_tf.core import streams
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.networks.spectral import power_iteration
-from pga_tf.training import config as config_lib
+from pga_tf.runs import config as config_lib
 from tests.methods import builders
 from tests.training import helpers
 
@@ -78,9 +78,9 @@ def test_rae_gp_penalises_the_jacobian_of_the_decoder():
         tape.watch(z)
         images = model.decoder(z)
     jacobian = tape.batch_jacobian(images, z)
-    probe = replicas.normal(list(x.shape), seed=0, step=tf.constant(0), stream=0)
+    probe = streams.normal(list(x.shape), "projection", seed=0, step=0)
     expected = tf.reduce_sum(tf.square(tf.einsum("bhwc,bhwcz->bz", probe, jacobian)), axis=1)
-    np.testing.assert_allclose(model.terms(x)["L_reg"], expected, rtol=1e-3)
+    np.testing.assert_allclose(model.terms(x, tf.constant(0, tf.int64))["L_reg"], expected, rtol=1e-3)
     flat = tuple(model.train_step(x).values())
     assert np.isfinite(flat).all()
 
@@ -101,7 +101,7 @@ def test_rae_sn_divides_the_decoders_kernels_by_their_spectral_norms():
             value = value / np.linalg.svd(value)[1][0]
         received.assign(value)
     np.testing.assert_allclose(plain.decoder(plain.encoder(x)), images, atol=2e-3)
-    assert float(model.terms(x)["L_reg"][0]) == 0.0
+    assert float(model.terms(x, tf.constant(0, tf.int64))["L_reg"][0]) == 0.0
 
 
 def test_prior_free_takes_the_steps_of_two_separate_losses():
@@ -109,7 +109,7 @@ def test_prior_free_takes_the_steps_of_two_separate_losses():
     weights = {"weight_interpolation": 0.7, "weight_reconstruction": 0.4, "margin": 0.3, "blend": 0.25}
     model = builders.build("prior_free", **weights)
     x = builders.images(model)
-    mu = 0.5 * replicas.uniform([8], seed=0, step=tf.constant(0), stream=0)
+    mu = 0.5 * streams.uniform([8], "mixing", seed=0, step=0)
     assert float(tf.reduce_min(mu)) > 0.0
     assert float(tf.reduce_max(mu)) < 0.5
     d = lambda images: model.critic(images)[:, 0]
@@ -152,7 +152,7 @@ def test_a_spectral_critic_moves_its_power_iteration_once_a_step():
 def test_a_critic_that_trains_for_nothing_is_refused():
     method = METHODS.get("prior_free")
     with pytest.raises(InputError, match="use --method=ae --latent_batch_norm"):
-        method.requirements(method.Options(weight_interpolation=0.0, weight_reconstruction=0.0))
+        method.roles(method.Options(weight_interpolation=0.0, weight_reconstruction=0.0))
 
 
 @pytest.mark.parametrize(("size", "replica_count", "multiple"), [(7, 1, 2), (6, 2, 4)])

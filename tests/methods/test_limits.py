@@ -1,12 +1,12 @@
 """Where one method becomes another: the limits of Eq. 16, and the bound of Proposition 1 on a real network."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pga_tf import networks
-from pga_tf.methods import LPGA, latent_map, perceptual
+from pga_tf import methods, networks
+from pga_tf.core import streams
+from pga_tf.methods import jacobian, perceptual
 from pga_tf.objectives import pga
 from tests.methods import builders
 
@@ -37,11 +37,14 @@ def test_lvpga_without_code_nll_has_the_form_of_vpga():
     for variable, value in zip(lvpga.trainable_variables, vpga.trainable_variables, strict=True):
         variable.assign(value)
     x = builders.images(vpga)
-    left, right = lvpga.terms(x), vpga.terms(x)
+    step = tf.constant(0, tf.int64)
+    left, right = lvpga.terms(x, step), vpga.terms(x, step)
     for name in ("L_r", "L_lr_N", "L_lr_H", "L_vkl"):
         np.testing.assert_allclose(left[name], right[name], rtol=1e-4)
     # L_vr of both from the same passes, by hand
-    p = perceptual.forward(vpga, x, perturb=lambda eps, stddev: stddev * eps, with_l_lr_h=False)
+    z_n, eps = (streams.normal([8, builders.LATENT], use, seed=0, step=0) for use in ("prior", "perturbation"))
+    scaled = lambda eps, stddev: stddev * eps
+    p = perceptual.forward(vpga.encoder, vpga.decoder, x, z_n, eps, perturb=scaled, with_l_lr_h=False)
     moved, delta = (p.h - p.h_pert).numpy(), p.delta.numpy()
     rms = np.sqrt((p.z.numpy() ** 2).mean(axis=0))
     np.testing.assert_allclose(right["L_vr"], ((moved / rms) ** 2).mean(axis=1), rtol=1e-4)
@@ -51,26 +54,24 @@ def test_lvpga_without_code_nll_has_the_form_of_vpga():
 
 @pytest.mark.parametrize("kind", ["sphere", "gaussian"])
 def test_proposition_1_holds_on_a_network(kind):
-    keras.utils.set_random_seed(0)
     options = networks.NetworkOptions(network="mlp", latent_dim=3, filters=64)
-    encoder, decoder = networks.build(options, (4, 4, 1), stochastic=False, output="tanh")
-    model = LPGA(encoder, decoder, LPGA.Options(), latent_dim=3, seed=0)
+    model = methods.build("lpga", methods.LPGA.Options(), options, (4, 4, 1))
     codes = tf.random.stateless_normal([16, 3], seed=[0, 1])
     with tf.GradientTape() as tape:
         tape.watch(codes)
-        mapped = latent_map.h(model, codes)
-    jacobian = tape.batch_jacobian(mapped, codes).numpy()
-    exact = latent_map.log_det_exact(model, codes).numpy()
-    np.testing.assert_allclose(exact, np.linalg.slogdet(jacobian)[1], atol=0.02)
+        mapped = jacobian.h(model, codes)
+    matrices = tape.batch_jacobian(mapped, codes).numpy()
+    exact = jacobian.log_det_exact(model, codes).numpy()
+    np.testing.assert_allclose(exact, np.linalg.slogdet(matrices)[1], atol=0.02)
 
     repeated = tf.repeat(codes, 64, axis=0)  # 64 estimates at each code, each with noise of its own
-    bound = latent_map.log_det_bound(model, repeated, scale=1e-3, kind=kind, draws=16).numpy().reshape(16, 64)
+    bound = jacobian.log_det_bound(model, repeated, scale=1e-3, kind=kind, draws=16).numpy().reshape(16, 64)
     bound, error = bound.mean(axis=1), bound.std(axis=1) / 64**0.5
     assert np.all(exact + 4 * error < bound)
     # and the bound is the mean of H/2 log |J u|^2 over directions u
     directions = np.random.default_rng(0).normal(size=(20000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    stretched = np.square(directions @ jacobian.transpose(0, 2, 1)).sum(axis=2)
+    stretched = np.square(directions @ matrices.transpose(0, 2, 1)).sum(axis=2)
     np.testing.assert_array_less(np.abs(bound - 1.5 * np.log(stretched).mean(axis=1)), 4 * error + 0.02)
 
 
@@ -80,10 +81,10 @@ def test_exact_log_det_equals_forward_mode():
     columns = []
     for unit in np.eye(builders.LATENT, dtype=np.float32)[:, None]:
         with tf.autodiff.ForwardAccumulator(code, tf.constant(unit)) as forward:
-            mapped = latent_map.h(model, code)
+            mapped = jacobian.h(model, code)
         columns.append(forward.jvp(mapped)[0])
     expected = np.linalg.slogdet(np.stack(columns))[1]
-    np.testing.assert_allclose(latent_map.log_det_exact(model, code)[0], expected, atol=0.02)
+    np.testing.assert_allclose(jacobian.log_det_exact(model, code)[0], expected, atol=0.02)
 
 
 def test_sphere_perturbation_has_its_published_radius():

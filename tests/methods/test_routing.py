@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pga_tf.core import streams
 from tests.methods import builders
 
 # loss -> networks that it trains; L_lr,H has a weight in the tests, so that its own pass exists
@@ -42,11 +43,16 @@ ROUTING = {
 PGA = ("lpga", "vpga", "lvpga")
 
 
+def _terms(model, x):
+    """The losses of step 0."""
+    return model.terms(x) if type(model).__name__ == "AE" else model.terms(x, tf.constant(0, tf.int64))
+
+
 def _gradients(model, x, losses):
     """dict of loss to dict of network to gradients."""
     variables = model.networks()
     with tf.GradientTape(persistent=True) as tape:
-        terms = model.terms(x)
+        terms = _terms(model, x)
         values = {loss: tf.reduce_sum(terms[loss]) for loss in losses}
     return {loss: tape.gradient(value, variables) for loss, value in values.items()}
 
@@ -73,7 +79,7 @@ def test_l_vr_trains_the_encoder_through_sigma_alone(method):
     assert sigma
     assert mean
     with tf.GradientTape() as tape:
-        value = tf.reduce_sum(model.terms(x)["L_vr"])
+        value = tf.reduce_sum(_terms(model, x)["L_vr"])
     gradients = tape.gradient(value, sigma + mean)
     assert _size(gradients[: len(sigma)]) > 0.0
     assert _size(gradients[len(sigma) :]) == 0.0
@@ -97,7 +103,7 @@ def test_l_r_has_the_gradient_of_the_plain_autoencoder(batch_norm):
         plain = tf.reduce_mean(tf.square(x_hat - x), axis=[1, 2, 3])
     expected = tape.gradient(plain, variables)
     with tf.GradientTape() as tape:
-        value = model.terms(x)["L_r"]
+        value = _terms(model, x)["L_r"]
     np.testing.assert_allclose(value, plain, rtol=1e-5)
     for received, wanted in zip(tape.gradient(value, variables), expected, strict=True):
         np.testing.assert_allclose(received, wanted, rtol=2e-4, atol=2e-6)
@@ -131,3 +137,30 @@ def test_one_tape_equals_separate_losses(method):
         np.testing.assert_allclose(
             old - new, 0.05 * gradient, rtol=2e-3, atol=5e-7
         )  # differences of weights near 0.1 in float32
+
+
+def test_l_vr_of_lvpga_holds_the_size_of_delta_by_finite_differences():
+    """Eq. 16: sigma_phi is trained through h(z + delta') alone, while |delta'| in the denominator is a constant."""
+    model = builders.build("lvpga", network="mlp", perturbation_scale=0.3)
+    x, dim = builders.images(model), builders.LATENT
+    bias = next(v for v in model.encoder.trainable_variables if v.path.endswith("log_variance/bias"))
+    start, eps = bias.numpy(), streams.normal([8, dim], "perturbation", seed=0, step=0).numpy()
+
+    def log_size():  # log|delta'|, mean over the batch
+        delta = np.sqrt(model.encoder(x)[1].numpy().astype(np.float64) ** 2 + 0.3**2) * eps
+        return np.log(np.linalg.norm(delta, axis=1)).mean()
+
+    def held_and_free(shift):
+        bias.assign(start + shift)
+        free = float(tf.reduce_mean(_terms(model, x)["L_vr"]))
+        return free + log_size(), free  # held: without the denominator, which does not move
+
+    step = 0.05  # of log sigma^2; float32 values near 1 leave 4 digits of the difference
+    (held_up, free_up), (held_down, free_down) = held_and_free(step), held_and_free(-step)
+    held, free = (held_up - held_down) / (2 * step), (free_up - free_down) / (2 * step)
+    bias.assign(start)
+    with tf.GradientTape() as tape:
+        value = tf.reduce_mean(_terms(model, x)["L_vr"])
+    received = float(tf.reduce_sum(tape.gradient(value, bias)))
+    assert received == pytest.approx(held, rel=0.03)
+    assert abs(held - free) > 0.3 * abs(held)  # a denominator that trained would be seen

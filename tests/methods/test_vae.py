@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from pga_tf.core import replicas
+from pga_tf.core import streams
 from tests.methods import builders
 
 PIXELS = 8 * 8 * 1
@@ -30,7 +30,7 @@ def _negative_elbo(model, x, variant, step):
     codes = model.encoder(x, training=True)
     mean, stddev = (codes, 0.1 * tf.ones_like(codes)) if variant == "cv_vae" else codes
     posterior = event(normal(mean, stddev), 1)
-    eps = replicas.normal(mean.shape, seed=0, step=tf.constant(step), stream=0)
+    eps = streams.normal(mean.shape, "posterior", seed=0, step=step)
     outputs = model.decoder(mean + stddev * eps, training=True)
     if variant == "cross_entropy":
         x_hat = 1 / (1 + tf.exp(-outputs))

@@ -19,4 +19,5 @@ NARROW = {"resnet_32": 16, "scale_resnet": 8, "sngan_64": 4, "wae": 8}  # widths
 
 def make(network, image_shape=None, *, stochastic=False, output="tanh", **options):
     options = networks.NetworkOptions(network=network, **options)
-    return networks.build(options, image_shape or SIZES[network], stochastic=stochastic, output=output)
+    roles = {"encoder": networks.Encoder(stochastic=stochastic), "decoder": networks.Decoder(output=output)}
+    return networks.build_all(roles, options, image_shape or SIZES[network]).values()

@@ -117,7 +117,7 @@ def test_incomplete_image_shapes_are_refused(image_shape):
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        networks.build(networks.NetworkOptions(**options), (28, 28, 1), stochastic=False, output="tanh")
+        networks.build(networks.Encoder(), networks.NetworkOptions(**options), (28, 28, 1), name="encoder")
 
 
 def test_unknown_output_is_refused():

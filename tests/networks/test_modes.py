@@ -23,7 +23,8 @@ def make(network):
     """A pair for 8x8 images with the same weights at each call."""
     keras.utils.set_random_seed(7)
     options = networks.NetworkOptions(network=network, latent_dim=4, **OPTIONS[network])
-    return networks.build(options, (8, 8, 1), stochastic=True, output="tanh")
+    roles = {"encoder": networks.Encoder(stochastic=True), "decoder": networks.Decoder(output="tanh")}
+    return networks.build_all(roles, options, (8, 8, 1)).values()
 
 
 def images():

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.core.checks import InputError
-from pga_tf.networks.spectral import SpectralConv2D, SpectralDense
 from pga_tf.networks.norm import ExampleNorm
+from pga_tf.networks.spectral import SpectralConv2D, SpectralDense
 from pga_tf.objectives import penalties
 from tests import strategies
 

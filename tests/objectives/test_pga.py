@@ -118,16 +118,25 @@ def test_eq_15_likelihood_has_the_gradient_of_eq_7():
     h_perturbed, delta = tf.constant(_normal(6, dim)), tf.constant(_normal(6, dim))
     with tf.GradientTape(persistent=True) as tape:
         eq_7 = pga.volume_nll(h_perturbed, h, delta)
-        distance = tf.norm(h_perturbed - h, axis=1)
-        low, high = tf.constant(1e-8, tf.float64), tf.constant(1e8, tf.float64)
-        eq_15 = reciprocal.reciprocal_nll(distance, dim, low, high)
+        eq_15 = reciprocal.nll(tf.math.log(tf.norm(h_perturbed - h, axis=1)), dim)
+        ratio = reciprocal.volume_nll(h_perturbed, h, delta)
     np.testing.assert_allclose(tape.gradient(eq_15, h), tape.gradient(eq_7, h), rtol=1e-9)
-    difference = (eq_15 - eq_7).numpy() - 0.5 * dim * np.log((delta**2).numpy().sum(1))
-    np.testing.assert_allclose(difference, np.log(np.log(1e8) - np.log(1e-8)), rtol=1e-9)
+    np.testing.assert_allclose(tape.gradient(ratio, h), tape.gradient(eq_7, h), rtol=1e-9)
+    np.testing.assert_allclose(ratio, eq_7, rtol=1e-9)
+    # by the distribution itself, at d^H
+    distance = np.linalg.norm((h_perturbed - h).numpy(), axis=1)
+    limit = tf.constant(dim * reciprocal.LARGEST_LOG * (1.0 + 1e-6), tf.float64)
+    np.testing.assert_allclose(eq_15, -reciprocal.reciprocal(-limit, limit).log_prob(distance**dim), rtol=1e-9)
+
+
+def test_the_likelihood_holds_where_powers_of_distances_leave_the_floats():
+    h = tf.zeros([2, 128])
+    moved, delta = tf.fill([2, 128], 1e-5), tf.fill([2, 128], 1e-2)  # d^H is 1e-505
+    np.testing.assert_allclose(reciprocal.volume_nll(moved, h, delta), pga.volume_nll(moved, h, delta), rtol=1e-5)
 
 
 def test_reciprocal_density_integrates_to_one_and_ends_at_its_bounds():
-    law = reciprocal.reciprocal(tf.constant(0.5, tf.float64), tf.constant(4.0, tf.float64))
+    law = reciprocal.reciprocal(*(tf.math.log(tf.constant(bound, tf.float64)) for bound in (0.5, 4.0)))
     y = np.linspace(0.5, 4.0, 20001)[1:-1]
     density = law.prob(y).numpy()
     np.testing.assert_allclose(density, 1 / (y * np.log(8.0)), rtol=1e-10)

@@ -9,7 +9,7 @@ import time
 
 from pga_tf.priors.mixture import MixtureOptions
 from pga_tf.priors.normal import NormalOptions
-from pga_tf.training.fitting import FitOptions
+from pga_tf.runs.config import FitOptions
 from pipelines import graph, runner
 from pipelines.settings import PipelineOptions, settings
 from tests.training import helpers

@@ -17,7 +17,7 @@ from pga_tf.core.checks import InputError
 from pga_tf.data import DataOptions
 from pga_tf.evaluation import features, statistics
 from pga_tf.evaluation.moments import Moments
-from pga_tf.training import scoring
+from pga_tf.runs import scoring
 from pipelines import graph
 from pipelines.beam import moments as moments_lib
 from pipelines.beam import steps

@@ -3,9 +3,11 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 from pga_tf.core import files
+from pga_tf.evaluation.scores import over_seeds
 from pga_tf.serving import versions
 from pga_tf.serving.export import CARD
 from pipelines.components import artifacts, configs, prior_fitter
@@ -14,8 +16,9 @@ from pipelines.components.pusher import is_there, pusher
 from tests.pipelines import helpers
 
 
-def scored(value, error=0.5, card="one"):
-    return {"scores": {"frechet": {"value": value, "error": error}}, "card": {"features": card}}
+def scored(value, error=0.5, card="one", seeds=3):
+    entry = {"value": value, "error": error, "per_seed": [value] * seeds}
+    return {"scores": {"frechet": entry}, "card": {"features": card}}
 
 
 @pytest.mark.parametrize(
@@ -24,16 +27,44 @@ def scored(value, error=0.5, card="one"):
         (scored(9.0), None, 10.0, None),
         (scored(10.1), None, 10.0, "Frechet distance 10.1, above --max_frechet=10"),
         (scored(float("nan")), None, 10.0, "the Frechet distance is nan"),
-        (scored(5.4), scored(5.0), 10.0, None),
-        (scored(5.6, error=9.0), scored(5.0), 10.0, "worse than 5 of the last blessed model by more than its standard"),
-        (scored(5.6), scored(5.0, card="another"), 10.0, None),
-        (scored(5.1), scored(5.0, error=None), 10.0, "worse than 5"),
+        # t of 4 degrees of freedom 2.78, errors 0.5 and 0.5: 1.963
+        (scored(6.9), scored(5.0), 10.0, None),
+        (scored(7.0), scored(5.0), 10.0, "worse than 5 of the last blessed model by more than the 2 that the choice"),
+        # one set a side, errors by influences: 1.96 x 0.707 = 1.386
+        (scored(6.3, seeds=1), scored(5.0, seeds=1), 10.0, None),
+        (scored(6.5, seeds=1), scored(5.0, seeds=1), 10.0, "worse than 5"),
+        (scored(7.0), scored(5.0, error=9.0), 10.0, None),
+        (scored(7.0, error=9.0), scored(5.0), 10.0, None),
+        (scored(7.0), scored(5.0, card="another"), 10.0, None),
+        (scored(6.9), scored(5.0, error=None), 10.0, None),
+        (scored(7.0), scored(5.0, error=None), 10.0, "worse than 5"),
+        (scored(7.0, error=None), scored(5.0), 10.0, "worse than 5"),
+        (scored(5.0, error=None), scored(5.0, error=None), 10.0, None),
+        (scored(5.1, error=None), scored(5.0, error=None), 10.0, "worse than 5"),
+        (scored(5.0, error=0.0), scored(5.0, error=0.0), 10.0, None),
     ],
 )
 def test_the_gate(new, before, limit, reason):
     reasons = gate(new, before, limit)
     assert len(reasons) == (reason is not None)
     assert not reasons or reason in reasons[0]
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_the_gate_refuses_few_equal_models_and_most_that_are_clearly_worse(seeds):
+    rng = np.random.default_rng(seeds)
+
+    def drawn(mean):
+        values = rng.normal(mean, 1.0, seeds).tolist()
+        return {"scores": {"frechet": over_seeds([{"frechet": v} for v in values])["frechet"]}, "card": {}}
+
+    def refused(mean):
+        return np.mean([bool(gate(drawn(mean), drawn(20.0), 1e3)) for _ in range(1500)])
+
+    # one-sided 2.5 %, give or take 0.4 % for 1,500 trials; Welch's test is on the safe side of it for few seeds
+    assert 0.005 < refused(20.0) < 0.037
+    # 12 times one set's deviation: 2 seeds have 2 degrees of freedom at best, and t = 4.3 to 12.7
+    assert refused(32.0) > (0.8 if seeds == 2 else 0.99)
 
 
 @pytest.fixture
@@ -109,7 +140,7 @@ def test_flags_travel_as_text():
 
 
 def test_more_priors_follow_the_own_one():
-    from pga_tf.training.fitting import FitOptions
+    from pga_tf.runs.config import FitOptions
 
     chosen = helpers.tiny("root", options={"more_priors": "mixture,second_vae"})
     names = [configs.prior_options(text)[0].prior for text in chosen.priors.split(prior_fitter.SEPARATOR)]

@@ -12,8 +12,9 @@ from absl import logging
 
 from pga_tf import flags
 from pga_tf.core.checks import InputError
+from pga_tf.runs import trained
 from pga_tf.serving import export, versions
-from pga_tf.training import loop, trained
+from pga_tf.training import loop
 from pipelines import graph, lineage, page, run, runner
 from pipelines.components import artifacts
 from pipelines.store import TFX_DATABASE, Store

@@ -13,8 +13,8 @@ pytest.importorskip("tfx", reason="needs TFX, in an environment of requirements-
 from PIL import Image
 
 from pga_tf.core.checks import InputError
+from pga_tf.runs import trained
 from pga_tf.serving import versions
-from pga_tf.training import trained
 from pipelines import code_hash, graph, lineage, page, tfx_components, tfx_graph, tfx_runner
 from pipelines.components import artifacts
 from pipelines.tfx_store import Store

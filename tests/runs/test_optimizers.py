@@ -1,11 +1,16 @@
-"""Learning rates against values worked out by hand, the optimisers' settings, and averaged weights."""
+"""Learning rates against values worked out by hand, and the settings of each player's optimiser."""
+
+import dataclasses
 
 import keras
 import numpy as np
 import pytest
 
-from pga_tf.training import optimizers
-from pga_tf.training.config import OptimizerOptions
+from pga_tf.core.players import Player
+from pga_tf.core.stepwise import Stepwise
+from pga_tf.runs import optimizers
+from pga_tf.runs.config import OptimizerOptions
+from tests.methods.toys import ToyWGANGP, ToyWGANGPOptions
 
 
 def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100):
@@ -29,31 +34,83 @@ def test_the_learning_rate_is_the_one_worked_out_by_hand(settings, values):
     np.testing.assert_allclose(_rates(values, **settings), list(values.values()), rtol=1e-5, atol=1e-7)
 
 
+def test_a_player_of_five_updates_has_one_rate_in_all_five():
+    schedule = optimizers.Schedule(0.4, "cosine", 0, 10, 4, updates=5)
+    rates = [float(schedule(iterations)) for iterations in range(20)]
+    by_step = [float(schedule.at_step(step)) for step in range(4)]
+    np.testing.assert_allclose(by_step, [0.4, 0.2 + 0.1 * 2**0.5, 0.2, 0.2 - 0.1 * 2**0.5], rtol=1e-5)
+    np.testing.assert_array_equal(rates, np.repeat(by_step, 5))
+
+
+ONLY = (Player("only", ("network",)),)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """None."""
+
+
 def _build(steps_per_epoch=2.5, total_steps=100, **options):
-    return optimizers.build_optimizer(
-        OptimizerOptions(**options), steps_per_epoch=steps_per_epoch, total_steps=total_steps
+    """The optimiser of a model's only player, which has no options of its own."""
+    made = optimizers.of_players(
+        OptimizerOptions(**options), ONLY, NoOptions(), steps_per_epoch=steps_per_epoch, total_steps=total_steps
     )
+    return made["only"]
 
 
 def test_options_reach_the_optimiser():
     sgd = _build(optimizer="sgd", momentum=0.8, learning_rate=0.4)
     assert isinstance(sgd, keras.optimizers.SGD)
-    assert (sgd.momentum, sgd.nesterov, sgd.use_ema) == (0.8, False, False)
-    adam = _build(optimizer="adam", momentum=0.5, ema=0.99)
+    assert (sgd.momentum, sgd.nesterov, float(sgd.learning_rate)) == (0.8, False, pytest.approx(0.4))
+    adam = _build(optimizer="adam", momentum=0.5)
     assert isinstance(adam, keras.optimizers.Adam)
-    assert (adam.beta_1, adam.beta_2, adam.use_ema, adam.ema_momentum) == (0.5, 0.999, True, 0.99)
+    assert (adam.beta_1, adam.beta_2) == (0.5, 0.999)
+    assert _build(optimizer="adam", beta_2=0.9).beta_2 == 0.9
+    rmsprop = _build(optimizer="rmsprop", momentum=0.5)
+    assert isinstance(rmsprop, keras.optimizers.RMSprop)
+    assert (rmsprop.rho, rmsprop.momentum) == (0.9, 0.5)
+    assert _build(optimizer="rmsprop", beta_2=0.99).rho == 0.99
+
+
+def test_a_players_own_options_are_its_own_and_the_others_are_shared():
+    own = ToyWGANGPOptions(critic_updates=3, critic_learning_rate=0.02, critic_beta_1=0.25)
+    shared = OptimizerOptions(
+        optimizer="adam", learning_rate=0.4, momentum=0.75, beta_2=0.9, weight_decay=0.5, schedule="cosine"
+    )
+    made = optimizers.of_players(shared, ToyWGANGP.players(own), own, steps_per_epoch=1, total_steps=10)
+    critic, generator = made["critic"], made["generator"]
+    assert (critic.beta_1, generator.beta_1) == (0.25, 0.75)
+    assert critic.beta_2 == generator.beta_2 == 0.9
+    assert critic.weight_decay == generator.weight_decay == 0.5
+    for step, share in ((0, 1.0), (5, 0.5)):
+        for player, peak, updates in ((critic, 0.02, 3), (generator, 0.4, 1)):
+            schedule = player._learning_rate
+            assert float(schedule(step * updates)) == float(schedule.at_step(step)) == pytest.approx(peak * share)
+
+
+class Net(keras.layers.Layer):
+    """A kernel, a bias and a single number."""
+
+    def build(self, shape):
+        self.held = [self.add_weight(shape=s, initializer="ones", name=f"held_{len(s)}") for s in ([2, 2], [2], [])]
+
+
+class Still(Stepwise):
+    PLAYERS = ONLY
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_weight_decay_shrinks_kernels_by_its_share_of_the_rate_and_nothing_else(kind):
     moved = []
     for decay in (0.0, 0.1):
-        kernel, bias, gamma = keras.Variable(np.ones([2, 2])), keras.Variable(np.ones([2])), keras.Variable(1.0)
-        optimizer = _build(optimizer=kind, learning_rate=0.5, weight_decay=decay)
-        optimizers.make_slots(optimizer, [kernel, bias, gamma])
-        optimizer.apply([np.full(v.shape, 0.25, np.float32) for v in (kernel, bias, gamma)], [kernel, bias, gamma])
-        moved.append([np.array(v) for v in (kernel, bias, gamma)])
+        network = Net()
+        network.build(None)
+        model = Still({"network": network}, NoOptions(), latent_dim=1)
+        model.compile({"only": _build(optimizer=kind, learning_rate=0.5, weight_decay=decay)})
+        model.optimizers["only"].apply([np.full(v.shape, 0.25, np.float32) for v in network.held], network.held)
+        moved.append([np.array(v) for v in network.held])
     (kernel, bias, gamma), (shrunk, same_bias, same_gamma) = moved
+    assert (kernel < 1.0).all()
     np.testing.assert_allclose(shrunk, kernel - 0.5 * 0.1 * 1.0, rtol=1e-6)  # lr * decay * weight
     np.testing.assert_array_equal(bias, same_bias)
     np.testing.assert_array_equal(gamma, same_gamma)
@@ -67,31 +124,3 @@ def test_epochs_of_a_halving_become_steps():
         optimizer.iterations.assign(step)
         rates.append(float(optimizer.learning_rate))
     assert rates == pytest.approx([0.4, 0.2])
-
-
-def test_averaged_weights_are_the_exponential_average_of_the_weights_after_each_step():
-    variable, still = keras.Variable(np.float32([1.0, -2.0])), keras.Variable(np.float32([5.0]))
-    optimizer = _build(learning_rate=0.5, momentum=0.0, ema=0.75)
-    optimizer.build([variable, still])
-    gradients = np.float32([[1.0, 2.0], [-3.0, 0.5], [0.25, 4.0]])
-    for gradient in gradients:
-        optimizer.apply([keras.ops.convert_to_tensor(gradient), keras.ops.zeros([1])], [variable, still])
-    # weights: (1, -2) -> (.5, -3) -> (2, -3.25) -> (1.875, -5.25); the average starts at the first of them
-    np.testing.assert_allclose(variable, [1.875, -5.25])
-    average = [0.5, -3.0]
-    for weights in ([2.0, -3.25], [1.875, -5.25]):
-        average = [0.75 * a + 0.25 * w for a, w in zip(average, weights, strict=True)]
-    assert average == [1.125, -3.609375]
-    optimizers.use_average_weights(optimizer, [variable, still])
-    np.testing.assert_allclose(variable, average, rtol=1e-6)
-    np.testing.assert_allclose(still, [5.0])
-
-
-def test_the_end_of_fit_leaves_the_weights_that_training_goes_on_from():
-    variable = keras.Variable(np.float32([1.0]))
-    optimizer = _build(learning_rate=0.5, momentum=0.0, ema=0.75)
-    optimizer.build([variable])
-    for _ in range(2):
-        optimizer.apply([keras.ops.ones([1])], [variable])
-    optimizer.finalize_variable_values([variable])  # as Keras calls it
-    np.testing.assert_allclose(variable, [0.0])

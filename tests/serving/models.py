@@ -9,8 +9,8 @@ from pga_tf.priors import PRIORS
 from pga_tf.priors.latent_map import LatentMapOptions
 from pga_tf.priors.mixture import MixtureOptions
 from pga_tf.priors.second_vae import SecondVAEOptions
+from pga_tf.runs import build
 from pga_tf.serving import export, gate
-from pga_tf.training import build
 from tests.training import helpers
 
 OWN = {

@@ -19,9 +19,10 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from pga_tf import flags
 from pga_tf.core.checks import InputError
+from pga_tf.runs import trained
 from pga_tf.serving import export, gate, reference, versions
 from pga_tf.serving.export import ExportOptions
-from pga_tf.training import fitting, loop, trained
+from pga_tf.training import fitting, loop
 from tests import commands
 from tests.serving import models
 from tests.training import helpers

@@ -1,6 +1,7 @@
 """Short runs for tests: tiny networks on generated images."""
 
 import dataclasses
+import json
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +9,8 @@ import tensorflow as tf
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
-from pga_tf.training.config import Config, OptimizerOptions, RunOptions
+from pga_tf.runs.config import Config, OptimizerOptions, RunOptions
+from pga_tf.runs.directory import RunDirectory
 
 
 def config(workdir, *, method="lpga", dataset="fake:8x8x1", **values):
@@ -48,6 +50,17 @@ def state(workdir):
     reader = tf.train.load_checkpoint(str(workdir / "checkpoints"))
     names = [n for n in reader.get_variable_to_shape_map() if n.endswith("VARIABLE_VALUE") and "save_counter" not in n]
     return {name: np.array(reader.get_tensor(name)) for name in names}
+
+
+def step_of(state):
+    """The model's own clock in a `state`."""
+    (step,) = (value for name, value in state.items() if name.startswith("model") and name.split("/")[0].endswith("step"))
+    return int(step)
+
+
+def logged(workdir):
+    """The lines of metrics.jsonl."""
+    return [json.loads(line) for line in RunDirectory(workdir).metrics.read_text().splitlines()]
 
 
 def cut(workdir, step):

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from pga_tf import data
 from pga_tf.core.checks import InputError, NonFiniteError
+from pga_tf.runs.checkpoints import Checkpoints
+from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import loop
-from pga_tf.training.checkpoints import Checkpoints
-from pga_tf.training.run_directory import RunDirectory
 from tests.methods import builders
 from tests.training import helpers
 
@@ -68,7 +68,7 @@ def test_a_workdir_of_another_configuration_is_refused_naming_the_flags(tmp_path
 def test_a_longer_run_of_the_same_configuration_goes_on_but_not_under_a_cosine(tmp_path):
     loop.train(helpers.config(tmp_path / "a", steps=2, network="mlp"), out=str)
     loop.train(helpers.config(tmp_path / "a", steps=4, network="mlp"), out=str)
-    assert int(next(v for k, v in helpers.state(tmp_path / "a").items() if "iteration" in k)) == 4
+    assert helpers.step_of(helpers.state(tmp_path / "a")) == 4
     cosine = helpers.config(tmp_path / "b", steps=2, network="mlp", schedule="cosine")
     RunDirectory(tmp_path / "b").create()
     RunDirectory(tmp_path / "b").write_config(cosine, (8, 8, 1))
@@ -156,7 +156,7 @@ def _files_limited_to(size):
 
 def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path):
     model = builders.build("lpga")
-    checkpoints = Checkpoints(tmp_path, model, {"optimizer": model.optimizer}, keep=1)
+    checkpoints = Checkpoints(tmp_path, model, keep=1)
     checkpoints.save()
     good = builders.weights(model)
     model.train_step(builders.images(model))
@@ -175,24 +175,24 @@ def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path):
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path):
     model = builders.build("lpga")
-    Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).save()
+    Checkpoints(tmp_path, model).save()
     other = builders.build("lpga", batch_norm="shared")
     with pytest.raises(InputError, match="of this configuration"):
-        Checkpoints(tmp_path, other, {"optimizer": other.optimizer}).restore()
+        Checkpoints(tmp_path, other).restore()
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     model = builders.build("lpga")
-    path = Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).save()
+    path = Checkpoints(tmp_path, model).save()
     with open(f"{path}.data-00000-of-00001", "r+b") as file:
         file.truncate(100)
     with pytest.raises(InputError, match="a whole checkpoint"):
-        Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).restore()
+        Checkpoints(tmp_path, model).restore()
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     model = builders.build("lpga")
     model.trainable_variables[0].assign(tf.fill(model.trainable_variables[0].shape, float("inf")))
     with pytest.raises(NonFiniteError, match="no checkpoint was written"):
-        Checkpoints(tmp_path, model, {"optimizer": model.optimizer}).save()
+        Checkpoints(tmp_path, model).save()
     assert not list(tmp_path.iterdir())

@@ -1,28 +1,32 @@
-"""Priors of real runs: every pair of method and prior, resuming, and what is refused."""
+"""Priors of real runs: every pair of autoencoder and prior, resuming, and what is refused."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pga_tf import flags
+from pga_tf import data, flags
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
-from pga_tf.training import fitting, loop, trained
-from pga_tf.training.fitting import FitOptions
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.priors.mixture import Mixture
+from pga_tf.runs import fitted, trained
+from pga_tf.runs.config import FitOptions
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.runs.drawing import Drawing
+from pga_tf.training import fitting, loop
 from tests.training import helpers
 
 SMALL = {
     "second_vae": {"second_width": 16, "second_depth": 1},
     "latent_map": {"map_width": 16, "map_depth": 1},
     "mixture": {"components": 2},
-    "normal": {},
 }
 FITTED = [name for name in PRIORS.names() if PRIORS.get(name).FIT != "nothing"]
+METHODS_WITH_CODES = [name for name in METHODS.names() if hasattr(METHODS.get(name), "encode")]
 
 
 def train(path, method="vpga", steps=4):
@@ -31,10 +35,10 @@ def train(path, method="vpga", steps=4):
     return flags.config_of_run(path)
 
 
-def fit(config, prior, out=str, **values):
+def fit(config, prior, out=str, model=None, own=(), **values):
     values = {"prior": prior, "prior_steps": 6, "prior_batch_size": 8, "prior_checkpoint_every": 3} | values
-    draw, _ = trained.load(config)
-    return fitting.fit(config, draw, FitOptions(**values), PRIORS.get(prior).Options(**SMALL[prior]), out=out)
+    own = PRIORS.get(prior).Options(**SMALL.get(prior, {}) | dict(own))
+    return fitting.fit(config, model or trained.load_model(config)[0], FitOptions(**values), own, out=out)
 
 
 def stored(config, prior):
@@ -42,9 +46,11 @@ def stored(config, prior):
         return dict(file)
 
 
-@pytest.fixture(scope="module", params=METHODS.names())
+@pytest.fixture(scope="module", params=METHODS_WITH_CODES)
 def run(request, tmp_path_factory):
-    return train(tmp_path_factory.mktemp(request.param) / "run", request.param)
+    """(a run's configuration, its trained model)."""
+    config = train(tmp_path_factory.mktemp(request.param) / "run", request.param)
+    return config, trained.load_model(config)[0]
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +64,46 @@ def config(trained_once, tmp_path):
     return flags.config_of_run(shutil.copytree(trained_once, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("prior", PRIORS.names())
+@pytest.mark.parametrize("prior", FITTED)
 def test_every_prior_fits_every_method_and_is_loaded_as_it_was(run, prior):
-    lines = []
-    assert fit(run, prior, out=lines.append)
-    draw, _ = trained.load(run, prior=prior)
+    (config, model), lines = run, []
+    assert fit(config, prior, model=model, out=lines.append)
+    assert any(f"fitted {prior}: " in line and "mmd" in line for line in lines)
+    draw, _ = trained.load(config, prior=prior)
     images = draw.samples(5)
     assert images.shape == (5, 8, 8, 1)
-    np.testing.assert_array_equal(trained.load(run, prior=prior)[0].samples(5), images)
-    if prior in FITTED:
-        assert "mmd" in lines[-1]
-        for name, value in stored(run, prior).items():
-            np.testing.assert_array_equal(draw.prior.state()[name], value)
+    again = Drawing(model, fitted.load(config, model, prior), prior)
+    np.testing.assert_array_equal(again.samples(5), images)
+    for name, value in stored(config, prior).items():
+        np.testing.assert_array_equal(draw.prior.state()[name], value)
+
+
+@pytest.mark.parametrize("prior", sorted(set(PRIORS.names()) - set(FITTED)))
+def test_a_prior_that_is_a_law_has_nothing_to_fit(prior, config):
+    lines = []
+    assert fit(config, prior, out=lines.append)
+    assert lines == [f"--prior={prior} has nothing to fit"]
+    assert fitted.names(config) == []
+    assert not RunDirectory(config.run.workdir).own_prior.exists()
+
+
+def test_a_prior_that_is_worse_than_the_normal_one_says_so(config, monkeypatch):
+    """Codes of this run lie near 0: a mixture of them is no further from them than N(0, I), and one far off is."""
+    lines, good = [], Mixture.fit
+
+    def spoiled(prior, codes, **more):
+        facts = good(prior, codes, **more)
+        prior.means.assign_add(50.0 + 0.0 * prior.means)
+        return facts
+
+    assert fit(config, "mixture", out=lines.append)
+    assert not [line for line in lines if "warning" in line]
+    monkeypatch.setattr(Mixture, "fit", spoiled)
+    assert fit(config, "mixture", out=lines.append)
+    facts = json.loads((RunDirectory(config.run.workdir).prior("mixture") / "facts.json").read_text())
+    assert facts["mmd"] > facts["mmd_normal"]
+    assert lines[-1].startswith("warning: mixture is further from held-out codes than N(0, I) is")
+    assert f"{facts['mmd']:.4g} and {facts['mmd_normal']:.4g}" in lines[-1]
 
 
 @pytest.mark.parametrize("prior", ["second_vae", pytest.param("latent_map", marks=pytest.mark.slow)])
@@ -87,14 +121,16 @@ def test_fitting_resumes_where_it_was_stopped(prior, config, tmp_path):
 
 
 def test_codes_of_a_stochastic_encoder_are_drawn_afresh_and_again_the_same(config):
-    draw, _ = trained.load(config)
-    codes_of = fitting._code_sampler(draw.model, seed=3)
+    model, _ = trained.load_model(config)
+    codes_of = fitting._code_sampler(model, 3, "fit/codes")
     images = tf.zeros([4, 8, 8, 1])
-    first, again, later = codes_of(images, 7), codes_of(images, 7), codes_of(images, 8)
+    first, again, later = (codes_of(images, tf.constant(step, tf.int64)) for step in (7, 7, 8))
     np.testing.assert_array_equal(first, again)
     assert (first.numpy() != later.numpy()).all()
-    spread = draw.model.posterior(images).stddev().numpy()
-    assert np.abs(first - draw.model.encode(images)).max() < 6 * spread.max()
+    judged = fitting._code_sampler(model, 3, "codes/test")(images, tf.constant(7, tf.int64))
+    assert (first.numpy() != judged.numpy()).all()  # a prior is not judged by noise that it was fitted to
+    spread = model.posterior(images).stddev().numpy()
+    assert np.abs(first - model.encode(images)).max() < 6 * spread.max()
 
 
 def test_the_latent_map_keeps_the_generator_of_the_smallest_mmd(config):
@@ -102,8 +138,6 @@ def test_the_latent_map_keeps_the_generator_of_the_smallest_mmd(config):
     folder = RunDirectory(config.run.workdir).prior("latent_map")
     scores = [line["mmd"] for line in RunDirectory(folder).read_scores()]
     draw, _ = trained.load(config, prior="latent_map")
-    from pga_tf import data
-
     held_out = fitting._codes(draw, data.load(config.data), "test", fitting.HELD_OUT)
     assert fitting.mmd(draw.prior, held_out) == pytest.approx(min(scores), rel=1e-3)
 
@@ -141,22 +175,16 @@ def test_fitting_in_other_words_is_refused(config):
 
 
 def test_rates_of_the_options_reach_the_optimisers(config, monkeypatch):
-    made = []
-    build = fitting.optimizers.build_optimizer
-
-    def remember(options, **sizes):
-        made.append(options)
-        return build(options, **sizes)
-
-    monkeypatch.setattr(fitting.optimizers, "build_optimizer", remember)
-    draw, _ = trained.load(config)
-    own = PRIORS.get("latent_map").Options(**SMALL["latent_map"], map_critic_rate=5.0, map_momentum=0.25)
-    made.clear()  # those of the autoencoder
-    how = FitOptions(prior="latent_map", prior_steps=1, prior_learning_rate=0.01, prior_weight_decay=0.3)
-    fitting.fit(config, draw, how, own, out=str)
-    assert {options.learning_rate for options in made} == {0.01, 0.05}
-    assert {options.weight_decay for options in made} == {0.3}
-    assert {options.momentum for options in made} == {0.25}
+    made, build = {}, fitting.optimizers.of_players
+    model, _ = trained.load_model(config)
+    monkeypatch.setattr(fitting.optimizers, "of_players", lambda *a, **k: made.update(build(*a, **k)) or made)
+    own = {"map_critic_learning_rate": 0.05, "map_critic_beta_1": 0.25, "map_generator_beta_1": 0.75}
+    how = {"prior_learning_rate": 0.01, "prior_weight_decay": 0.3, "prior_schedule": "cosine"}
+    fit(config, "latent_map", model=model, own=own, prior_steps=4, **how)
+    found = {name: (o._learning_rate.peak, o.beta_1, o.weight_decay) for name, o in made.items()}
+    assert found == {"map_critic": (0.05, 0.25, 0.3), "map_generator": (0.01, 0.75, 0.3)}
+    rates = [float(o._learning_rate.at_step(2)) for o in made.values()]
+    assert rates == pytest.approx([0.025, 0.005])  # half-way through the cosine of four steps
 
 
 def test_options_survive_the_flagfile(config):

@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from pga_tf.methods import LPGA
+from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks, loop
-from pga_tf.training.run_directory import RunDirectory
 from tests.training import helpers
 
 NAMES = {*LPGA.LOSSES, "loss", "gradient_norm/encoder", "gradient_norm/decoder", "learning_rate"}

@@ -1,8 +1,8 @@
 """A run that is killed goes on at the step after its last checkpoint, bit for bit, in a real process."""
 
-import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,17 +12,23 @@ import numpy as np
 import pytest
 
 from pga_tf import flags
-from pga_tf.priors import PRIORS
-from pga_tf.training import drawing, loop, trained
-from pga_tf.training.run_directory import RunDirectory
+from pga_tf.runs import trained
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.training import loop
 from tests.methods import builders
+from tests.methods.toys import ToyWGANGPOptions
 from tests.training import helpers
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+WITH_TOYS = "from tests.methods import toys; from pga_tf import flags, train; train.define_flags(); flags.run(train.main, usage='')"
+
+
 def start(config):
-    command = [sys.executable, "-m", "pga_tf.train", *helpers.flags(config)]
+    """The command in a process of its own, which knows the tests' own methods too where one of those is trained."""
+    command = ["-c", WITH_TOYS] if config.run.method.startswith("toy") else ["-m", "pga_tf.train"]
+    command = [sys.executable, *command, *helpers.flags(config)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -42,25 +48,24 @@ def wait_for_step(process, workdir, step, limit=120):
 
 
 def steps_of(workdir):
-    return [json.loads(line)["step"] for line in RunDirectory(workdir).metrics.read_text().splitlines()]
+    return [line["step"] for line in helpers.logged(workdir)]
 
 
-def test_sigkill_then_the_same_command_gives_the_weights_of_an_unbroken_run(tmp_path):
-    settings = {
-        "batch_norm": "per_source",
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "schedule": "cosine",
-        "ema": 0.9,
-    }
-    settings |= {"steps": 500, "checkpoint_every": 20, "log_every": 20}
+HARDEST = {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "cosine", "ema": 0.9}
+LPGA = HARDEST | {"method": "lpga", "batch_norm": "per_source"}
+WGAN_GP = HARDEST | {"method": "toy_wgan_gp", "network": "mlp"}  # five updates of a critic in a step, each on images of its own
+
+
+@pytest.mark.parametrize("settings", [LPGA, WGAN_GP], ids=["lpga", "toy_wgan_gp"])
+def test_sigkill_then_the_same_command_gives_the_weights_of_an_unbroken_run(settings, tmp_path):
+    settings = settings | {"steps": 240, "checkpoint_every": 20, "log_every": 20}
     broken = helpers.config(tmp_path / "broken", **settings)
     process = start(broken)
-    wait_for_step(process, tmp_path / "broken", 60)
+    wait_for_step(process, tmp_path / "broken", 40)
     process.send_signal(signal.SIGKILL)
     process.wait()
     stopped_at = RunDirectory(tmp_path / "broken")
-    assert 60 <= max(steps_of(tmp_path / "broken")) < 500
+    assert 40 <= max(steps_of(tmp_path / "broken")) < 240
     assert stopped_at.config.exists()
 
     process = start(broken)
@@ -69,7 +74,45 @@ def test_sigkill_then_the_same_command_gives_the_weights_of_an_unbroken_run(tmp_
     assert "starting after step 0" not in output
     loop.train(helpers.config(tmp_path / "whole", **settings), out=str)
     helpers.assert_same_state(helpers.state(tmp_path / "broken"), helpers.state(tmp_path / "whole"))
-    assert steps_of(tmp_path / "broken") == list(range(20, 501, 20))  # none twice, none missing
+    assert steps_of(tmp_path / "broken") == list(range(20, 241, 20))  # none twice, none missing
+
+
+@pytest.fixture(scope="module", params=[LPGA, WGAN_GP], ids=["lpga", "toy_wgan_gp"])
+def whole(request, tmp_path_factory):
+    """A run of 8 steps with all its checkpoints: its settings and directory."""
+    settings = request.param | {"network": "mlp", "checkpoint_every": 2, "keep_checkpoints": 9, "log_every": 1}
+    path = tmp_path_factory.mktemp("whole")
+    loop.train(helpers.config(path, **settings), out=str)
+    return settings, path
+
+
+def test_a_run_goes_on_from_any_checkpoint_bit_for_bit(whole, tmp_path):
+    settings, path = whole
+    parts, lines = shutil.copytree(path, tmp_path / "parts"), []
+    helpers.cut(parts, 4)
+    assert helpers.step_of(helpers.state(parts)) == 4
+    # "trained already" goes by the model's steps: of WGAN-GP's optimisers one is at 20, more than there are steps
+    assert loop.train(helpers.config(parts, **settings), out=lines.append)
+    assert any("starting after step 4" in line for line in lines)
+    state = helpers.state(parts)
+    helpers.assert_same_state(state, helpers.state(path))
+    assert helpers.step_of(state) == 8
+    counts = {int(value) for name, value in state.items() if "iteration" in name}
+    assert counts == ({8, 40} if settings["method"] == "toy_wgan_gp" else {8})
+    a, b = ([line | {"images_per_second": 0} for line in helpers.logged(run)] for run in (path, parts))
+    assert a == b
+
+
+def test_the_rate_that_is_logged_is_that_of_the_step_just_taken(whole):
+    settings, path = whole
+    peaks = {"": 1e-3}
+    if settings["method"] == "toy_wgan_gp":
+        peaks = {"/critic": ToyWGANGPOptions().critic_learning_rate, "/generator": 1e-3}
+    for line in helpers.logged(path):
+        share = 0.5 * (1.0 + np.cos(np.pi * (line["step"] - 1) / 8))
+        found = {name: value for name, value in line.items() if name.startswith("learning_rate")}
+        expected = {f"learning_rate{player}": peak * share for player, peak in peaks.items()}
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_ctrl_c_ends_cleanly_with_a_checkpoint_at_the_very_step(tmp_path):
@@ -141,7 +184,7 @@ def test_two_replicas_train_resume_and_sample_in_a_real_process(tmp_path):
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_interpolations_of_any_number_of_images(count):
     model = builders.build("lpga")
-    draw = drawing.Drawing(model, PRIORS.get("normal")(builders.LATENT))
+    draw = builders.drawing(model)
     images = builders.images(model, count=count).numpy()
     rows = draw.interpolations(images, model.image_range, 5).reshape(-1, 5, 8, 8, 1)
     assert len(rows) == (count + 1) // 2

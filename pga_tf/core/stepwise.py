@@ -1,0 +1,167 @@
+"""A model that is trained by steps: networks by role, players, a clock. Methods are such models, and so are priors."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from pga_tf.core import averages, players, replicas, routing, streams, updates
+from pga_tf.core.options import validate
+
+
+class Stepwise(keras.Model):
+    """Base of what is trained by `update(batch, step)`, which each subclass writes as its paper does.
+
+    `step`, int64 and checkpointed, is the only clock: noise, schedules and "trained already" go by it, however often
+    an optimiser is applied in a step. Subclasses declare:
+
+      Options: frozen dataclass of what a user may set.
+      PLAYERS: tuple of `Player` in the order of their updates, or `players(options)` where options decide.
+      LOSSES: names of the losses that `update` reports, in the paper's order. REPORTED: of what else it reports.
+
+    Args:
+      networks: dict of role to built network; each becomes the attribute of its name.
+      options: `Options`. latent_dim: size of a code. seed: the run's seed, in [0, 2^31).
+
+    Raises `ValueError` for a variable that no player trains, or two; `InputError` for an option out of its range.
+    """
+
+    PLAYERS = ()
+    LOSSES = ()
+    REPORTED = ("loss",)
+
+    @classmethod
+    def players(cls, options):
+        del options
+        return cls.PLAYERS
+
+    def __init__(self, networks, options, *, latent_dim, seed=0):
+        super().__init__(name=type(self).__name__.lower())  # weights have the same paths in every process
+        self.options, self.latent_dim, self.seed = validate(options), latent_dim, seed
+        self.roles_held = tuple(networks)
+        for role, network in networks.items():
+            setattr(self, role, network)
+        self.step = self.add_weight(
+            name="step", shape=(), dtype="int64", initializer="zeros", trainable=False,
+            aggregation="only_first_replica",
+        )  # fmt: skip
+        self.add_own_weights()
+        self.averages, self._trains = None, True
+        players.require_each_variable_once(self.players(options), self.networks(), self.trainable_variables)
+        self.meters = updates.meters([*self.LOSSES, *self.REPORTED, *updates.gradient_names(self.networks())])
+        self.built = True  # its networks are
+
+    def add_own_weights(self):
+        """Where a subclass makes the weights that it has beside its networks; `networks` says whose they are."""
+
+    def batches_per_step(self):
+        """How many batches of real images a step is handed."""
+        return players.batches(self.players(self.options))
+
+    def networks(self):
+        """Trained variables by role: dict of role to list."""
+        return {role: list(getattr(self, role).trainable_variables) for role in self.roles_held}
+
+    def trained_by(self, player):
+        """The variables that the `Player` trains."""
+        networks = self.networks()
+        return [variable for role in player.roles for variable in networks[role]]
+
+    def compile(self, optimizer="adam", **kwargs):
+        """As `keras.Model.compile`; `optimizer` may be a dict of player's name to optimiser. All slots exist then."""
+        everyone = self.players(self.options)
+        made = players.one_optimizer_each(optimizer, everyone)
+        super().compile(optimizer=made[everyone[0].name], **kwargs)
+        self.optimizers = made
+        for player in everyone:
+            _make_slots(made[player.name], self.trained_by(player))
+
+    def average(self, decay, roles):
+        """Keeps moving averages of the networks of `roles` from here on; `decay` 0 keeps none."""
+        weights = [v for role in roles for v in self.networks()[role]]
+        statistics = [v for role in roles for v in getattr(self, role).non_trainable_variables]
+        self.averages = averages.Averages(weights, statistics, decay) if decay else None
+
+    def averaged(self):
+        """A context in which the model has its averaged weights, where it keeps them."""
+        return self.averages.applied() if self.averages else contextlib.nullcontext()
+
+    def state_between_steps(self):
+        """All variables that the next step depends on, by name: the model's, its optimisers', its averages."""
+        metrics = {id(v) for metric in self.metrics for v in metric.variables}
+        own = [v for v in [*self.trainable_variables, *self.non_trainable_variables] if id(v) not in metrics]
+        named = {f"model/{i}/{v.path}": v for i, v in enumerate(own)}
+        for player, optimizer in self.optimizers.items():
+            named |= {f"{player}/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
+        return named | {f"average/{i}": v for i, v in enumerate(self.averages.variables if self.averages else [])}
+
+    def update(self, batch, step):
+        """One step of every player: the paper. Returns the value, scalar or `[B]`, of each name that is reported."""
+        raise NotImplementedError
+
+    def train_step(self, batch):
+        step = tf.identity(self.step.value)  # read once: it moves within this step
+        values = self.update(self.prepare(batch, step), step)
+        if self.averages:
+            self.averages.update(step)
+        self.step.assign_add(1)
+        return updates.record(self.meters, values)
+
+    def prepare(self, batch, step):
+        """What `update` is handed: `batch`, or the list of a step's batches, which come as axis 1 of one tensor."""
+        del step
+        count = self.batches_per_step()
+        return batch if count == 1 else tf.unstack(batch, num=count, axis=1)
+
+    def pass_through(self, batch, step, seen):
+        """The passes of a step, with no weight moved: running statistics become means over `seen` + 1 batches.
+
+        Args:
+          batch, step: as a step takes them; `step` keys the noise. seen: float tensor, batches passed before.
+        """
+        layers = [layer for layer in self._flatten_layers() if hasattr(layer, "momentum")]
+        kept, self._trains = [layer.momentum for layer in layers], False
+        for layer in layers:
+            layer.momentum = seen / (seen + 1.0)
+        try:
+            self.update(self.prepare(batch, step), step)
+        finally:
+            self._trains = True
+            for layer, momentum in zip(layers, kept, strict=True):
+                layer.momentum = momentum
+
+    def minimise(self, tape, loss, *names):
+        """One update of the players called `names`, or of all, on `loss` `[B]`, for which all weights are those before.
+
+        The routing of the loss's terms decides which of them trains which network.
+
+        Returns:
+          dict of `gradient_norm/ROLE` to the Euclidean norm of that network's gradient over the global batch. Raises
+          `ValueError` if a variable receives no gradient.
+        """
+        chosen = [player for player in self.players(self.options) if player.name in names or not names]
+        if not self._trains:
+            return {}
+        variables = [v for player in chosen for v in self.trained_by(player)]
+        gradients = tape.gradient(loss, variables, output_gradients=replicas.shares(loss))
+        routing.require_gradients(gradients, variables)
+        waiting = iter(updates.joined(gradients))
+        for player in chosen:
+            own = self.trained_by(player)
+            self.optimizers[player.name].apply([next(waiting) for _ in own], own)
+        return updates.norms(gradients, {role: self.networks()[role] for player in chosen for role in player.roles})
+
+    def normal(self, shape, use, step, substep=0):
+        """N(0, 1) noise of this model's seed; see `streams.normal`."""
+        return streams.normal(shape, use, seed=self.seed, step=step, substep=substep)
+
+    def uniform(self, shape, use, step, substep=0):
+        """U(0, 1) noise of this model's seed; see `streams.uniform`."""
+        return streams.uniform(shape, use, seed=self.seed, step=step, substep=substep)
+
+
+def _make_slots(optimizer, variables):
+    """Builds `optimizer` for `variables`; biases, scales of norms and single numbers are kept from weight decay."""
+    if not optimizer.built:
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+        optimizer.build(variables)

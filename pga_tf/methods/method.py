@@ -1,0 +1,91 @@
+"""What all methods share, and what families of them share. A method's own file is its paper and nothing else.
+
+A method is a `Stepwise` model: its networks come in by role, its `update(images, step)` is one step of training.
+"""
+
+import tensorflow as tf
+
+from pga_tf import networks
+from pga_tf.core.players import Player
+from pga_tf.core.stepwise import Stepwise
+from pga_tf.methods import posteriors
+
+
+class Method(Stepwise):
+    """A model of images: a decoder and whatever trains it.
+
+    Subclasses declare, beside what `Stepwise` asks for:
+
+      roles(options): the networks that it takes, dict of role to spec.
+      PRIOR: the registered prior that its codes follow by training: "normal", "uniform", "sphere"; "own" for a map
+        from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled.
+      STATISTICS: whose batch-norm statistics codes of a "prior" and, where there are such, of "data" are decoded with.
+      GROUP: examples of a replica that a step takes together.
+    """
+
+    PLAYERS = ()
+    PRIOR = "normal"
+    STATISTICS = {"prior": "prior"}
+    GROUP = 1
+
+    @staticmethod
+    def roles(options):
+        """dict of role to spec. Raises `InputError` for options that contradict each other."""
+        raise NotImplementedError
+
+    @staticmethod
+    def training_range(options):
+        """The range of pixels in training."""
+        del options
+        return (-1.0, 1.0)
+
+    def __init__(self, networks, options, *, latent_dim, seed=0):
+        super().__init__(networks, options, latent_dim=latent_dim, seed=seed)
+        self.image_range = self.training_range(options)
+
+    def decode(self, codes, source="prior"):
+        """Codes `[B, H_dim]` of a source, "data" or "prior", to images `[B, H, W, C]` in the training range."""
+        return self.decoder(codes, sources=(self.STATISTICS[source],))
+
+    def diagnostics(self, images):
+        """What TensorBoard shows beside losses, of fixed test images: dict of name to scalar or vector."""
+        del images
+        return {}
+
+    @classmethod
+    def averaged_roles(cls, options):
+        """The networks that `decode` and `encode` use: all but critics."""
+        return [name for name, role in cls.roles(options).items() if not isinstance(role, networks.Critic)]
+
+
+class Autoencoder(Method):
+    """A method with an encoder. In training it meets codes of data alone; their statistics serve every source."""
+
+    PLAYERS = (Player("autoencoder", ("encoder", "decoder")),)
+    STATISTICS = {"data": "data", "prior": "data"}
+
+    def encode(self, images, source="data"):
+        """Images `[B, H, W, C]` in the training range to codes, means of posteriors: `[B, H_dim]`."""
+        del source
+        return self.encoder(images, sources=("data",))
+
+    def reconstruct(self, images):
+        """g(f(x)) of images `[B, H, W, C]` in the training range."""
+        return self.decode(self.encode(images), source="data")
+
+
+class Deterministic(Autoencoder):
+    """An autoencoder without a posterior and without a law that its codes follow."""
+
+    PRIOR = None
+
+    def diagnostics(self, images):
+        """How the codes of a batch spread: their root mean square, the variance of each dimension, active units."""
+        codes = self.encode(images)
+        variance = tf.math.reduce_variance(codes, axis=0)
+        active = tf.cast(variance > posteriors.ACTIVE_VARIANCE, tf.float32)
+        return {
+            "code_rms": tf.sqrt(tf.reduce_mean(tf.square(codes))),
+            "code_variance": variance,
+            "active_units": tf.reduce_sum(active),
+        }

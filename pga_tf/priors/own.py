@@ -1,0 +1,22 @@
+"""The map from noise to codes that a method trains itself, as a prior. Interface: Samples."""
+
+from pga_tf.core import streams
+from pga_tf.priors import draws
+
+
+class Own:
+    """`model.map_noise(u)`, u ~ N(0, I), of a method with `PRIOR = "own"`."""
+
+    DECODED_AS = "prior"
+
+    def __init__(self, model):
+        self.latent_dim = model.latent_dim
+        self._map = model.map_noise
+        self.sample = draws.sampler(self._draw)
+
+    def _draw(self, seeds):
+        """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
+        return self._map(streams.normals_of(seeds, self.latent_dim, "sample/code"))
+
+    def state(self):
+        return {}  # the variables are the model's

@@ -1,0 +1,100 @@
+"""Priors that were fitted to a run, as they lie in RUN/priors/NAME/, and those that need no fitting."""
+
+import hashlib
+
+import keras
+import numpy as np
+
+from pga_tf import priors
+from pga_tf.core import checks, files, interfaces, options, precision
+from pga_tf.runs.directory import RunDirectory
+
+FITTED, BEST = "prior.npz", "best.npz"  # what is loaded; the best so far of a prior that keeps it
+
+
+def fingerprint(model):
+    """Hash of all that codes and images of an autoencoder depend on: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for variable in [*model.trainable_variables, *model.encoder.non_trainable_variables]:
+        digest.update(np.ascontiguousarray(np.asarray(variable)))
+    return digest.hexdigest()[:16]
+
+
+def make(kind, latent_dim, own, seed):
+    """A prior of a registered class before it is fitted; its weights are a function of `seed`."""
+    keras.utils.set_random_seed(seed)
+    with precision.float32():
+        return kind(latent_dim, own, seed=seed)
+
+
+def names(config):
+    """Names of the priors that were fitted to a run."""
+    folders = sorted(RunDirectory(config.run.workdir).prior("x").parent.glob(f"*/{FITTED}"))
+    return [path.parent.name for path in folders]
+
+
+def command(config, name="mixture"):
+    """The command that fits the prior `name` to a run."""
+    return f"python -m pga_tf.fit_prior --workdir={config.run.workdir} --prior={name}"
+
+
+def write(path, prior):
+    with files.replacing(path) as file:
+        np.savez(file, **{name: np.asarray(value) for name, value in prior.state().items()})
+
+
+def read(path, prior):
+    with np.load(path, allow_pickle=False) as stored:
+        for name, variable in prior.state().items():
+            variable.assign(stored[name])
+
+
+def of_method(model):
+    """(prior, name) that the method of `model` draws from by training; (None, None) where one is to be fitted first."""
+    if model.PRIOR is None:
+        return None, None
+    return unfitted(model, model.PRIOR), model.PRIOR
+
+
+def unfitted(model, name):
+    """The prior `name`, which needs no fitting. Raises `InputError` for "own" of a method that trains no map."""
+    if name != priors.OWN:
+        return priors.PRIORS.get(name)(model.latent_dim)
+    if not isinstance(model, interfaces.MapsPrior):
+        checks.refuse(
+            "--prior=own",
+            expected="a method that trains a map from noise to codes",
+            received=type(model).__name__,
+            remedy="leave --prior out",
+        )
+    return priors.Own(model)
+
+
+def load(config, model, name):
+    """The prior `name` of a run.
+
+    Raises `InputError` if it has to be fitted and was not, or was fitted to other weights than `model` has.
+    """
+    if name == priors.OWN or priors.PRIORS.get(name).FIT == "nothing":
+        return unfitted(model, name)
+    kind = priors.PRIORS.get(name)
+    directory = RunDirectory(RunDirectory(config.run.workdir).prior(name))
+    path = directory.path / FITTED
+    if not path.exists():
+        checks.refuse(
+            f"--prior={name}",
+            expected=f"a fitted prior in {directory.path}",
+            received="none",
+            remedy=command(config, name),
+        )
+    values = directory.read_flags()
+    if values["autoencoder"] != fingerprint(model):
+        checks.refuse(
+            f"--prior={name}",
+            expected="a prior fitted to the weights that are loaded",
+            received=f"one fitted to others ({values['autoencoder']}, not {fingerprint(model)})",
+            remedy=f"delete {directory.path} and fit it anew, or choose the --checkpoint that it was fitted to",
+        )
+    prior = make(kind, model.latent_dim, options.from_text(kind.Options, values), int(values["seed"]))
+    read(path, prior)
+    return prior

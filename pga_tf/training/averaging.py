@@ -1,0 +1,40 @@
+"""Norm statistics of averaged weights (`--ema`), measured where these weights are used."""
+
+import contextlib
+
+import tensorflow as tf
+
+PASSES = 50  # batches that the statistics are means over
+NOISE_FROM = 2**40  # step whose noise the first pass draws; no run is so long
+
+
+class Averaging:
+    """The averaged weights of an `Experiment`, whose statistics are a function of (averages, seed, step)."""
+
+    def __init__(self, experiment):
+        self.experiment, self.measured_at = experiment, None
+        self._pass = None
+
+    @contextlib.contextmanager
+    def applied(self, step):
+        """Inside the block the model has the averages of after `step` steps, where the run keeps them."""
+        self.measure(step)
+        with self.experiment.model.averaged():
+            yield
+
+    def measure(self, step):
+        """Brings the statistics up to date with the averages of after `step` steps."""
+        averages = self.experiment.model.averages
+        if not averages or not averages.has_statistics or self.measured_at == step:
+            return
+        strategy = self.experiment.strategy
+        if self._pass is None:
+            self._pass = tf.function(self._of_replicas, autograph=False)
+        batches = strategy.experimental_distribute_dataset(self.experiment.batches(step).take(PASSES))
+        with averages.measured():
+            for k, batch in enumerate(batches):
+                self._pass(batch, tf.constant(NOISE_FROM + k, tf.int64), tf.constant(k, tf.float32))
+        self.measured_at = step
+
+    def _of_replicas(self, batch, step, seen):
+        self.experiment.strategy.run(self.experiment.model.pass_through, args=(batch, step, seen))

@@ -1,0 +1,212 @@
+"""Whose statistics a norm moves: the running means after one step, against NumPy's of what each source is declared as.
+
+Encoder and decoder are single norms with a linear layer behind, so that a norm's running mean says what came in. Data
+codes, perturbed codes and prior codes, and the images made of them, differ in scale by the way the networks are set.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pga_tf import networks
+from pga_tf.core import streams
+from pga_tf.methods import METHODS
+from pga_tf.networks.norm import EPSILON, MOMENTUM, SourceBatchNorm
+from pga_tf.networks.sources import DECODER_SOURCES, ENCODER_SOURCES, SourceLayer, Stack
+from pga_tf.priors import PRIORS
+from tests.methods import builders
+
+SHAPE, COUNT = (4, 4, 1), 16
+PIXELS = 16
+
+
+class Split(SourceLayer):
+    """`[B, 2 H_dim]` to (mean, stddev), stddev constant in x but for a slope that trains."""
+
+    def call(self, x, sources=("data",), training=False):
+        mean, raw = tf.split(x, 2, axis=1)
+        return mean, 0.5 * tf.nn.softplus(0.1 * raw)
+
+    def compute_output_shape(self, input_shape):
+        half = (input_shape[0], input_shape[1] // 2)
+        return half, half
+
+
+def _norm(sources, name):
+    return SourceBatchNorm(known_sources=sources, mode="per_source", name=name)
+
+
+def _network(role, name):
+    """One norm, one dense layer: for a role that a method asks for."""
+    if isinstance(role, networks.Critic):
+        options = networks.NetworkOptions(network="mlp", latent_dim=builders.LATENT, filters=4)
+        return networks.build(role, options, SHAPE, name=name)
+    if isinstance(role, networks.Decoder):
+        made = [
+            _norm(DECODER_SOURCES, "codes_norm"),
+            keras.layers.Dense(PIXELS, bias_initializer="ones"),
+            keras.layers.Reshape(SHAPE),
+            keras.layers.Activation(role.output),
+        ]
+        network = Stack(made, known_sources=DECODER_SOURCES, name=name)
+        network.build((None, builders.LATENT))
+        return network
+    made = [keras.layers.Flatten(), _norm(ENCODER_SOURCES, "images_norm")]
+    made += [keras.layers.Dense(builders.LATENT * (1 + role.stochastic), bias_initializer="ones")]
+    made += [Split()] if role.stochastic else []
+    network = Stack(made, known_sources=ENCODER_SOURCES, name=name)
+    network.build((None, *SHAPE))
+    return network
+
+
+def _model(method, **options):
+    kind = METHODS.get(method)
+    fields = kind.Options.__dataclass_fields__
+    options |= {"latent_batch_norm": False} if "latent_batch_norm" in fields else {}
+    options |= {"perturbation_scale": 2.0} if "perturbation_scale" in fields else {}
+    options = kind.Options(**options)
+    keras.utils.set_random_seed(0)
+    made = {name: _network(role, name) for name, role in kind.roles(options).items()}
+    model = kind(made, options, latent_dim=builders.LATENT)
+    model.compile(keras.optimizers.SGD(0.0))  # what came in, not what was learned
+    return model
+
+
+class Numpy:
+    """The two networks in training mode, in NumPy: each call normalises by the statistics of its own batch."""
+
+    def __init__(self, model):
+        (self.f_kernel, self.f_bias), (self.g_kernel, self.g_bias) = (
+            [np.array(v) for v in network.trainable_variables if "norm" not in v.path]
+            for network in (model.encoder, model.decoder)
+        )
+        self.stochastic = self.f_kernel.shape[1] > builders.LATENT
+        self.squash = (lambda y: 1 / (1 + np.exp(-y))) if model.image_range[0] == 0.0 else np.tanh
+
+    def f(self, images):
+        found = _normalised(images.reshape(len(images), -1)) @ self.f_kernel + self.f_bias
+        if not self.stochastic:
+            return found, None
+        mean, raw = np.split(found, 2, axis=1)
+        return mean, 0.5 * np.log1p(np.exp(0.1 * raw))
+
+    def g(self, codes):
+        return self.squash(_normalised(codes) @ self.g_kernel + self.g_bias).reshape(-1, *SHAPE)
+
+
+def _normalised(x):
+    return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + EPSILON)
+
+
+def _noise(use):
+    return streams.normal([COUNT, builders.LATENT], use, seed=0, step=0).numpy()
+
+
+def _inputs(method, model, x):
+    """What a step feeds each network, by source, as the method's file and METHODS.md declare it."""
+    twin = Numpy(model)
+    z, stddev = twin.f(x)
+    if method == "vae":
+        codes = z + stddev * _noise("posterior")
+        return {"data": x}, {"data": codes}
+    if method in ("ae", "rae"):
+        return {"data": x}, {"data": z}
+    if method == "prior_free":
+        mu = 0.5 * streams.uniform([COUNT], "mixing", seed=0, step=0).numpy()[:, None]
+        partners = z.reshape(-1, 2, builders.LATENT)[:, ::-1].reshape(z.shape)
+        return {"data": x}, {"data": z, "perturbed": mu * z + (1 - mu) * partners}
+    eps, z_n = _noise("perturbation"), _noise("prior")
+    if method == "lpga":
+        delta = 2.0 * np.sqrt(builders.LATENT) * eps / np.linalg.norm(eps, axis=1, keepdims=True)
+    elif method == "vpga":
+        delta = stddev * eps
+    else:
+        delta = np.sqrt(stddev**2 + 4.0) * eps
+    codes = {"data": z, "perturbed": z + delta, "prior": z_n}
+    images = {"data": x} | {
+        source: twin.g(codes[of]) for source, of in
+        (("reconstructions", "data"), ("perturbed", "perturbed"), ("samples", "prior"))
+    }  # fmt: skip
+    return images, codes
+
+
+def _running(network):
+    return next(v for v in network.variables if v.name == "running_mean").numpy()
+
+
+def _images(model, seed=1):
+    low, high = model.image_range
+    # not of mean 0, and each pixel of another mean: no two sources look alike
+    rng = np.random.default_rng(seed)
+    return (low + (high - low) * rng.beta(1.0, np.linspace(1.0, 6.0, PIXELS), (COUNT, PIXELS))).reshape(-1, *SHAPE)
+
+
+SHIPPED = [name for name in METHODS.names() if not name.startswith("toy_")]
+
+
+@pytest.mark.parametrize("method", SHIPPED)
+def test_each_norm_moves_towards_the_mean_of_its_source(method):
+    model = _model(method)
+    x = _images(model).astype(np.float32)
+    images, codes = _inputs(method, model, x)
+    model.train_step(tf.constant(x))
+    for network, sources, expected in (
+        (model.encoder, ENCODER_SOURCES, images),
+        (model.decoder, DECODER_SOURCES, codes),
+    ):
+        for row, source in zip(_running(network), sources, strict=True):
+            batch = expected.get(source)
+            moved = np.zeros_like(row) if batch is None else (1 - MOMENTUM) * batch.reshape(COUNT, -1).mean(axis=0)
+            np.testing.assert_allclose(row, moved, atol=2e-6, err_msg=f"{network.name}, {source}")
+        means = [batch.reshape(COUNT, -1).mean(axis=0) for batch in expected.values()]
+        for i, a in enumerate(means):  # else swapping two sources would not be seen
+            assert all(np.abs(a - b).max() > 1e-3 for b in means[:i]), (network.name, i)
+
+
+DECODES = {"lpga": "prior", "vpga": "prior", "lvpga": "prior"}  # codes of N(0, I): all others by those of data
+
+
+@pytest.mark.parametrize("method", SHIPPED)
+def test_inference_uses_the_statistics_of_the_source_that_is_declared(method):
+    model = _model(method)
+    for k, network in enumerate((model.encoder, model.decoder)):
+        running = next(v for v in network.variables if v.name == "running_mean")
+        rows = np.arange(running.shape[0])[:, None] + 1.0
+        running.assign(np.broadcast_to(rows * (k + 1.0), running.shape))
+    codes = np.random.default_rng(2).normal(size=(5, builders.LATENT)).astype(np.float32)
+    x = _images(model)[:5].astype(np.float32)
+
+    def decoded(source):
+        return model.decoder(codes, sources=(source,)).numpy()
+
+    assert np.abs(decoded("data") - decoded("prior")).max() > 1e-3
+    np.testing.assert_array_equal(model.decode(codes, source="data"), decoded("data"))
+    np.testing.assert_array_equal(model.decode(codes, source="prior"), decoded(DECODES.get(method, "data")))
+    wanted = model.encoder(x, sources=("data",))
+    np.testing.assert_array_equal(model.encode(x), wanted[0] if isinstance(wanted, tuple) else wanted)
+    if method in DECODES:
+        for source in ("reconstructions", "samples"):
+            wanted = model.encoder(x, sources=(source,))
+            expected = wanted[0] if isinstance(wanted, tuple) else wanted
+            np.testing.assert_array_equal(model.encode(x, source=source), expected)
+            assert np.abs(model.encode(x) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("method", SHIPPED)
+def test_samples_and_reconstructions_are_decoded_by_their_own_statistics(method):
+    """Of each prior: by the method's "prior" where the prior is its law, and as data where it imitates codes."""
+    model = _model(method)
+    running = next(v for v in model.decoder.variables if v.name == "running_mean")
+    running.assign(np.broadcast_to(np.arange(running.shape[0])[:, None] + 1.0, running.shape))
+    draw = builders.drawing(model)
+    low, high = model.image_range
+    to_uint8 = lambda y: np.clip(np.round((np.asarray(y) - low) / (high - low) * 255.0), 0, 255).astype(np.uint8)
+    for kind, source in (("normal", DECODES.get(method, "data")), ("mixture", "data")):
+        draw.prior = PRIORS.get(kind)(builders.LATENT)
+        codes = draw.codes(streams.sample_seeds(6))
+        expected = to_uint8(model.decoder(codes, sources=(source,)))
+        np.testing.assert_array_equal(draw.samples(6), expected)
+    x = _images(model)[:5].astype(np.float32)
+    pairs = draw.reconstructions(x, model.image_range)
+    np.testing.assert_array_equal(pairs[1::2], to_uint8(model.decoder(model.encode(x), sources=("data",))))
