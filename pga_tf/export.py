@@ -1,6 +1,7 @@
 """Writes a trained model for TensorFlow Serving: python -m pga_tf.export --workdir=RUN --name=lpga_digits."""
 
 import json
+import pathlib
 
 from absl import flags as absl_flags
 
@@ -71,7 +72,10 @@ def main():
     print(f"{folder}: the gate was passed, largest difference from the Python model")
     for signature, ratio in found.items():
         print(f"  {signature:12} {ratio:.2g}")
-    print(f"  served by {FLAGS.export_base}/{versions.CONFIG}; without Docker: python tools/serve_local.py")
+    served = "python tools/serve_local.py"
+    if pathlib.Path(FLAGS.export_base) != pathlib.Path("saved_models"):
+        served += f" --model_base={FLAGS.export_base} --model_config_file={FLAGS.export_base}/{versions.CONFIG}"
+    print(f"  served by {FLAGS.export_base}/{versions.CONFIG}; without Docker: {served}")
     return 0
 
 

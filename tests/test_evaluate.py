@@ -19,6 +19,7 @@ from pga_tf.core.checks import InputError
 from pga_tf.evaluation import protocol
 from pga_tf.priors.mixture import MixtureOptions
 from pga_tf.runs import scoring, trained
+from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import fitting, loop
 from tests import commands
@@ -204,8 +205,8 @@ def test_points_are_scored_in_one_range(tmp_path):
 def test_every_prior_of_a_run_is_scored_in_one_table(run, tmp_path, capsys):
     copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
     config = flags.config_of_run(copy)
-    draw, _ = trained.load(config)
-    assert fitting.fit(config, draw, fitting.FitOptions(prior="mixture"), MixtureOptions(components=2), out=str)
+    model, _ = trained.load_model(config)
+    assert fitting.fit(config, model, FitOptions(prior="mixture"), MixtureOptions(components=2), out=str)
     capsys.readouterr()
     evaluate(f"--workdir={copy}", "--priors=all", "--num_samples=100", "--seeds=2", cache)
     printed = capsys.readouterr().out

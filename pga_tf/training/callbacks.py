@@ -20,10 +20,10 @@ from pga_tf.runs import drawing
 class Clock(keras.callbacks.Callback):
     """The step that has just been taken, and the speed since the last reading."""
 
-    def __init__(self, start, total, batch_size):
+    def __init__(self, start, total, images_of_a_step):
         super().__init__()
         self.start = self.step = self.previous = start
-        self.total, self.batch_size = total, batch_size
+        self.total, self.images_of_a_step = total, images_of_a_step
         self.began = None
 
     def on_train_batch_end(self, batch, logs=None):
@@ -38,7 +38,7 @@ class Clock(keras.callbacks.Callback):
 
     def images_per_second(self):
         steps = self.step - self.timed_from
-        return steps * self.batch_size / (time.monotonic() - self.began) if steps else float("nan")
+        return steps * self.images_of_a_step / (time.monotonic() - self.began) if steps else float("nan")
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -73,7 +73,7 @@ class Progress(keras.callbacks.Callback):
         speed = clock.images_per_second()
         pace = "measuring speed"
         if speed > 0:
-            left = _duration((clock.total - clock.step) * clock.batch_size / speed)
+            left = _duration((clock.total - clock.step) * clock.images_of_a_step / speed)
             pace = f"{speed:.0f} images/s, {left} left"
         filled = 20 * clock.step // clock.total
         losses = " ".join(f"{name} {float(logs[name]):.4g}" for name in self.names)

@@ -63,7 +63,7 @@ def _fit(experiment, directory, checkpoints, start, score):
     run = config.run
     writer = tf.summary.create_file_writer(str(directory.logs))
     callbacks.write_hyperparameters(writer, config)
-    clock = callbacks.Clock(start, experiment.total_steps, run.batch_size)
+    clock = callbacks.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
     stop = callbacks.StopOnSignal()
     draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment)
     work = [

@@ -20,6 +20,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from pga_tf import flags
 from pga_tf.core.checks import InputError
 from pga_tf.runs import trained
+from pga_tf.runs.config import FitOptions
 from pga_tf.serving import export, gate, reference, versions
 from pga_tf.serving.export import ExportOptions
 from pga_tf.training import fitting, loop
@@ -258,8 +259,8 @@ def test_two_exports_of_one_model_at_once_are_refused(pair, tmp_path):
 def test_missing_checkpoints_and_priors_of_other_runs_are_refused(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "copy")
     config = flags.config_of_run(copy)
-    draw, _ = trained.load(config)
-    assert fitting.fit(config, draw, fitting.FitOptions(prior="mixture"), models.OWN["mixture"], out=str)
+    model, _ = trained.load_model(config)
+    assert fitting.fit(config, model, FitOptions(prior="mixture"), models.OWN["mixture"], out=str)
     loop.train(dataclasses.replace(config, run=dataclasses.replace(config.run, steps=5)), out=str)
     arguments = ["--name=vpga", f"--export_base={tmp_path}/base", f"--workdir={copy}"]
     with pytest.raises(InputError, match="fitted to others"):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.core import ranges
-from pga_tf.serving import export, gate, reference
+from pga_tf.serving import export, gate, reference, signatures
 from tests.serving import models
 
 SHAPE, DIM = (8, 8, 1), 3
@@ -78,6 +78,20 @@ def test_interpolation_ends_at_the_reconstructions(loaded):
     ends = [call(loaded, "interpolate", a, b, [t])["image"] for t in (0.0, 1.0)]
     for end, image in zip(ends, (a, b), strict=True):
         np.testing.assert_allclose(end, call(loaded, "reconstruct", image)["image"], atol=1e-6)
+
+
+def test_decode_is_the_way_back_of_encode_and_sample_has_its_own_statistics():
+    model, prior = models.make("lpga", batch_norm="per_source")
+    rng = np.random.default_rng(0)
+    for variable in model.decoder.non_trainable_variables:  # statistics of every source, all different
+        variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    served = signatures.Served(model, prior, SHAPE).signatures()
+    x = tf.constant(models.images(3))
+    z, restored = served["encode"](x)["z"], served["reconstruct"](x)["image"]
+    np.testing.assert_allclose(served["decode"](z)["image"], restored, atol=1e-6)
+    codes = prior.sample(SEEDS)
+    difference = served["sample"](SEEDS)["image"] - served["decode"](codes)["image"]
+    assert np.abs(difference).max() > 1e-3
 
 
 def test_the_score_is_that_of_the_reconstruction_and_the_code(loaded):
