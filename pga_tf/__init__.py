@@ -1,9 +1,52 @@
-"""Generative autoencoders on TensorFlow and Keras: methods, priors, scores and serving."""
+"""Generative autoencoders on TensorFlow and Keras: methods, priors, scores and serving.
 
+    model = pga_tf.LPGA(encoder, decoder); model.compile("adam"); model.fit(images); model.sample(16)
+    run = pga_tf.train(method="lpga", dataset="digits", steps=3000, workdir="runs/mine"); run = pga_tf.load("runs/mine")
+    scores = pga_tf.evaluate(images, against="mnist")
+
+Importing this loads no TensorFlow: names are fetched when they are first used.
+"""
+
+import importlib
 import os
+import sys
+import types
 
 __version__ = "0.1.0"
 
 # Training runs at less than half its speed without oneDNN's kernels, which TensorFlow turns on by itself on some
 # processors only. It reads this once, when it is imported; what the user has set stays.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+_HOMES = {
+    **dict.fromkeys(("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree"), "pga_tf.methods"),
+    **dict.fromkeys(("Run", "Scores", "load", "train", "evaluate"), "pga_tf.run"),
+    "InputError": "pga_tf.core.checks",
+}
+__all__ = sorted(_HOMES)
+
+
+def __dir__():
+    return [*globals(), *_HOMES]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pga_tf' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+class _Package(types.ModuleType):
+    """Keeps `pga_tf.train` and `pga_tf.evaluate` the functions, whether or not the commands of these names are loaded.
+
+    Loading a submodule sets it as an attribute of its package; these two stay with the functions.
+    """
+
+    train = property(lambda self: __getattr__("train"), lambda self, module: None)
+    evaluate = property(lambda self: __getattr__("evaluate"), lambda self, module: None)
+
+
+sys.modules[__name__].__class__ = _Package
+
+if "keras" in sys.modules:  # so that keras.models.load_model knows the methods; nothing is loaded that is not there yet
+    importlib.import_module("pga_tf.methods")

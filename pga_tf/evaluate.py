@@ -1,17 +1,17 @@
 """Scores a trained model, or any images: python -m pga_tf.evaluate --workdir=runs/lpga_digits."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
 from absl import flags as absl_flags
 from PIL import Image
 
-from pga_tf import data, flags
-from pga_tf.core import checks, files, grids
+from pga_tf import data, flags, run
+from pga_tf.core import checks, files
 from pga_tf.evaluation import report
 from pga_tf.runs import assessment, trained
+from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
@@ -76,7 +76,7 @@ def main(runs):
 
 def _request():
     return assessment.Request(
-        cache_dir=FLAGS.cache_dir or _default_cache(),
+        cache_dir=FLAGS.cache_dir or str(run.default_cache()),
         features=FLAGS.features,
         inception_path=FLAGS.inception_path,
         num_samples=FLAGS.num_samples,
@@ -88,7 +88,7 @@ def _request():
 
 
 def _evaluate_run():
-    config = flags.config_of_run(FLAGS.workdir)
+    config = config_lib.of_run(FLAGS.workdir)
     result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
     used, own = result["card"]["generated"]["prior"], trained.noted_prior(config)
     return _finish(result, pictures, RunDirectory(FLAGS.workdir).evaluation_of(used, own))
@@ -97,7 +97,7 @@ def _evaluate_run():
 def _evaluate_priors():
     """Scores of every prior that the run has, against the same real images, as one table."""
     directory = RunDirectory(FLAGS.workdir)
-    title, results, pictures = assessment.of_priors(flags.config_of_run(FLAGS.workdir), _request())
+    title, results, pictures = assessment.of_priors(config_lib.of_run(FLAGS.workdir), _request())
     text, page = report.matrix(title, results, pictures)
     directory.evaluation.mkdir(parents=True, exist_ok=True)
     files.write_text(directory.evaluation / "priors.html", page)
@@ -151,19 +151,11 @@ def _given():
 def _against(name):
     if not name:
         checks.refuse("--against", expected="real images", received="none", remedy="pass --against=mnist, or digits")
-    return name if ":" in name or name == "digits" else f"tfds:{name}"
-
-
-def _default_cache():
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "pga_tf"
+    return run.dataset_name(name)
 
 
 def _finish(result, pictures, folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    grids.write_png(folder / "samples.png", next(iter(pictures.values())))
-    files.write_text(folder / "report.html", report.page(result, pictures))
-    files.write_json(folder / "evaluation.json", result)
+    run.keep(result, pictures, folder)
     print(report.text(result))
     print(f"\n  {folder / 'evaluation.json'}\n  {folder / 'report.html'}")
     return 0
@@ -173,15 +165,15 @@ def _compare(runs):
     if len(runs) < 2:
         checks.refuse("--compare", expected="two or more runs", received=len(runs), remedy="--compare RUN1 RUN2")
     results, pictures = [], []
-    for run in runs:
-        folder = RunDirectory(run).evaluation
+    for name in runs:
+        folder = RunDirectory(name).evaluation
         path = folder / "evaluation.json"
         if not path.exists():
             checks.refuse(
-                f"--compare {run}",
+                f"--compare {name}",
                 expected="a run that was evaluated",
                 received=f"no {path}",
-                remedy=f"python -m pga_tf.evaluate --workdir={run}",
+                remedy=f"python -m pga_tf.evaluate --workdir={name}",
             )
         try:
             results.append(json.loads(path.read_text()))

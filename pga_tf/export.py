@@ -1,14 +1,12 @@
 """Writes a trained model for TensorFlow Serving: python -m pga_tf.export --workdir=RUN --name=lpga_digits."""
 
-import json
 import pathlib
 
 from absl import flags as absl_flags
 
-from pga_tf import flags
+from pga_tf import flags, run
 from pga_tf.core import checks
 from pga_tf.runs import trained
-from pga_tf.runs.directory import RunDirectory
 from pga_tf.serving import export, stored, versions
 
 USAGE = """python -m pga_tf.export --workdir=RUN --name=NAME [--prior=NAME] [--checkpoint=best] [--optimize=int8]
@@ -58,17 +56,7 @@ def main():
         tolerance=FLAGS.tolerance,
         batch_sizes=_batch_sizes(FLAGS.batch_sizes),
     )
-    config, directory = flags.config_of_run(FLAGS.workdir), RunDirectory(FLAGS.workdir)
-    draw, step = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
-    facts = {
-        "run": {"method": config.run.method, "dataset": config.data.dataset, "step": step, "seed": config.run.seed},
-        "checkpoint": FLAGS.checkpoint,
-        "weights": "moving average" if config.optimizer.ema else "as trained",
-        "prior": draw.prior_name,
-        "flags": config.values(),
-        "evaluation": _last_evaluation(config, draw.prior_name, FLAGS.checkpoint, step),
-    }
-    folder, found = export.export(draw.model, draw.prior, directory.read_image_shape(), options, facts)
+    folder, found = run.publish(run.load(FLAGS.workdir, FLAGS.checkpoint), options, FLAGS.prior)
     print(f"{folder}: the gate was passed, largest difference from the Python model")
     for signature, ratio in found.items():
         print(f"  {signature:12} {ratio:.2g}")
@@ -86,19 +74,6 @@ def _batch_sizes(texts):
         checks.refuse(
             "--batch_sizes", expected="numbers, such as 1,8,64", received=",".join(texts), remedy="leave it out"
         )
-
-
-def _last_evaluation(config, prior, checkpoint, step):
-    """Scores and protocol of the last evaluation of what is exported, or None where it was not evaluated."""
-    directory = RunDirectory(config.run.workdir)
-    path = directory.evaluation_of(prior, trained.noted_prior(config)) / "evaluation.json"
-    if not path.exists():
-        return None
-    result = json.loads(path.read_text())
-    same = (result["card"]["generated"]["prior"], result["run"]["checkpoint"], result["run"]["step"])
-    if same != (prior, checkpoint, step):
-        return None
-    return {"scores": result["scores"], "card": result["card"]}
 
 
 if __name__ == "__main__":

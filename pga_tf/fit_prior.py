@@ -4,6 +4,7 @@ from absl import flags as absl_flags
 
 from pga_tf import flags
 from pga_tf.core import checks
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.training import fitting
 
@@ -27,7 +28,7 @@ def main():
     fit, own = flags.prior_from_flags()
     if not fit.prior:
         checks.refuse("--prior", expected="a prior to fit", received="none", remedy="pass --prior=mixture")
-    config = flags.config_of_run(FLAGS.workdir)
+    config = config_lib.of_run(FLAGS.workdir)
     model, _ = trained.load_model(config, FLAGS.checkpoint)
     return 0 if fitting.fit(config, model, fit, own) else 130
 

@@ -11,14 +11,10 @@ import sys
 from absl import app, flags, logging
 
 from pga_tf.core import checks, options
-from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
-from pga_tf.networks import NetworkOptions
 from pga_tf.priors import PRIORS
-from pga_tf.runs.config import Config, FitOptions, OptimizerOptions, RunOptions
-from pga_tf.runs.directory import RunDirectory
+from pga_tf.runs.config import GROUPS, Config, FitOptions
 
-GROUPS = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "optimizer": OptimizerOptions}
 _DEFINE = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -126,15 +122,6 @@ def _default_workdir(config):
             flagfiles.append(argument.partition("=")[2])
     name = pathlib.Path(flagfiles[-1]).stem if flagfiles else f"{config.run.method}_{config.data.dataset}"
     return str(pathlib.Path("runs") / name.replace(":", "_").replace("/", "_"))
-
-
-def config_of_run(workdir):
-    """The `Config` that a finished or unfinished run in `workdir` was trained with."""
-    values = RunDirectory(workdir).read_flags()
-
-    groups = {key: options.from_text(cls, values) for key, cls in GROUPS.items()}
-    groups["run"] = dataclasses.replace(groups["run"], workdir=str(workdir))
-    return Config(**groups, method=options.from_text(METHODS.get(groups["run"].method).Options, values))
 
 
 def training_help():

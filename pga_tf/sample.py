@@ -8,6 +8,7 @@ from absl import flags as absl_flags
 
 from pga_tf import data, flags
 from pga_tf.core import checks, files, grids, ranges
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import drawing, trained
 from pga_tf.runs.directory import RunDirectory
 
@@ -60,7 +61,7 @@ def main():
     out_folder = pathlib.Path(FLAGS.out or "").parent
     if not out_folder.is_dir():
         checks.refuse("--out", expected="a file in a folder that exists", received=FLAGS.out, remedy="make the folder")
-    config = flags.config_of_run(FLAGS.workdir)
+    config = config_lib.of_run(FLAGS.workdir)
     draw, _ = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
     if FLAGS.out:
         return _write_array(draw)

@@ -1,12 +1,6 @@
 """Trains a generative autoencoder: python -m pga_tf.train --flagfile=flagfiles/lpga_digits.flags."""
 
-import dataclasses
-
-from pga_tf import flags
-from pga_tf.methods import METHODS
-from pga_tf.runs import trained
-from pga_tf.runs.directory import RunDirectory
-from pga_tf.training import fitting, loop
+from pga_tf import flags, run
 
 USAGE = """python -m pga_tf.train --flagfile=flagfiles/NAME.flags [--name=value ...]
 
@@ -21,19 +15,7 @@ def define_flags():
 
 
 def main():
-    config = flags.config_from_flags()
-    fit, own = flags.prior_from_flags()
-    finished = loop.train(config)
-    if not finished or config.run.dry_run:
-        return 0 if finished else 130
-    config = flags.config_of_run(config.run.workdir)
-    if fit.prior and not fitting.fit(config, trained.load_model(config)[0], fit, own):
-        return 130
-    if fit.prior or METHODS.get(config.run.method).PRIOR:  # else the run keeps the one that was fitted to it since
-        chosen = dataclasses.asdict(fit) | (dataclasses.asdict(own) if own else {})
-        RunDirectory(config.run.workdir).write_own_prior(chosen)
-    print(loop.hints(config))
-    return 0
+    return 0 if run.train_config(flags.config_from_flags(), *flags.prior_from_flags()) else 130
 
 
 def all_help():

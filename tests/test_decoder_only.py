@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pga_tf import flags
 from pga_tf.core import ranges
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.serving.local.server import Server
@@ -54,7 +54,7 @@ def test_samples_are_scored_while_it_trains(run):
     assert all(np.isfinite(line["frechet"]) for line in lines)
     assert json.loads((path / "scores_card.json").read_text())["generated"]["prior"] == PRIORS_OF[method]
     best = min(lines, key=lambda line: line["frechet"])["step"]
-    assert trained.load(flags.config_of_run(path), "best")[1] == best
+    assert trained.load(config_lib.of_run(path), "best")[1] == best
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_sampling_takes_the_prior_of_the_method(run, capsys):
     capsys.readouterr()
     commands.call("sample", f"--workdir={path}", "--grid=2x2")
     assert capsys.readouterr().out.split()[-1].endswith("/grid_seed0.png")
-    draw, _ = trained.load(flags.config_of_run(path))
+    draw, _ = trained.load(config_lib.of_run(path))
     codes = draw.codes(np.arange(200))
     if method == "toy_moments":
-        noise = trained.load(flags.config_of_run(path), prior="normal")[0].codes(np.arange(200))
+        noise = trained.load(config_lib.of_run(path), prior="normal")[0].codes(np.arange(200))
         np.testing.assert_allclose(codes, draw.model.mapping(noise), rtol=1e-5, atol=1e-6)
     else:
         assert np.abs(codes).max() < 1.0 < 1.1 * np.abs(codes).max()
         with pytest.raises(InputError, match="--prior=own: expected a method that trains a map"):
-            trained.load(flags.config_of_run(path), prior="own")
+            trained.load(config_lib.of_run(path), prior="own")
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def test_it_is_exported_and_served_without_what_needs_an_encoder(run, tmp_path, 
     card = json.loads((tmp_path / "toy/1/assets.extra/model_card.json").read_text())
     assert card["prior"] == PRIORS_OF[method]
     shapes = tf.train.load_checkpoint(f"{tmp_path}/toy/1/variables/variables").get_variable_to_shape_map()
-    draw, _ = trained.load(flags.config_of_run(path))
+    draw, _ = trained.load(config_lib.of_run(path))
     parts = [draw.model.decoder] + ([draw.model.mapping] if method == "toy_moments" else [])
     held = sum(int(np.prod(shape)) for name, shape in shapes.items() if "VARIABLE_VALUE" in name)
     assert held == sum(int(np.prod(v.shape)) for part in parts for v in part.variables)  # no critic, no step

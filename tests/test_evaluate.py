@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pga_tf import flags
 from pga_tf.core.checks import InputError
 from pga_tf.evaluation import protocol
 from pga_tf.priors.mixture import MixtureOptions
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import scoring, trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
@@ -72,9 +72,9 @@ def test_training_writes_scores_and_keeps_the_best_checkpoint(run):
     assert card["real"]["count"] == 60
     assert {line["protocol"] for line in lines} == {protocol.digest(card)}
     best = min(lines, key=lambda line: line["frechet"])["step"]
-    _, step = trained.load(flags.config_of_run(run), "best")
+    _, step = trained.load(config_lib.of_run(run), "best")
     assert step == best
-    assert trained.load(flags.config_of_run(run))[1] == 40
+    assert trained.load(config_lib.of_run(run))[1] == 40
 
 
 def test_a_best_checkpoint_by_another_protocol_is_no_rival(tmp_path):
@@ -133,7 +133,7 @@ def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     assert len(pictures) == 5
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     np.testing.assert_array_equal(shown, np.asarray(Image.open(run / "evaluation" / "samples.png")))
-    draw, _ = trained.load(flags.config_of_run(run))
+    draw, _ = trained.load(config_lib.of_run(run))
     first = draw.samples(1)[0, ..., 0].repeat(5, axis=0).repeat(5, axis=1)
     np.testing.assert_array_equal(shown[:40, :40], first)
     assert page.count("<svg") == 4  # the training curve, and VPGA has posterior variances
@@ -143,7 +143,7 @@ def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
 
 
 def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp_path):
-    draw, _ = trained.load(flags.config_of_run(run))
+    draw, _ = trained.load(config_lib.of_run(run))
     images = draw.samples(80)
     np.savez(tmp_path / "samples.npz", images=images)
     (tmp_path / "folder").mkdir()
@@ -194,7 +194,7 @@ def test_points_are_scored_in_one_range(tmp_path):
     )
     loop.train(config, out=str)
     evaluate(f"--workdir={tmp_path}", "--num_samples=100", "--seeds=1", f"--cache_dir={tmp_path}/cache")
-    draw, _ = trained.load(flags.config_of_run(tmp_path))
+    draw, _ = trained.load(config_lib.of_run(tmp_path))
     points = scoring.subject(draw).sample(0, 0, 50)
     np.testing.assert_allclose(points, draw.samples(50) * 2.0 - 1.0, atol=1e-6)
     result = load(tmp_path)
@@ -204,7 +204,7 @@ def test_points_are_scored_in_one_range(tmp_path):
 
 def test_every_prior_of_a_run_is_scored_in_one_table(run, tmp_path, capsys):
     copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
-    config = flags.config_of_run(copy)
+    config = config_lib.of_run(copy)
     model, _ = trained.load_model(config)
     assert fitting.fit(config, model, FitOptions(prior="mixture"), MixtureOptions(components=2), out=str)
     capsys.readouterr()

@@ -111,13 +111,13 @@ def test_an_unknown_method_is_refused_with_the_nearest_name(name, close):
 def test_the_config_of_a_run_is_read_back_as_it_was(method, tmp_path):
     config = helpers.config(tmp_path, method=method, batch_norm="shared", jit=True)
     RunDirectory(tmp_path).write_config(config, (8, 8, 1))
-    assert flags.config_of_run(tmp_path) == config
+    assert config_lib.of_run(tmp_path) == config
     assert parse(f"--flagfile={tmp_path}/config.flags") == config
 
 
 def test_a_missing_run_is_refused():
     with pytest.raises(InputError, match="a folder that does not exist"):
-        flags.config_of_run("nowhere")
+        config_lib.of_run("nowhere")
 
 
 def test_help_groups_every_flag_and_states_units():
@@ -203,21 +203,20 @@ def test_a_run_trained_with_a_prior_is_sampled_with_it(tmp_path, capsys):
 def test_a_method_that_has_a_prior_is_sampled_with_it_again_once_train_names_none(tmp_path):
     training = helpers.flags(helpers.config(tmp_path, method="vae", dataset="digits", network="mlp", steps=2))
     assert commands.call("train", *training, "--prior=mixture", "--components=2") == 0
-    assert trained.prior_of(flags.config_of_run(tmp_path)) == "mixture"
+    assert trained.prior_of(config_lib.of_run(tmp_path)) == "mixture"
     assert commands.call("train", *training) == 0
-    assert trained.prior_of(flags.config_of_run(tmp_path)) == "normal"
+    assert trained.prior_of(config_lib.of_run(tmp_path)) == "normal"
 
 
 def test_sampling_has_the_averaged_weights_and_not_the_last_ones(tmp_path):
     config = helpers.config(tmp_path, steps=6, ema=0.9, network="mlp", batch_norm="shared")
     loop.train(config, out=str)
-    draw, _ = trained.load(flags.config_of_run(tmp_path))
+    draw, _ = trained.load(config_lib.of_run(tmp_path))
     # a checkpoint's key holds the variable's name, with `.S` for a slash
     saved = {key.split("/")[0].replace(".S", "/"): value for key, value in helpers.state(tmp_path).items()}
-    networks_of_draws = (draw.model.encoder, draw.model.decoder)
-    averaged = [
-        v for network in networks_of_draws for v in [*network.trainable_variables, *network.non_trainable_variables]
-    ]
+    used = (draw.model.encoder, draw.model.decoder)
+    averaged = [v for network in used for v in network.trainable_variables]
+    averaged += [v for network in used for v in network.non_trainable_variables]  # running statistics
     assert {name for name in saved if name.startswith("average/")} == {f"average/{i}" for i in range(len(averaged))}
     for i, variable in enumerate(averaged):
         (last,) = (v for k, v in saved.items() if k.startswith("model/") and k.endswith(f"/{variable.path}"))

@@ -24,8 +24,8 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from pga_tf import flags as pga_flags
 from pga_tf.core import checks, ranges
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.serving.grpc_transport import GrpcTransport
 from pga_tf.serving.local import policy
@@ -87,7 +87,7 @@ def serving(version):
 
 def direct_decoder(latent_dim):
     """The decoder as Python has it, with the pixel range of the export, called as the export's signature is."""
-    draw, step = trained.load(pga_flags.config_of_run(FLAGS.workdir), FLAGS.checkpoint)
+    draw, step = trained.load(config_lib.of_run(FLAGS.workdir), FLAGS.checkpoint)
     print(f"direct: {FLAGS.workdir}, {FLAGS.checkpoint} checkpoint, step {step}")
 
     def decode(z):

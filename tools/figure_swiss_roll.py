@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from pga_tf import data, flags, priors
 from pga_tf.core import files, ranges
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.training import fitting, loop
 
@@ -43,7 +44,7 @@ def trained_run(name, workdir):
     values(["train", *arguments])
     config, (fit, own) = flags.config_from_flags(values), flags.prior_from_flags(values)
     loop.train(config)
-    config = flags.config_of_run(workdir / name)
+    config = config_lib.of_run(workdir / name)
     if fit.prior:
         fitting.fit(config, trained.load_model(config)[0], fit, own)
     draw, _ = trained.load(config, prior=fit.prior)

@@ -18,6 +18,7 @@ class Stepwise(keras.Model):
       Options: frozen dataclass of what a user may set.
       PLAYERS: tuple of `Player` in the order of their updates, or `players(options)` where options decide.
       LOSSES: names of the losses that `update` reports, in the paper's order. REPORTED: of what else it reports.
+      TOTAL: which of these is shown as "loss" too, for callbacks that look for one; None for none.
 
     Args:
       networks: dict of role to built network; each becomes the attribute of its name.
@@ -29,6 +30,7 @@ class Stepwise(keras.Model):
     PLAYERS = ()
     LOSSES = ()
     REPORTED = ("loss",)
+    TOTAL = "loss"
 
     @classmethod
     def players(cls, options):
@@ -105,7 +107,11 @@ class Stepwise(keras.Model):
         if self.averages:
             self.averages.update(step)
         self.step.assign_add(1)
-        return updates.record(self.meters, values)
+        return self.with_total(updates.record(self.meters, values))
+
+    def with_total(self, logs):
+        """`logs` with the entry "loss"."""
+        return logs | {"loss": logs[self.TOTAL]} if self.TOTAL else logs
 
     def prepare(self, batch, step):
         """What `update` is handed: `batch`, or the list of a step's batches, which come as axis 1 of one tensor."""
@@ -113,22 +119,33 @@ class Stepwise(keras.Model):
         count = self.batches_per_step()
         return batch if count == 1 else tf.unstack(batch, num=count, axis=1)
 
-    def pass_through(self, batch, step, seen):
+    def pass_through(self, batch, step, seen, run=None):
         """The passes of a step, with no weight moved: running statistics become means over `seen` + 1 batches.
 
         Args:
           batch, step: as a step takes them; `step` keys the noise. seen: float tensor, batches passed before.
+          run: `tf.distribute.Strategy.run` for a batch that replicas share; what is set here is set once for all.
         """
+        passes = lambda batch: self.update(self.prepare(batch, step), step)
         layers = [layer for layer in self._flatten_layers() if hasattr(layer, "momentum")]
-        kept, self._trains = [layer.momentum for layer in layers], False
+        kept = [layer.momentum for layer in layers]
         for layer in layers:
             layer.momentum = seen / (seen + 1.0)
         try:
-            self.update(self.prepare(batch, step), step)
+            with self.without_training():
+                run(passes, args=(batch,)) if run else passes(batch)
         finally:
-            self._trains = True
             for layer, momentum in zip(layers, kept, strict=True):
                 layer.momentum = momentum
+
+    @contextlib.contextmanager
+    def without_training(self):
+        """Inside the block `update` moves no weight and reports no gradient norms."""
+        self._trains = False
+        try:
+            yield
+        finally:
+            self._trains = True
 
     def minimise(self, tape, loss, *names):
         """One update of the players called `names`, or of all, on `loss` `[B]`, for which all weights are those before.

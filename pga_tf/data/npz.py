@@ -9,6 +9,7 @@ import numpy as np
 from pga_tf.core import checks, ranges
 from pga_tf.data import memory
 from pga_tf.data.arrays import from_arrays, held_out
+from pga_tf.data.options import DataOptions
 
 CHUNK = 4096  # images looked at together, so that a mapped file is never all in memory
 
@@ -61,6 +62,22 @@ def _read(name, path):
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 SIGNATURE_TO_LENGTHS, LENGTHS = 26, "<HH"  # of a ZIP member's own header: name and extra field, which end it
+
+
+def of_array(images, name="images"):
+    """A `Source` with one split, "all", of an array from anywhere.
+
+    Args:
+      images: `[N, H, W]` or `[N, H, W, 1 or 3]`, uint8, or float in [0, 1] or [-1, 1]. name: what errors call it.
+
+    Raises `InputError` for another array.
+    """
+    images = np.asarray(images)
+    images = images[..., None] if images.ndim == 3 else images
+    _require_images(name, images)
+    value_range = ranges.UINT8 if images.dtype == np.uint8 else _float_range(name, images)
+    images = images if images.dtype == np.uint8 else images.astype(np.float32)
+    return from_arrays(name, images, {"all": slice(None)}, DataOptions(), value_range=value_range)
 
 
 def _member(path, archive, name):

@@ -2,7 +2,6 @@
 
 import keras
 
-from pga_tf import networks
 from pga_tf.core.registry import Registry
 from pga_tf.methods.ae import AE
 from pga_tf.methods.lpga import LPGA
@@ -13,13 +12,20 @@ from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
 
 METHODS = Registry("method")
-METHODS.register("lpga")(LPGA)
-METHODS.register("vpga")(VPGA)
-METHODS.register("lvpga")(LVPGA)
-METHODS.register("vae")(VAE)
-METHODS.register("ae")(AE)
-METHODS.register("rae")(RAE)
-METHODS.register("prior_free")(PriorFree)
+
+
+def register(name, method):
+    """Enters a method under its name on the command line, and in the table by which Keras loads saved models."""
+    METHODS.register(name)(keras.saving.register_keras_serializable("pga_tf")(method))
+
+
+register("lpga", LPGA)
+register("vpga", VPGA)
+register("lvpga", LVPGA)
+register("vae", VAE)
+register("ae", AE)
+register("rae", RAE)
+register("prior_free", PriorFree)
 
 
 def build(name, options, network_options, image_shape, *, seed=0):
@@ -30,8 +36,4 @@ def build(name, options, network_options, image_shape, *, seed=0):
 
     Raises `InputError` for an unknown name, and for options or an image shape that cannot be.
     """
-    method = METHODS.get(name)
-    wanted = method.roles(options)
-    keras.utils.set_random_seed(seed)
-    made = networks.build_all(wanted, network_options, image_shape)
-    return method(made, options, latent_dim=network_options.latent_dim, seed=seed)
+    return METHODS.get(name).on_named_networks(options, network_options, image_shape, seed=seed)

@@ -34,7 +34,7 @@ class AE(Deterministic):
     def terms(self, x):
         """L_r for images `[B, H, W, C]` in [-1, 1]: `[B]`, mean over pixels and channels."""
         x_hat = self.decoder(self.encoder(x, training=True), training=True)
-        return {"L_r": pga.published_scale(x.shape[1] * x.shape[2] * x.shape[3]) * pga.reconstruction(x, x_hat)}
+        return {"L_r": pga.published_scale(x.shape[1:].num_elements()) * pga.reconstruction(x, x_hat)}
 
     def update(self, images, step):
         with tf.GradientTape() as tape:

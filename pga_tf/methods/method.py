@@ -1,17 +1,18 @@
 """What all methods share, and what families of them share. A method's own file is its paper and nothing else.
 
-A method is a `Stepwise` model: its networks come in by role, its `update(images, step)` is one step of training.
+A method is a `Stepwise` model: its networks come in by role, its `update(images, step)` is one step of training. What
+Keras users see of it is in keras_door.py.
 """
 
 import tensorflow as tf
 
 from pga_tf import networks
 from pga_tf.core.players import Player
-from pga_tf.core.stepwise import Stepwise
 from pga_tf.methods import posteriors
+from pga_tf.methods.keras_door import KerasDoor
 
 
-class Method(Stepwise):
+class Method(KerasDoor):
     """A model of images: a decoder and whatever trains it.
 
     Subclasses declare, beside what `Stepwise` asks for:
@@ -38,10 +39,6 @@ class Method(Stepwise):
         """The range of pixels in training."""
         del options
         return (-1.0, 1.0)
-
-    def __init__(self, networks, options, *, latent_dim, seed=0):
-        super().__init__(networks, options, latent_dim=latent_dim, seed=seed)
-        self.image_range = self.training_range(options)
 
     def decode(self, codes, source="prior"):
         """Codes `[B, H_dim]` of a source, "data" or "prior", to images `[B, H, W, C]` in the training range."""

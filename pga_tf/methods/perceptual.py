@@ -62,7 +62,7 @@ class Perceptual(Autoencoder):
 
     def reconstruction_losses(self, x, p):
         """L_r, L_lr,N and L_lr,H of Eqs. 1-3, means over dimensions: dict of `[B]`."""
-        pixels, dim = x.shape[1] * x.shape[2] * x.shape[3], self.latent_dim
+        pixels, dim = x.shape[1:].num_elements(), self.latent_dim
         return {
             "L_r": pga.published_scale(pixels) * p.l_r,
             "L_lr_N": pga.published_scale(dim) * pga.latent_reconstruction(p.z_n, p.h_n),

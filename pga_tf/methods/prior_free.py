@@ -47,6 +47,7 @@ class PriorFree(Deterministic):
     PLAYERS = (Player("autoencoder", ("encoder", "decoder")), Player("critic", ("critic",)))
     LOSSES = ("L_r", "d_interpolation", "d_reconstruction", "L_dis")
     REPORTED = ("L_ae",)
+    TOTAL = "L_ae"
     GROUP = 2  # examples of a replica come in pairs
 
     @staticmethod
@@ -83,7 +84,7 @@ class PriorFree(Deterministic):
         judged = tf.concat([x, o.blend * x + (1.0 - o.blend) * held_hat, held_mu], axis=0)
         d_real, d_blend, d_mixed = tf.split(self.critic(judged, training=True)[:, 0], 3)
         return {
-            "L_r": pga.published_scale(x.shape[1] * x.shape[2] * x.shape[3]) * pga.reconstruction(x, x_hat),
+            "L_r": pga.published_scale(x.shape[1:].num_elements()) * pga.reconstruction(x, x_hat),
             "d_interpolation": interpolation.realism(d_mu),
             "d_reconstruction": interpolation.realism(d_hat),
             "L_dis": interpolation.distance_critic(d_real, d_blend, d_mixed, mu, o.margin, weight_real=o.weight_real),

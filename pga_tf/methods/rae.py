@@ -63,7 +63,7 @@ class RAE(Deterministic):
         if self.options.regulariser == "l2":
             l_reg += penalties.squared_weights([v for v in self.decoder.trainable_variables if v.shape.rank > 1])
         return {
-            "L_rec": pga.published_scale(x.shape[1] * x.shape[2] * x.shape[3]) * pga.reconstruction(x, x_hat),
+            "L_rec": pga.published_scale(x.shape[1:].num_elements()) * pga.reconstruction(x, x_hat),
             "L_z": pga.published_scale(self.latent_dim) * pga.code_nll(z),
             "L_reg": l_reg,
         }

@@ -55,6 +55,7 @@ class VAE(Autoencoder):
     Options = VAEOptions
     LOSSES = ("nll", "kl")
     REPORTED = ("negative_elbo", "pixel_error", "gamma")
+    TOTAL = "negative_elbo"
 
     @staticmethod
     def roles(options):
@@ -107,10 +108,10 @@ class VAE(Autoencoder):
         else:
             nll, x_hat = gaussian.gaussian_nll(x, outputs, self._gamma()), outputs
         kl = tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)
-        return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=[1, 2, 3])
+        return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=list(range(1, len(x.shape))))
 
     def update(self, images, step):
-        scale = 1.0 / (images.shape[1] * images.shape[2] * images.shape[3])
+        scale = 1.0 / images.shape[1:].num_elements()
         if self.options.likelihood == "fixed_gamma":
             scale *= 2.0 * self.options.gamma**2
         with tf.GradientTape() as tape:

@@ -49,6 +49,7 @@ class LatentMap(Stepwise):
     KEEPS_BEST = True  # of the generators met, the one whose codes have the smallest MMD to held-out codes
     PLAYERS = (Player("map_critic", ("critic",)), Player("map_generator", ("generator",)))
     LOSSES = ("L_D", "L_m")
+    TOTAL = None
     REPORTED = ()
 
     def __init__(self, latent_dim, options=None, *, seed=0):

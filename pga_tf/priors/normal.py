@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from pga_tf.core import streams
+from pga_tf.core import laws
 from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
 
@@ -28,7 +28,7 @@ class Normal:
 
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
-        return streams.normals_of(seeds, self.latent_dim, "sample/code")
+        return laws.draw("normal", seeds, self.latent_dim)
 
     def log_prob(self, codes):
         """log p(z) of codes `[B, H_dim]`: `[B]`, nats."""

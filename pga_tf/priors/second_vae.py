@@ -41,6 +41,7 @@ class SecondVAE(Stepwise):
     KEEPS_BEST = False  # the last one is used
     PLAYERS = (Player("second", ("encoder", "decoder")),)
     LOSSES = ("nll", "kl")
+    TOTAL = None
     REPORTED = ("gamma",)
 
     def __init__(self, latent_dim, options=None, *, seed=0):

@@ -4,11 +4,8 @@ Its mean square per dimension is 1, as that of N(0, I). It has no density over c
 """
 
 import dataclasses
-import math
 
-import tensorflow as tf
-
-from pga_tf.core import streams
+from pga_tf.core import laws
 from pga_tf.priors import draws
 
 
@@ -31,8 +28,7 @@ class Sphere:
 
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
-        noise = streams.normals_of(seeds, self.latent_dim, "sample/code")
-        return tf.math.l2_normalize(noise, axis=1) * math.sqrt(self.latent_dim)
+        return laws.draw("sphere", seeds, self.latent_dim)
 
     def state(self):
         return {}

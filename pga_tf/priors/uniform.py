@@ -4,7 +4,7 @@ Its density is one number inside of the cube and none outside, which tells nothi
 
 import dataclasses
 
-from pga_tf.core import streams
+from pga_tf.core import laws
 from pga_tf.priors import draws
 
 
@@ -27,7 +27,7 @@ class Uniform:
 
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
-        return 2.0 * streams.uniforms_of(seeds, self.latent_dim, "sample/code") - 1.0
+        return laws.draw("uniform", seeds, self.latent_dim)
 
     def state(self):
         return {}

@@ -80,6 +80,8 @@ def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )
-    # "auto" would pick XLA by itself, which --jit is there to decide.
-    model.compile(of_each, jit_compile=config.run.jit, steps_per_execution=config.run.steps_per_execution)
+    # "auto" would pick XLA by itself, which --jit is there to decide; and True is taken back by Keras, with a warning,
+    # where operations are to be deterministic, as they are here.
+    model.compile(of_each, jit_compile=False, steps_per_execution=config.run.steps_per_execution)
+    model._jit_compile = config.run.jit
     return model

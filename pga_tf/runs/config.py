@@ -7,6 +7,8 @@ from pga_tf.core.options import option
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
+from pga_tf.priors import PRIORS
+from pga_tf.runs.directory import RunDirectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +140,34 @@ class PriorConfig:
                 "autoencoder": self.autoencoder}  # fmt: skip
 
 
+GROUPS = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "optimizer": OptimizerOptions}
+
+
+def of_run(workdir):
+    """The `Config` that a finished or unfinished run in `workdir` was trained with."""
+    values = RunDirectory(workdir).read_flags()
+    groups = {key: options.from_text(cls, values) for key, cls in GROUPS.items()}
+    groups["run"] = dataclasses.replace(groups["run"], workdir=str(workdir))
+    return Config(**groups, method=options.from_text(METHODS.get(groups["run"].method).Options, values))
+
+
+def of_values(values):
+    """(`Config`, `FitOptions`, the prior's own options or None) of options of any group by name.
+
+    Raises `InputError` for a name that the chosen method and prior do not have, proposing the nearest.
+    """
+    method = METHODS.get(values.get("method", RunOptions.method))
+    groups = {**GROUPS, "method": method.Options, "fit": FitOptions}
+    if values.get("prior"):
+        groups["own"] = PRIORS.get(values["prior"]).Options
+    names = {key: [field.name for field in dataclasses.fields(cls)] for key, cls in groups.items()}
+    for name in values:
+        checks.require_member("Option", name, [known for group in names.values() for known in group])
+    made = {key: cls(**{name: values[name] for name in names[key] if name in values}) for key, cls in groups.items()}
+    fit, own = made.pop("fit"), made.pop("own", None)
+    return validate(Config(**made)), options.validate(fit), options.validate(own) if own else None
+
+
 def validate(config):
     """Returns `config`; raises `InputError` for the first option, or pair of options, that cannot be."""
     METHODS.get(config.run.method)
@@ -176,6 +206,13 @@ def validate(config):
             expected=f"a multiple of {group}, for --method={run.method} works on groups within a replica",
             received=run.batch_size,
             remedy=f"try --batch_size={-(-run.batch_size // group) * group}",
+        )
+    if run.replicas > 1 and run.jit:
+        checks.refuse(
+            "--replicas and --jit",
+            expected="one replica under XLA, because TensorFlow fails under both",
+            received=f"--replicas={run.replicas} --jit",
+            remedy="leave --jit out",
         )
     if run.replicas > 1 and run.steps_per_execution > 1:
         checks.refuse(

@@ -37,4 +37,4 @@ class Averaging:
         self.measured_at = step
 
     def _of_replicas(self, batch, step, seen):
-        self.experiment.strategy.run(self.experiment.model.pass_through, args=(batch, step, seen))
+        self.experiment.model.pass_through(batch, step, seen, run=self.experiment.strategy.run)

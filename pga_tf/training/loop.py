@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import tensorflow as tf
 
 from pga_tf import data, networks
@@ -11,17 +12,19 @@ from pga_tf.runs import build as build_lib
 from pga_tf.runs import drawing, fitted, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
-from pga_tf.training import callbacks, plan
+from pga_tf.training import callbacks as callbacks_lib
+from pga_tf.training import plan
 from pga_tf.training.averaging import Averaging
 
 FIXED_IMAGES = 64  # test images that pictures and diagnostics are made from, the same at every step
 
 
-def train(config, *, out=print):
+def train(config, *, callbacks=(), out=print):
     """Trains, or goes on training, the run that `config` describes.
 
     Args:
       config: `Config`; its workdir is made where it is missing.
+      callbacks: a user's Keras callbacks, which run after the run's own.
       out: where the report, the plan and the closing lines go.
 
     Returns:
@@ -52,26 +55,26 @@ def train(config, *, out=print):
             return True
         out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
         directory.drop_metrics_after(start)
-        stopped_by = _fit(experiment, directory, checkpoints, start, score)
+        stopped_by = _fit(experiment, directory, checkpoints, start, score, callbacks)
         out(_closing(experiment, directory, checkpoints, stopped_by))
         return stopped_by is None
 
 
-def _fit(experiment, directory, checkpoints, start, score):
+def _fit(experiment, directory, checkpoints, start, score, users):
     """Runs the remaining steps; returns the name of the signal that stopped them, or None."""
     config, model = experiment.config, experiment.model
     run = config.run
     writer = tf.summary.create_file_writer(str(directory.logs))
-    callbacks.write_hyperparameters(writer, config)
-    clock = callbacks.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
-    stop = callbacks.StopOnSignal()
+    callbacks_lib.write_hyperparameters(writer, config)
+    clock = callbacks_lib.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
+    stop = callbacks_lib.StopOnSignal()
     draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment)
     work = [
         clock,
-        callbacks.StopOnNonFinite(clock),
-        callbacks.Progress(clock, type(model).LOSSES),
-        callbacks.Logs(clock, directory, writer, run.log_every),
-        callbacks.Pictures(
+        callbacks_lib.StopOnNonFinite(clock),
+        callbacks_lib.Progress(clock, type(model).LOSSES),
+        callbacks_lib.Logs(clock, directory, writer, run.log_every),
+        callbacks_lib.Pictures(
             clock,
             directory,
             writer,
@@ -81,20 +84,21 @@ def _fit(experiment, directory, checkpoints, start, score):
             value_range=experiment.source.value_range,
             averaging=averaging,
         ),
-        callbacks.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
+        callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
         stop,
     ]
     if score:
         evaluation = _evaluation(experiment, directory, writer, clock, *score, draw, averaging)
         work.insert(-2, evaluation)
     try:
-        model.fit(
+        keras.Model.fit(  # the method's own looks at the first batch: these are known
+            model,
             experiment.batches(start).take(experiment.total_steps - start),
             epochs=1,
             steps_per_epoch=experiment.total_steps - start,
             shuffle=False,  # the stream has its order
             verbose=0,
-            callbacks=work,
+            callbacks=[*work, *users],
         )
     except checks.NonFiniteError as error:
         raise checks.NonFiniteError(
@@ -117,7 +121,7 @@ def _evaluation(experiment, directory, writer, clock, score, card, draw, averagi
     run, best = experiment.config.run, None
     if run.keep_best != "none":
         best = Checkpoints(directory.best, experiment.model)
-    return callbacks.Evaluate(
+    return callbacks_lib.Evaluate(
         clock,
         directory,
         writer,

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from pga_tf import flags
 from pga_tf.core import options
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
+from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import Config, FitOptions
 
 
@@ -29,7 +29,7 @@ def training_flags(config):
 def training_config(text, *, dataset, workdir):
     """The `Config` of `training_flags`, on `dataset` as it is."""
     values = _values(text) | {"dataset": dataset, "workdir": workdir}
-    groups = {key: options.from_text(cls, values) for key, cls in flags.GROUPS.items()}
+    groups = {key: options.from_text(cls, values) for key, cls in config_lib.GROUPS.items()}
     return Config(**groups, method=options.from_text(METHODS.get(groups["run"].method).Options, values))
 
 

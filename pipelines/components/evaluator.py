@@ -7,10 +7,10 @@ import pathlib
 
 from scipy import stats
 
-from pga_tf import flags as flags_lib
 from pga_tf.core import files, grids
 from pga_tf.evaluation import protocol, report
 from pga_tf.runs import assessment, fitted
+from pga_tf.runs import config as config_lib
 from pipelines.components import artifacts
 from pipelines.components.artifacts import BLESSED, EVALUATION, NOT_BLESSED
 
@@ -43,7 +43,7 @@ def evaluator(
     Raises:
       InputError: a feature network that is not there, or does not take such images.
     """
-    config = flags_lib.config_of_run(run_with_priors)
+    config = config_lib.of_run(run_with_priors)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=artifacts.dataset(transformed)))
     request = assessment.Request(
         cache_dir=cache_dir,

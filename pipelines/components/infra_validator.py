@@ -2,7 +2,7 @@
 
 import pathlib
 
-from pga_tf import flags as flags_lib
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.serving import export
@@ -21,7 +21,7 @@ def infra_validator(run_with_priors: str, exported: str, infra_blessing: str, na
     Raises:
       InputError: the model cannot be written.
     """
-    config, directory = flags_lib.config_of_run(run_with_priors), RunDirectory(run_with_priors)
+    config, directory = config_lib.of_run(run_with_priors), RunDirectory(run_with_priors)
     draw, step = trained.load(config)
     # Where artifacts lie says nothing of the model; Pusher enters the dataset.
     values = {key: value for key, value in config.values().items() if key not in ("workdir", "dataset")}

@@ -5,8 +5,8 @@ import json
 import pathlib
 import shutil
 
-from pga_tf import flags as flags_lib
 from pga_tf.priors import PRIORS
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import fitting
@@ -33,7 +33,7 @@ def prior_fitter(run: str, transformed: str, run_with_priors: str, flags: str) -
         # config.flags comes last: a copy that has it is whole.
         shutil.copytree(run, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("logs", "samples", "config.flags"))
         shutil.copy(RunDirectory(run).config, copy)
-    config = flags_lib.config_of_run(copy)
+    config = config_lib.of_run(copy)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=dataset(transformed)))
     wanted = [configs.prior_options(text) for text in flags.split(SEPARATOR)]
     figures = {}

@@ -100,7 +100,7 @@ def test_a_variable_that_no_player_trains_or_two_is_refused(method, received):
     model = builders.build("toy_wgan_gp")
     networks = {"decoder": model.decoder, "critic": model.critic}
     with pytest.raises(ValueError, match=f"expected one player that trains it, received {received}"):
-        method(networks, method.Options(), latent_dim=builders.LATENT)
+        method(**networks, options=method.Options(), latent_dim=builders.LATENT)
 
 
 def test_a_step_is_handed_as_many_batches_as_fresh_updates_need():

@@ -68,7 +68,7 @@ def _model(method, **options):
     options = kind.Options(**options)
     keras.utils.set_random_seed(0)
     made = {name: _network(role, name) for name, role in kind.roles(options).items()}
-    model = kind(made, options, latent_dim=builders.LATENT)
+    model = kind(**made, options=options, latent_dim=builders.LATENT)
     model.compile(keras.optimizers.SGD(0.0))  # what came in, not what was learned
     return model
 

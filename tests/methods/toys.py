@@ -8,10 +8,10 @@ import dataclasses
 
 import tensorflow as tf
 
+from pga_tf import methods
 from pga_tf.core import replicas
 from pga_tf.core.options import option
 from pga_tf.core.players import Player
-from pga_tf.methods import METHODS
 from pga_tf.methods.method import Method
 from pga_tf.networks import Critic, Decoder, Mapping
 from pga_tf.objectives import adversarial, penalties
@@ -60,6 +60,7 @@ class ToyWGANGP(Method):
     PRIOR = "uniform"
     LOSSES = ("L_C", "L_G")
     REPORTED = ("penalty",)
+    TOTAL = "L_G"
 
     @classmethod
     def players(cls, options):
@@ -94,5 +95,5 @@ class ToyWGANGP(Method):
         return {"L_C": l_c, "L_G": l_g, "penalty": penalty, **norms}
 
 
-METHODS.register("toy_moments")(ToyMoments)
-METHODS.register("toy_wgan_gp")(ToyWGANGP)
+methods.register("toy_moments", ToyMoments)
+methods.register("toy_wgan_gp", ToyWGANGP)

@@ -23,7 +23,7 @@ def tiny(root, *, dataset="digits", options=(), prior="normal", **values):
     config = helpers.config("unused/tiny", dataset=dataset, **values)
     chosen = PipelineOptions(pipeline_root=str(root), num_samples=60, seeds=2, features="digits", max_frechet=1e9)
     chosen = dataclasses.replace(chosen, **dict(options))
-    own = MixtureOptions(components=2) if prior == "mixture" else NormalOptions()
+    own = {"": None, "normal": NormalOptions(), "mixture": MixtureOptions(components=2)}[prior]
     return settings(chosen, config, FitOptions(prior=prior), own)
 
 

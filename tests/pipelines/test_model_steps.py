@@ -8,6 +8,8 @@ import pytest
 
 from pga_tf.core import files
 from pga_tf.evaluation.scores import over_seeds
+from pga_tf.priors.normal import NormalOptions
+from pga_tf.runs.config import FitOptions
 from pga_tf.serving import versions
 from pga_tf.serving.export import CARD
 from pipelines.components import artifacts, configs, prior_fitter
@@ -140,12 +142,12 @@ def test_flags_travel_as_text():
 
 
 def test_more_priors_follow_the_own_one():
-    from pga_tf.runs.config import FitOptions
-
-    chosen = helpers.tiny("root", options={"more_priors": "mixture,second_vae"})
-    names = [configs.prior_options(text)[0].prior for text in chosen.priors.split(prior_fitter.SEPARATOR)]
-    assert names == ["normal", "mixture", "second_vae"]
-    assert configs.prior_options("--prior=normal")[0] == FitOptions()
+    for own in ("", "normal"):
+        chosen = helpers.tiny("root", prior=own, options={"more_priors": "mixture,second_vae"})
+        names = [configs.prior_options(text)[0].prior for text in chosen.priors.split(prior_fitter.SEPARATOR)]
+        assert names == [own, "mixture", "second_vae"]
+    assert configs.prior_options("--prior=normal") == (FitOptions(prior="normal"), NormalOptions())
+    assert configs.prior_options("--prior=") == (FitOptions(), None)
 
 
 def test_what_cannot_be_is_refused_before_any_work():
@@ -157,3 +159,6 @@ def test_what_cannot_be_is_refused_before_any_work():
         helpers.tiny("root", dataset="folder:x", options={"features": ""})
     with pytest.raises(ValueError, match="--dry_run: expected a pipeline to run"):
         helpers.tiny("root", dry_run=True)
+    with pytest.raises(ValueError, match="--prior: expected a prior to fit, for --method=ae has none of its own"):
+        helpers.tiny("root", prior="", method="ae")
+    helpers.tiny("root", prior="mixture", method="ae")

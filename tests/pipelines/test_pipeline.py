@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from absl import logging
 
-from pga_tf import flags
 from pga_tf.core.checks import InputError
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.serving import export, versions
 from pga_tf.training import loop
@@ -121,7 +121,7 @@ def test_the_prior_that_is_named_is_fitted_to_a_copy_of_the_run(ran):
     store = Store(ran[0].options.pipeline_root)
     fitter = next(iter(store.executions("PriorFitter")))
     run_folder = fitter.outputs["run_with_priors"].path
-    draw, step = trained.load(flags.config_of_run(run_folder))
+    draw, step = trained.load(config_lib.of_run(run_folder))
     assert (draw.prior_name, step) == ("mixture", 4)
     assert fitter.figures["mixture"].keys() >= {"mmd", "mmd_normal"}
     assert not (fitter.inputs["run"].path / "priors").exists()

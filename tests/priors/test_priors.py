@@ -18,9 +18,7 @@ from pga_tf.runs.config import FitOptions, OptimizerOptions
 SMALL = {
     "second_vae": SecondVAEOptions(second_width=64, second_depth=2),
     # in the plane a plain critic is enough, and sees three far clusters sooner than one of slope 1
-    "latent_map": LatentMapOptions(
-        map_width=64, map_depth=2, map_critic_norm="none"
-    ),
+    "latent_map": LatentMapOptions(map_width=64, map_depth=2, map_critic_norm="none"),
     "mixture": MixtureOptions(components=3),
 }
 STEPS, BATCH = {"second_vae": 2500, "latent_map": 1500}, 128

@@ -4,10 +4,10 @@ import pathlib
 
 import pytest
 
-from pga_tf import flags
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.priors.mixture import MixtureOptions
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
@@ -34,7 +34,7 @@ def test_a_run_without_a_prior_is_sampled_once_one_is_fitted(tmp_path, capsys):
     assert missing in said
     assert "pga_tf.sample" not in said
     assert [path.name for path in RunDirectory(tmp_path).samples.iterdir()] == ["reconstructions_step_0000002.png"]
-    config = flags.config_of_run(tmp_path)
+    config = config_lib.of_run(tmp_path)
     with pytest.raises(InputError, match=f"a prior, for --method=ae has none of its own, received none .*{missing}"):
         trained.load(config)
     for command in ("sample", "export", "evaluate"):
@@ -56,15 +56,17 @@ def test_a_run_without_a_prior_is_sampled_once_one_is_fitted(tmp_path, capsys):
 
 
 def test_a_second_prior_leaves_a_run_with_its_first_one_and_a_method_with_its_own(tmp_path):
-    fit = lambda config, name, own: fitting.fit(config, trained.load_model(config)[0], FitOptions(prior=name), own, out=str)
+    fit = lambda config, name, own: fitting.fit(
+        config, trained.load_model(config)[0], FitOptions(prior=name), own, out=str
+    )
     for method, own in (("ae", "mixture"), ("vae", "normal")):
         loop.train(settings(tmp_path / method, method), out=str)
-        config = flags.config_of_run(tmp_path / method)
+        config = config_lib.of_run(tmp_path / method)
         assert fit(config, "mixture", MixtureOptions(components=2))
         assert trained.prior_of(config) == own
     RunDirectory(tmp_path / "ae").write_own_prior({"prior": ""})
     with pytest.raises(InputError, match=r"none named; fitted are mixture.*add --prior=mixture"):
-        trained.load(flags.config_of_run(tmp_path / "ae"))
+        trained.load(config_lib.of_run(tmp_path / "ae"))
 
 
 @pytest.mark.parametrize("method", PRIORLESS)
@@ -74,16 +76,20 @@ def test_scores_during_training_of_a_method_without_a_prior_are_refused(method, 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("first_line", "received"), [("", "one of before"), ("# pga_tf run directory, format 1\n", "format 1")])
+@pytest.mark.parametrize(
+    ("first_line", "received"), [("", "one of before"), ("# pga_tf run directory, format 1\n", "format 1")]
+)
 def test_a_run_directory_of_another_format_is_refused_in_one_sentence(first_line, received, tmp_path):
     config, directory = settings(tmp_path), RunDirectory(tmp_path)
     directory.create()
     directory.write_config(config, (8, 8, 1))
-    assert flags.config_of_run(tmp_path) == config
+    assert config_lib.of_run(tmp_path) == config
     lines = directory.config.read_text().splitlines(keepends=True)
     directory.config.write_text(first_line + "".join(lines[1:]))
-    for read in (lambda: flags.config_of_run(tmp_path), lambda: loop.train(config, out=str)):
-        with pytest.raises(InputError, match=f"a run directory of format 2, received .*{received}.*train it anew") as error:
+    for read in (lambda: config_lib.of_run(tmp_path), lambda: loop.train(config, out=str)):
+        with pytest.raises(
+            InputError, match=f"a run directory of format 2, received .*{received}.*train it anew"
+        ) as error:
             read()
         assert "\n" not in str(error.value)
     assert not list(directory.checkpoints.iterdir())

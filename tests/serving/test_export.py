@@ -17,8 +17,8 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from pga_tf import flags
 from pga_tf.core.checks import InputError
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.serving import export, gate, reference, versions
@@ -76,7 +76,7 @@ def test_the_command_publishes_a_model_that_a_fresh_process_serves_without_keras
     assert card["signatures"].keys() == card["gate"]["found"].keys()
     assert max(card["gate"]["found"].values()) <= card["gate"]["tolerance"] == 1e-5
     # what is served is what the run gives
-    draw, _ = trained.load(flags.config_of_run(run))
+    draw, _ = trained.load(config_lib.of_run(run))
     served = tf.saved_model.load(str(folder)).signatures["sample_png"](tf.range(3, dtype=tf.int64))["png_bytes"]
     np.testing.assert_array_equal([tf.io.decode_png(png) for png in served], draw.samples(3))
 
@@ -258,7 +258,7 @@ def test_two_exports_of_one_model_at_once_are_refused(pair, tmp_path):
 
 def test_missing_checkpoints_and_priors_of_other_runs_are_refused(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "copy")
-    config = flags.config_of_run(copy)
+    config = config_lib.of_run(copy)
     model, _ = trained.load_model(config)
     assert fitting.fit(config, model, FitOptions(prior="mixture"), models.OWN["mixture"], out=str)
     loop.train(dataclasses.replace(config, run=dataclasses.replace(config.run, steps=5)), out=str)

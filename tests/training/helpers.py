@@ -54,7 +54,9 @@ def state(workdir):
 
 def step_of(state):
     """The model's own clock in a `state`."""
-    (step,) = (value for name, value in state.items() if name.startswith("model") and name.split("/")[0].endswith("step"))
+    (step,) = (
+        value for name, value in state.items() if name.startswith("model") and name.split("/")[0].endswith("step")
+    )
     return int(step)
 
 

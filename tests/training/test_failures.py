@@ -34,6 +34,7 @@ from tests.training import helpers
         ({"dataset": "fake:9x9x1"}, r"9.*conv_8|conv_8.*9"),
         ({"replicas": 3}, r"multiple of --replicas=3"),
         ({"replicas": 2, "steps_per_execution": 2}, r"--steps_per_execution=1"),
+        ({"replicas": 2, "jit": True}, r"--replicas and --jit: .*leave --jit out"),
         ({"momentum": 1.0}, r"--momentum.*<= 0.9999"),
     ],
 )

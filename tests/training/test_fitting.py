@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pga_tf import data, flags
+from pga_tf import data
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
 from pga_tf.priors.mixture import Mixture
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import fitted, trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
@@ -32,7 +33,7 @@ METHODS_WITH_CODES = [name for name in METHODS.names() if hasattr(METHODS.get(na
 def train(path, method="vpga", steps=4):
     config = helpers.config(path, method=method, dataset="digits", network="mlp", steps=steps, learning_rate=0.01)
     loop.train(config, out=str)
-    return flags.config_of_run(path)
+    return config_lib.of_run(path)
 
 
 def fit(config, prior, out=str, model=None, own=(), **values):
@@ -61,7 +62,7 @@ def trained_once(tmp_path_factory):
 @pytest.fixture
 def config(trained_once, tmp_path):
     """The configuration of a run that is this test's own."""
-    return flags.config_of_run(shutil.copytree(trained_once, tmp_path / "run"))
+    return config_lib.of_run(shutil.copytree(trained_once, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("prior", FITTED)
@@ -108,7 +109,7 @@ def test_a_prior_that_is_worse_than_the_normal_one_says_so(config, monkeypatch):
 
 @pytest.mark.parametrize("prior", ["second_vae", pytest.param("latent_map", marks=pytest.mark.slow)])
 def test_fitting_resumes_where_it_was_stopped(prior, config, tmp_path):
-    whole, parts = config, flags.config_of_run(shutil.copytree(config.run.workdir, tmp_path / "parts"))
+    whole, parts = config, config_lib.of_run(shutil.copytree(config.run.workdir, tmp_path / "parts"))
     assert fit(whole, prior, prior_evaluate_every=3)
     for steps in (3, 6):
         assert fit(parts, prior, prior_evaluate_every=3, prior_steps=steps)

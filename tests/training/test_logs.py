@@ -102,7 +102,7 @@ def test_the_progress_line_has_the_losses_the_speed_and_the_time_left(monkeypatc
     now = types.SimpleNamespace(seconds=100.0)
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
     stream = io.StringIO()
-    clock = callbacks.Clock(4, 70, batch_size=8)  # goes on after step 4
+    clock = callbacks.Clock(4, 70, images_of_a_step=8)  # goes on after step 4
     progress = callbacks.Progress(clock, LPGA.LOSSES, stream=stream)
     for batch in range(6):
         now.seconds = 100.0 + 2.0 * batch
@@ -122,7 +122,7 @@ def test_the_progress_line_has_the_losses_the_speed_and_the_time_left(monkeypatc
 def test_on_a_terminal_the_progress_line_is_rewritten_in_place():
     stream = io.StringIO()
     stream.isatty = lambda: True
-    clock = callbacks.Clock(0, 1, batch_size=8)
+    clock = callbacks.Clock(0, 1, images_of_a_step=8)
     progress = callbacks.Progress(clock, ["nll"], stream=stream)
     for callback in (clock, progress):
         callback.on_train_batch_end(0, {"nll": 1.0})

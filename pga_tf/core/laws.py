@@ -1,0 +1,21 @@
+"""The laws that codes of a method may follow by training, drawn sample by sample."""
+
+import math
+
+import tensorflow as tf
+
+from pga_tf.core import checks, streams
+
+LAWS = ("normal", "uniform", "sphere")
+
+
+def draw(law, seeds, dimensions):
+    """Codes `[B, dimensions]`, float32, of N(0, I), U(-1, 1) or uniform on the sphere of radius sqrt(dimensions).
+
+    Code i is a function of int64 seeds[i] alone. Raises `InputError` for a law out of another list than `LAWS`.
+    """
+    checks.require_member("Law of codes", law, LAWS)
+    if law == "uniform":
+        return 2.0 * streams.uniforms_of(seeds, dimensions, "sample/code") - 1.0
+    noise = streams.normals_of(seeds, dimensions, "sample/code")
+    return noise if law == "normal" else tf.math.l2_normalize(noise, axis=1) * math.sqrt(dimensions)

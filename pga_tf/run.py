@@ -1,0 +1,268 @@
+"""The front door: a run as an object, and what the commands do as functions; notebooks and commands come in here."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from pga_tf import data
+from pga_tf.core import checks, files, grids, options
+from pga_tf.data import DataOptions
+from pga_tf.evaluation import report
+from pga_tf.methods import METHODS
+from pga_tf.priors import PRIORS
+from pga_tf.runs import assessment, drawing, fitted, trained
+from pga_tf.runs import config as config_lib
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.serving import export as export_lib
+from pga_tf.training import fitting, loop
+
+
+class Scores:
+    """What an evaluation found. `print` shows the command's table, `scores["frechet"]` is a value."""
+
+    def __init__(self, result: dict):
+        self._result = result
+
+    def __getitem__(self, name: str) -> float:
+        """A score by its name: frechet, kernel, precision, recall, density, coverage."""
+        checks.require_member("Score", name, self._result["scores"])
+        return self._result["scores"][name]["value"]
+
+    def to_dict(self) -> dict:
+        """Everything that was found, with the protocol card, as plain values: what evaluation.json holds."""
+        return json.loads(json.dumps(self._result))
+
+    def __str__(self) -> str:
+        return report.text(self._result)
+
+    __repr__ = __str__
+
+
+class Run:
+    """A trained run directory. Images are uint8 `[N, H, W, C]`, or floats in the range that its method trains in.
+
+    Args:
+      workdir: the directory that `train` made. checkpoint: "last", or "best" of a run with `keep_best`.
+
+    Raises `InputError` where there is no such run or checkpoint. What needs an encoder raises it where there is none.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, checkpoint: str = "last"):
+        self.workdir, self.checkpoint = pathlib.Path(workdir), checkpoint
+        self.directory = RunDirectory(workdir)
+        self.config = config_lib.of_run(workdir)
+        self.model, self.step = trained.load_model(self.config, checkpoint)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.workdir)!r}): {self.config.run.method} on {self.config.data.dataset}, step {self.step:,}"
+
+    def priors(self) -> list[str]:
+        """Names of the priors that the run can be sampled with: its method's own, and those fitted to it."""
+        own = self.model.PRIOR
+        return [*([own] if own else []), *fitted.names(self.config)]
+
+    def drawing(self, prior: str = "") -> drawing.Drawing:
+        """What draws from the model under a prior; "" is the run's own. Raises `InputError` where there is none."""
+        name = prior or trained.prior_of(self.config)
+        return drawing.Drawing(self.model, fitted.load(self.config, self.model, name), name)
+
+    def sample(self, count: int, seed: int = 0, start: int = 0, prior: str = "") -> np.ndarray:
+        """Samples `start` to `start + count`: uint8 `[count, H, W, C]`; sample i is a function of (seed, i) alone."""
+        return self.drawing(prior).samples(count, seed, start)
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Images to codes, means of posteriors: float32 `[N, H_dim]`."""
+        drawing.require_encoder(self.model, "encode")
+        return self._without_prior().encode(self._checked(images, "encode"), self.model.image_range)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes `[N, H_dim]`, of data where the method has an encoder, to uint8 images `[N, H, W, C]`."""
+        codes = np.asarray(codes, np.float32)
+        if codes.ndim != 2 or codes.shape[1] != self.model.latent_dim or not np.isfinite(codes).all():
+            checks.refuse(
+                "decode",
+                expected=f"finite codes [N, {self.model.latent_dim}]",
+                received=f"{list(codes.shape)}",
+                remedy="pass what encode gives",
+            )
+        draw = self._without_prior()
+        return draw.decode(codes, "data" if draw.encodes else "prior")
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """g(f(x)) of images: uint8 `[N, H, W, C]`."""
+        return self.decode(self.encode(images))
+
+    def interpolate(self, images_a: np.ndarray, images_b: np.ndarray, steps: int = 8) -> np.ndarray:
+        """From each of `images_a` to its partner, linear between codes: uint8 `[N, steps, H, W, C]`."""
+        a, b = self.encode(images_a), self.encode(images_b)
+        if a.shape != b.shape:
+            checks.refuse(
+                "interpolate",
+                expected="as many images on both sides",
+                received=f"{len(a)} and {len(b)}",
+                remedy="pair them",
+            )
+        t = np.linspace(0.0, 1.0, steps, dtype=np.float32)[None, :, None]
+        images = self.decode((a[:, None] * (1.0 - t) + b[:, None] * t).reshape(-1, a.shape[1]))
+        return images.reshape(len(a), steps, *images.shape[1:])
+
+    def _without_prior(self):
+        return drawing.Drawing(self.model, None, None)
+
+    def _checked(self, images, what):
+        self.model._require(np.asarray(images), None, what)
+        return self.model.in_training_range(images).numpy()
+
+    def fit_prior(self, name: str, *, out=print, **values) -> bool:
+        """Fits the prior `name` to the codes of the run, or goes on fitting it; False where a signal stopped it.
+
+        Args:
+          values: options of fitting and of that prior, as the flags of `pga_tf.fit_prior`: `components=20`.
+
+        Raises `InputError` for an option that it lacks, and for a method without an encoder.
+        """
+        given = {"prior": name, **values}
+        known = [f.name for cls in (config_lib.FitOptions, PRIORS.get(name).Options) for f in dataclasses.fields(cls)]
+        for option in given:
+            checks.require_member(f"Option of {name}", option, known)
+        make = lambda cls: cls(**{f.name: given[f.name] for f in dataclasses.fields(cls) if f.name in given})
+        fit_options, own = make(config_lib.FitOptions), make(PRIORS.get(name).Options)
+        return fitting.fit(self.config, self.model, fit_options, own, out=out)
+
+    def evaluate(self, prior: str = "", **values) -> Scores:
+        """Scores under a prior, as `pga_tf.evaluate` finds and keeps them in the run.
+
+        Args:
+          values: of `assessment.Request`: num_samples, seeds, features, split, num_real, inception_path, cache_dir.
+        """
+        request = _request(checkpoint=self.checkpoint, **values)
+        result, pictures = assessment.of_run(self.config, request, prior)
+        used, own = result["card"]["generated"]["prior"], trained.noted_prior(self.config)
+        keep(result, pictures, self.directory.evaluation_of(used, own))
+        return Scores(result)
+
+    def export(self, name: str, base: str = "saved_models", prior: str = "", **values) -> pathlib.Path:
+        """Publishes a version for TensorFlow Serving behind the gate, and returns its folder.
+
+        Args:
+          values: of `export.ExportOptions`: version, label, optimize, tolerance, batch_sizes.
+        """
+        chosen = export_lib.ExportOptions(name=name, base=str(base), **values)
+        return publish(self, chosen, prior)[0]
+
+
+def publish(run: Run, chosen: export_lib.ExportOptions, prior: str = "") -> tuple:
+    """(folder of the version, what the gate found by signature) of a run exported under a prior."""
+    draw, config = run.drawing(prior), run.config
+    facts = {
+        "run": {"method": config.run.method, "dataset": config.data.dataset, "step": run.step, "seed": config.run.seed},
+        "checkpoint": run.checkpoint,
+        "weights": "moving average" if config.optimizer.ema else "as trained",
+        "prior": draw.prior_name,
+        "flags": config.values(),
+        "evaluation": _last_evaluation(run, draw.prior_name),
+    }
+    return export_lib.export(draw.model, draw.prior, run.directory.read_image_shape(), chosen, facts)
+
+
+def _last_evaluation(run, prior):
+    """Scores and protocol of the last evaluation of what is exported, or None where it was not evaluated."""
+    path = run.directory.evaluation_of(prior, trained.noted_prior(run.config)) / "evaluation.json"
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text())
+    same = (result["card"]["generated"]["prior"], result["run"]["checkpoint"], result["run"]["step"])
+    if same != (prior, run.checkpoint, run.step):
+        return None
+    return {"scores": result["scores"], "card": result["card"]}
+
+
+def load(workdir: str | os.PathLike, checkpoint: str = "last") -> Run:
+    """The trained run in `workdir`; see `Run`."""
+    return Run(workdir, checkpoint)
+
+
+def train(*, callbacks: tuple = (), out=print, **values) -> Run:
+    """Trains a run, or goes on with it, and fits its prior where one is named: what `pga_tf.train` does.
+
+    Args:
+      callbacks: `keras.callbacks.Callback`s that run beside the run's own.
+      out: where the report, the plan and the closing lines go.
+      values: options by the names of their flags: `method="lpga", dataset="digits", steps=3000, prior="mixture"`.
+
+    Returns:
+      the `Run`. Raises `InputError` for what cannot be, `NonFiniteError` where training diverges, and
+      `KeyboardInterrupt` where a signal stopped it: the same call goes on from there.
+    """
+    values = dict(values)
+    if not values.get("workdir"):
+        name = f"{values.get('method', 'lpga')}_{values.get('dataset', DataOptions.dataset)}"
+        values["workdir"] = str(pathlib.Path("runs") / name.replace(":", "_").replace("/", "_"))
+    values["workdir"] = str(values["workdir"])
+    config, fit, own = config_lib.of_values(values)
+    if not train_config(config, fit, own, callbacks=callbacks, out=out):
+        raise KeyboardInterrupt
+    return Run(config.run.workdir)
+
+
+def train_config(config, fit, own, *, callbacks=(), out=print) -> bool:
+    """Trains what a `Config` describes and fits the prior of `fit`; False where a signal stopped it."""
+    finished = loop.train(config, callbacks=callbacks, out=out)
+    if not finished or config.run.dry_run:
+        return finished
+    config = config_lib.of_run(config.run.workdir)
+    if fit.prior and not fitting.fit(config, trained.load_model(config)[0], fit, own, out=out):
+        return False
+    if fit.prior or METHODS.get(config.run.method).PRIOR:  # else the run keeps the one that was fitted to it since
+        chosen = dataclasses.asdict(fit) | (dataclasses.asdict(own) if own else {})
+        RunDirectory(config.run.workdir).write_own_prior(chosen)
+    out(loop.hints(config))
+    return True
+
+
+def evaluate(images, against: str, *, workdir: str | None = None, **values) -> Scores:
+    """Scores of images from anywhere against real ones.
+
+    Args:
+      images: array `[N, H, W]` or `[N, H, W, C]`, uint8, or float in [0, 1] or [-1, 1].
+      against: real images: "mnist" and other TFDS sets by name, "digits", "folder:PATH", "npz:FILE".
+      workdir: where evaluation.json and report.html go; None: nowhere.
+      values: of `assessment.Request`: features, split, num_real, inception_path, cache_dir.
+
+    Raises `InputError` for arrays that are no images, or of other channels than the real ones.
+    """
+    real = data.load(options.validate(DataOptions(dataset=dataset_name(against))))
+    given = data.of_array(images)
+    result, pictures = assessment.of_images(given, real, _request(**values), title="images", prepared="as they are")
+    if workdir is not None:
+        keep(result, pictures, RunDirectory(workdir).evaluation)
+    return Scores(result)
+
+
+def dataset_name(name: str) -> str:
+    """`--dataset`'s name of real images that may be named as "mnist"."""
+    return name if ":" in name or name == "digits" else f"tfds:{name}"
+
+
+def default_cache() -> pathlib.Path:
+    """Where statistics of real images are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "pga_tf"
+
+
+def _request(**values):
+    known = [field.name for field in dataclasses.fields(assessment.Request)]
+    for name in values:
+        checks.require_member("Option of evaluate", name, known)
+    return assessment.Request(**{"cache_dir": str(default_cache())} | values)
+
+
+def keep(result, pictures, folder):
+    """Writes evaluation.json, report.html and the picture of samples into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    grids.write_png(folder / "samples.png", next(iter(pictures.values())))
+    files.write_text(folder / "report.html", report.page(result, pictures))
+    files.write_json(folder / "evaluation.json", result)
