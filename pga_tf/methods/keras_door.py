@@ -91,7 +91,7 @@ class KerasDoor(Stepwise):
 
     def _require(self, x, y, what):
         """Raises `InputError` for what cannot be trained on, by the array or by the first batch of a dataset."""
-        if y is not None:
+        if y is not None or isinstance(x, (tuple, list)):
             _refuse_targets(what)
         first = x
         if isinstance(x, tf.data.Dataset):

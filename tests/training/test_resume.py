@@ -22,7 +22,10 @@ from tests.training import helpers
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-WITH_TOYS = "from tests.methods import toys; from pga_tf import flags, train; train.define_flags(); flags.run(train.main, usage='')"
+WITH_TOYS = """import runpy
+from tests.methods import toys
+runpy.run_module("pga_tf.train", run_name="__main__")
+"""
 
 
 def start(config):

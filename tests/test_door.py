@@ -1,0 +1,108 @@
+"""`import pga_tf` as a user does it: light, and with functions that do what the commands do."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import pga_tf
+from pga_tf.core.checks import InputError
+from pga_tf.runs.directory import RunDirectory
+from tests import commands
+
+SMALL = {
+    "dataset": "digits", "network": "conv_8", "filters": 4, "latent_dim": 3, "steps": 4, "batch_size": 8,
+    "learning_rate": 0.01, "image_every": 100,
+}  # fmt: skip
+
+
+def test_importing_loads_no_tensorflow_and_loading_commands_keeps_the_functions():
+    code = (
+        "import sys, pga_tf; assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules);"
+        "assert {'train', 'LPGA', 'Run'} <= set(dir(pga_tf)); import importlib;"
+        "importlib.import_module('pga_tf.train'); importlib.import_module('pga_tf.evaluate');"
+        "assert callable(pga_tf.train) and callable(pga_tf.evaluate) and pga_tf.LPGA.__name__ == 'LPGA'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    with pytest.raises(AttributeError, match="no attribute 'GAN'"):
+        pga_tf.GAN  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    steps = []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(logs["L_r"]))
+    workdir = tmp_path_factory.mktemp("door") / "run"
+    run = pga_tf.train(
+        method="vpga", **SMALL, workdir=workdir, prior="mixture", components=2, callbacks=[count], out=str
+    )
+    assert len(steps) == 4
+    return run
+
+
+def test_train_leaves_what_the_command_leaves(run, tmp_path):
+    flags = {"method": "vpga", **SMALL, "workdir": tmp_path / "run", "prior": "mixture", "components": 2}
+    commands.call("train", *(f"--{name}={value}" for name, value in flags.items()))
+    again = pga_tf.load(tmp_path / "run")
+    for a, b in zip(run.model.trainable_variables, again.model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert RunDirectory(tmp_path / "run").read_own_prior() == RunDirectory(run.workdir).read_own_prior() == "mixture"
+    np.testing.assert_array_equal(run.sample(3), again.sample(3))
+    assert run.priors() == again.priors() == ["normal", "mixture"]
+    assert repr(again).endswith("vpga on digits, step 4")
+
+
+def test_a_run_draws_encodes_and_decodes(run):
+    images = run.sample(6)
+    assert (images.shape, images.dtype) == ((6, 8, 8, 1), np.uint8)
+    assert (run.sample(6, prior="normal") != images).any()
+    np.testing.assert_array_equal(run.sample(2, start=3), images[3:5])
+    codes = run.encode(images)
+    assert (codes.shape, codes.dtype) == ((6, 3), np.float32)
+    np.testing.assert_array_equal(run.encode(np.float32(images) / 127.5 - 1.0), codes)
+    np.testing.assert_array_equal(run.decode(codes), run.reconstruct(images))
+    between = run.interpolate(images[:3], images[3:], steps=5)
+    assert between.shape == (3, 5, 8, 8, 1)
+    np.testing.assert_array_equal(between[:, 0], run.reconstruct(images[:3]))
+    np.testing.assert_array_equal(between[:, -1], run.reconstruct(images[3:]))
+
+
+def test_a_run_is_scored_and_exported(run, tmp_path):
+    scores = run.evaluate(num_samples=40, seeds=2, cache_dir=str(tmp_path))
+    assert scores["frechet"] == scores.to_dict()["scores"]["frechet"]["value"] > 0.0
+    assert "Frechet distance (digits features)" in str(scores)
+    assert (run.directory.evaluation / "report.html").exists()
+    folder = run.export("mine", base=tmp_path / "models")
+    assert (folder / "saved_model.pb").exists()
+
+
+def test_arrays_from_anywhere_are_scored(tmp_path):
+    from sklearn.datasets import load_digits
+
+    images = np.uint8(np.round(load_digits().images / 16.0 * 255.0))
+    scores = pga_tf.evaluate(images[:400], against="digits", cache_dir=str(tmp_path))
+    noise = np.random.default_rng(0).integers(0, 256, (400, 8, 8), np.uint8)
+    worse = pga_tf.evaluate(noise, against="digits", cache_dir=str(tmp_path), workdir=tmp_path / "out")
+    assert scores["frechet"] < worse["frechet"] / 5
+    assert (tmp_path / "out" / "evaluation" / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: pga_tf.train(method="lpga", stepz=3), "did you mean 'steps'"),
+        (lambda run: pga_tf.train(method="lpga", likelihood="fixed_gamma", steps=1), "Option: expected one of"),
+        (lambda run: pga_tf.load("nowhere"), "a run directory made by pga_tf.train"),
+        (lambda run: run.sample(2, prior="latent_map"), "expected a fitted prior"),
+        (lambda run: run.fit_prior("mixture", component=3), "did you mean 'components'"),
+        (lambda run: run.evaluate(num_sample=3), "did you mean 'num_samples'"),
+        (lambda run: run.decode(np.zeros([2, 4])), r"finite codes \[N, 3\]"),
+        (lambda run: run.encode(np.full([2, 8, 8, 1], 2.0)), r"floats in \[-1, 1\]"),
+        (lambda run: pga_tf.evaluate(np.zeros([3, 2]), against="digits"), r"shape \[N, H, W\]"),
+    ],
+)
+def test_what_cannot_be_is_refused(run, call, message):
+    with pytest.raises(InputError, match=message):
+        call(run)
