@@ -16,7 +16,6 @@ from pga_tf.priors import PRIORS
 from pga_tf.runs import assessment, drawing, fitted, trained
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
-from pga_tf.serving import export as export_lib
 from pga_tf.training import fitting, loop
 
 
@@ -150,12 +149,15 @@ class Run:
         Args:
           values: of `export.ExportOptions`: version, label, optimize, tolerance, batch_sizes.
         """
-        chosen = export_lib.ExportOptions(name=name, base=str(base), **values)
-        return publish(self, chosen, prior)[0]
+        from pga_tf.serving.export import ExportOptions  # needs the extra `serve` of an installed package
+
+        return publish(self, ExportOptions(name=name, base=str(base), **values), prior)[0]
 
 
-def publish(run: Run, chosen: export_lib.ExportOptions, prior: str = "") -> tuple:
-    """(folder of the version, what the gate found by signature) of a run exported under a prior."""
+def publish(run: Run, chosen, prior: str = "") -> tuple:
+    """(folder of the version, what the gate found by signature) of a run exported under a prior by `ExportOptions`."""
+    from pga_tf.serving import export as export_lib
+
     draw, config = run.drawing(prior), run.config
     facts = {
         "run": {"method": config.run.method, "dataset": config.data.dataset, "step": run.step, "seed": config.run.seed},

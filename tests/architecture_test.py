@@ -20,7 +20,7 @@ LEVELS = {
     "training": 4,
 }
 COMMANDS = 5
-SHARED_BY_COMMANDS = {"flags"}
+SHARED_BY_COMMANDS = {"flags", "run"}
 FILES = sorted(ROOT.glob("pga_tf/**/*.py"))
 
 
