@@ -59,7 +59,7 @@ def parts(draw, source):
     seeds = np.arange(len(images), dtype=np.int64)
     scaled = ranges.rescale(images, source.value_range, draw.model.image_range).numpy()
     sets = (scaled, draw.decode(codes, source="data"), draw.samples(len(images)), codes, noise.sample(seeds).numpy(),
-            draw.codes(len(images)))  # fmt: skip
+            draw.codes(seeds))  # fmt: skip
     return [np.reshape(points, [len(images), 2]) for points in sets]
 
 
