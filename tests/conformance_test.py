@@ -150,9 +150,8 @@ def test_one_replica_equals_two(method, options):
     model.fit(stream.batch(8, drop_remainder=True), epochs=1, steps_per_epoch=2, shuffle=False, verbose=0)
     assert int(np.asarray(model.step)) == 2
     assert_same_weights(case.initial, case.weights, builders.weights(model))
-    logs = model.get_metrics_result()
-    for name, value in case.logs.items():
-        assert float(logs[name]) == pytest.approx(value, rel=5e-3, abs=1e-5), name
+    for name, value in model.get_metrics_result().items():
+        assert float(value) == pytest.approx(case.logs[name], rel=5e-3, abs=1e-5), name
 
 
 @each_case

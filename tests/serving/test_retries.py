@@ -177,7 +177,7 @@ def test_a_slow_http_server_is_waited_for_until_the_deadline():
 
 def test_each_transport_on_the_port_of_the_other_is_told_so():
     def ask(target, rest, message):
-        with Remote(target, "any", rest=rest, timeout=1.0) as model, pytest.raises(InputError, match=message):
+        with Remote(target, "any", rest=rest, timeout=10.0) as model, pytest.raises(InputError, match=message):
             model.status()
 
     with serving(Fake()) as target:
