@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import networks as networks_lib
-from pga_tf.core import checks, interfaces, laws, ranges, streams, updates
+from pga_tf.core import checks, grids, interfaces, laws, ranges, streams, updates
 from pga_tf.core.stepwise import Stepwise
 
 SAMPLES = 250  # decoded at a time
+KERAS_BATCH = 32  # what `fit` and `evaluate` cut arrays into by default
 VALIDATION_NOISE = 2**41  # step whose noise validation draws, whatever step training is at
 
 
@@ -42,7 +43,6 @@ class KerasDoor(Stepwise):
         self.image_range = self.training_range(options)
         shape = image_shape or self.decoder.compute_output_shape((None, latent_dim))[1:]
         self.image_shape = tuple(shape)
-        self.image_channels_last = len(self.image_shape) == 3
 
     @classmethod
     def _sorted(cls, networks, options, named):
@@ -116,17 +116,35 @@ class KerasDoor(Stepwise):
                 "pass the uint8 pixels, or scale them",
             )
 
-    def fit(self, x=None, y=None, validation_data=None, **kwargs):
-        """As `keras.Model.fit`, of images alone. Raises `InputError` for images it does not take."""
-        self._require(x, y, "fit")
-        if validation_data is not None:
-            self._require(validation_data, None, "fit(validation_data=...)")
-        return super().fit(x, validation_data=validation_data, **kwargs)
+    def _require_groups(self, x, batch_size, what):
+        """Raises `InputError` for an array whose batches, the last one too, do not come in the groups of a step."""
+        group = self.GROUP * self.batches_per_step()
+        if group > 1 and isinstance(x, np.ndarray) and (batch_size % group or len(x) % batch_size % group):
+            last = len(x) % batch_size or batch_size
+            received = f"batches of {batch_size} and a last one of {last}"
+            _refuse(
+                what, f"batches that are multiples of {group}", received, "choose another batch_size, or fewer images"
+            )
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, batch_size=None, validation_data=None, **kwargs):
+        """As `keras.Model.fit`, of images alone. Raises `InputError` for images it does not take."""
+        for part, what in ((x, "fit"), (validation_data, "fit(validation_data=...)")):
+            if part is not None:
+                self._require(part, y, what)
+                self._require_groups(part, batch_size or KERAS_BATCH, what)
+        return super().fit(x, batch_size=batch_size, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """As `keras.Model.evaluate`: the losses of images, with the noise of no training step."""
         self._require(x, y, "evaluate")
-        return super().evaluate(x, **kwargs)
+        self._require_groups(x, batch_size or KERAS_BATCH, "evaluate")
+        return super().evaluate(x, batch_size=batch_size, **kwargs)
+
+    def predict(self, x, **kwargs):
+        """As `keras.Model.predict`: reconstructions of images, in `image_range`; or images of codes."""
+        if isinstance(self, interfaces.Encodes):
+            self._require(x, None, "predict")
+        return super().predict(x, **kwargs)
 
     def test_step(self, batch):
         step = tf.constant(VALIDATION_NOISE, tf.int64)
@@ -144,7 +162,7 @@ class KerasDoor(Stepwise):
         return self.decode(images)
 
     def sample(self, count, seed=0, start=0):
-        """Samples `start` to `start + count` of the method's own prior: uint8 `[count, H, W, C]`, or float vectors.
+        """Samples `start` to `start + count` of the method's own prior: uint8 `[count, H, W, C]`, or floats of points.
 
         Sample i is a function of (seed, i). Raises `InputError` for a method whose prior has to be fitted first.
         """
@@ -164,7 +182,8 @@ class KerasDoor(Stepwise):
         codes = laws.draw(law, tf.constant(seeds), self.latent_dim)
         codes = self.map_noise(codes) if self.PRIOR == "own" else codes
         images = self.decode(codes, source="prior")
-        return (ranges.to_uint8(images, self.image_range) if self.image_channels_last else images).numpy()
+        pixels = len(self.image_shape) == 3 and not grids.is_points(self.image_shape)
+        return (ranges.to_uint8(images, self.image_range) if pixels else images).numpy()
 
     # On disk
 

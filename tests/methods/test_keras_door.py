@@ -179,6 +179,9 @@ FLOATS = digits().astype(np.float32) / 127.5 - 1.0
         (lambda: of_users("lpga").fit(digits()[:, :4]), r"images \[N, 8, 8, 1\], received \[48, 4, 8, 1\]"),
         (lambda: of_users("lpga").fit(FLOATS, validation_data=(FLOATS, FLOATS)), "validation_data=.*images alone"),
         (lambda: of_users("rae").evaluate(FLOATS), r"floats in \[0, 1\]"),
+        (lambda: of_users("rae").predict(FLOATS), r"predict: expected uint8 images, or floats in \[0, 1\]"),
+        (lambda: of_users("prior_free").fit(digits(47)), "multiples of 2, received batches of 32 and a last one of 15"),
+        (lambda: of_users("prior_free").fit(digits(), batch_size=5), "multiples of 2, received batches of 5"),
         (
             lambda: of_users("ae").fit(tf.data.Dataset.from_tensors(2.0 * FLOATS)),
             r"fit: expected uint8 images, or floats in \[-1, 1\]",
