@@ -50,7 +50,8 @@ class Stepwise(keras.Model):
         self.add_own_weights()
         self.averages, self._trains = None, True
         players.require_each_variable_once(self.players(options), self.networks(), self.trainable_variables)
-        self.meters = updates.meters([*self.LOSSES, *self.REPORTED, *updates.gradient_names(self.networks())])
+        named = [*self.LOSSES, *self.REPORTED, *(["loss"] if self.TOTAL else [])]
+        self.meters = updates.meters([*dict.fromkeys(named), *updates.gradient_names(self.networks())])
         self.built = True  # its networks are
 
     def add_own_weights(self):
@@ -107,11 +108,11 @@ class Stepwise(keras.Model):
         if self.averages:
             self.averages.update(step)
         self.step.assign_add(1)
-        return self.with_total(updates.record(self.meters, values))
+        return updates.record(self.meters, self.with_total(values))
 
-    def with_total(self, logs):
-        """`logs` with the entry "loss"."""
-        return logs | {"loss": logs[self.TOTAL]} if self.TOTAL else logs
+    def with_total(self, values):
+        """`values` with the entry "loss"."""
+        return values | {"loss": values[self.TOTAL]} if self.TOTAL else values
 
     def prepare(self, batch, step):
         """What `update` is handed: `batch`, or the list of a step's batches, which come as axis 1 of one tensor."""

@@ -149,8 +149,8 @@ class KerasDoor(Stepwise):
     def test_step(self, batch):
         step = tf.constant(VALIDATION_NOISE, tf.int64)
         with keras.StatelessScope(), self.without_training():  # whatever the passes move is not kept
-            values = self.update(self.prepare(batch, step), step)
-        return self.with_total(updates.record({name: self.meters[name] for name in values}, values))
+            values = self.with_total(self.update(self.prepare(batch, step), step))
+        return updates.record({name: self.meters[name] for name in values}, values)
 
     # What goes out
 

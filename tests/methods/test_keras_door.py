@@ -64,6 +64,8 @@ def test_a_users_script(name, tmp_path):
     ).history
     assert {"loss", "val_loss", *model.LOSSES} <= history.keys()
     assert np.isfinite([history["loss"], history["val_loss"]]).all()
+    assert history["loss"] == history[model.TOTAL]
+    assert 0.0 not in [*history["loss"], *history["val_loss"]]
     assert int(model.step) == 6
     found = model.evaluate(digits(16, seed=1), verbose=0, return_dict=True)
     assert found["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-4)  # nothing moved by looking
