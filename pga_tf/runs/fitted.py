@@ -70,6 +70,11 @@ def unfitted(model, name):
     return priors.Own(model)
 
 
+def is_of(config, model, name):
+    """Whether the fitted prior `name` of a run was fitted to the weights that `model` has."""
+    return RunDirectory(RunDirectory(config.run.workdir).prior(name)).read_flags()["autoencoder"] == fingerprint(model)
+
+
 def load(config, model, name):
     """The prior `name` of a run.
 
@@ -88,7 +93,7 @@ def load(config, model, name):
             remedy=command(config, name),
         )
     values = directory.read_flags()
-    if values["autoencoder"] != fingerprint(model):
+    if not is_of(config, model, name):
         checks.refuse(
             f"--prior={name}",
             expected="a prior fitted to the weights that are loaded",

@@ -158,11 +158,17 @@ def _closing(experiment, directory, checkpoints, stopped_by):
 
 def hints(config):
     """What to do with a trained run next, as lines to print last: with the prior that it has, or how to get one."""
-    workdir = config.run.workdir
-    if trained.noted_prior(config) is None and not fitted.names(config):
+    workdir, noted = config.run.workdir, trained.noted_prior(config)
+    if noted is None and not fitted.names(config):
         return (
             f"  next:         --method={config.run.method} has no prior of its own; fit one to its codes:\n"
             f"                {fitted.command(config)}"
+        )
+    if noted in fitted.names(config) and not fitted.is_of(config, trained.load_model(config)[0], noted):
+        folder = RunDirectory(workdir).prior(noted)
+        return (
+            f"  next:         {noted} was fitted to the weights of before; delete {folder}\n"
+            f"                and fit it anew: {fitted.command(config, noted)}"
         )
     return (
         f"  more samples: python -m pga_tf.sample --workdir={workdir}\n"

@@ -1,5 +1,6 @@
 """Which prior a run is sampled with, and what is refused instead of being guessed."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -53,6 +54,12 @@ def test_a_run_without_a_prior_is_sampled_once_one_is_fitted(tmp_path, capsys):
     assert (draw.prior_name, step) == ("mixture", 2)
     assert "pga_tf.sample" in loop.hints(config)
     assert "fit_prior" not in loop.hints(config)
+
+    longer = settings(tmp_path, "ae")
+    longer = dataclasses.replace(longer, run=dataclasses.replace(longer.run, steps=4))
+    loop.train(longer, out=str)  # on to other weights
+    assert "mixture was fitted to the weights of before; delete" in loop.hints(config)
+    assert f"fit_prior --workdir={tmp_path} --prior=mixture" in loop.hints(config)
 
 
 def test_a_second_prior_leaves_a_run_with_its_first_one_and_a_method_with_its_own(tmp_path):
