@@ -1,5 +1,6 @@
 """`pga-tf COMMAND ...`: the commands of an installed package under one name; each is `python -m` of its module."""
 
+import os
 import runpy
 import sys
 
@@ -28,6 +29,7 @@ def main() -> int:
     if asked not in COMMANDS:
         print(f"error: pga-tf: expected a command, received {asked or 'none'}.\n{USAGE}", file=sys.stderr)
         return 2
+    os.environ["PGA_TF_STARTED_AS"] = "pga-tf"  # for the commands that it prints
     sys.argv = [f"pga-tf {asked}", *sys.argv[2:]]
     runpy.run_module(COMMANDS[asked], run_name="__main__")
     return 0

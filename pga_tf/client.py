@@ -7,7 +7,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from pga_tf import flags
-from pga_tf.core import checks, files, grids, ranges
+from pga_tf.core import checks, commands, files, grids, ranges
 from pga_tf.serving import inputs
 from pga_tf.serving.remote import Remote
 
@@ -118,7 +118,7 @@ def _verb(arguments):
             "Command line",
             expected=f"one verb of {', '.join(INPUT_OF)}",
             received=" ".join(arguments) or "none",
-            remedy="write, for instance, python -m pga_tf.client sample --seeds=0:16 --out=grid.png",
+            remedy=f"write, for instance, {commands.line('client sample', seeds='0:16', out='grid.png')}",
         )
     checks.require_member("Verb", arguments[0], INPUT_OF)
     return arguments[0]

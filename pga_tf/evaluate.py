@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from pga_tf import data, flags, run
-from pga_tf.core import checks, files
+from pga_tf.core import checks, commands, files
 from pga_tf.evaluation import report
 from pga_tf.runs import assessment, trained
 from pga_tf.runs import config as config_lib
@@ -173,7 +173,7 @@ def _compare(runs):
                 f"--compare {name}",
                 expected="a run that was evaluated",
                 received=f"no {path}",
-                remedy=f"python -m pga_tf.evaluate --workdir={name}",
+                remedy=commands.line("evaluate", workdir=name),
             )
         try:
             results.append(json.loads(path.read_text()))

@@ -5,7 +5,7 @@ import pathlib
 from absl import flags as absl_flags
 
 from pga_tf import flags, run
-from pga_tf.core import checks
+from pga_tf.core import checks, commands
 from pga_tf.runs import trained
 from pga_tf.serving import export, stored, versions
 
@@ -60,7 +60,7 @@ def main():
     print(f"{folder}: the gate was passed, largest difference from the Python model")
     for signature, ratio in found.items():
         print(f"  {signature:12} {ratio:.2g}")
-    served = "python tools/serve_local.py"
+    served = commands.python("tools/serve_local.py")
     if pathlib.Path(FLAGS.export_base) != pathlib.Path("saved_models"):
         served += f" --model_base={FLAGS.export_base} --model_config_file={FLAGS.export_base}/{versions.CONFIG}"
     print(f"  served by {FLAGS.export_base}/{versions.CONFIG}; without Docker: {served}")

@@ -13,6 +13,7 @@ import venv
 import pytest
 
 from pga_tf import cli
+from pga_tf.core import commands
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -44,10 +45,12 @@ def test_every_command_is_a_module_that_runs():
 
 def test_commands_are_passed_on(monkeypatch, capsys):
     ran = []
+    monkeypatch.setenv(commands.STARTED_AS, "python -m")  # which a command sets, and is put back
     monkeypatch.setattr(runpy, "run_module", lambda name, run_name: ran.append((name, run_name, sys.argv)))
     monkeypatch.setattr(sys, "argv", ["pga-tf", "train", "--steps=3"])
     assert cli.main() == 0
     assert ran == [("pga_tf.train", "__main__", ["pga-tf train", "--steps=3"])]
+    assert commands.line("sample") == "pga-tf sample"
     for argv, status in ((["pga-tf"], 2), (["pga-tf", "trian"], 2), (["pga-tf", "--help"], 0)):
         monkeypatch.setattr(sys, "argv", argv)
         assert cli.main() == status

@@ -1,1 +1,5 @@
-"""L0: what every layer may lean on. Registry, input errors, options, replicas, gradient routing, interfaces."""
+"""L0: what every layer may lean on: errors, options, noise, players and steps, replicas, gradient routing, files."""
+
+from pga_tf.core import quiet
+
+quiet.import_tensorflow()  # before any other module does

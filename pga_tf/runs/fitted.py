@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from pga_tf import priors
-from pga_tf.core import checks, files, interfaces, options, precision
+from pga_tf.core import checks, commands, files, interfaces, options, precision
 from pga_tf.runs.directory import RunDirectory
 
 FITTED, BEST = "prior.npz", "best.npz"  # what is loaded; the best so far of a prior that keeps it
@@ -35,7 +35,7 @@ def names(config):
 
 def command(config, name="mixture"):
     """The command that fits the prior `name` to a run."""
-    return f"python -m pga_tf.fit_prior --workdir={config.run.workdir} --prior={name}"
+    return commands.line("fit_prior", workdir=config.run.workdir, prior=name)
 
 
 def write(path, prior):

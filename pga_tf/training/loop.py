@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from pga_tf import data, networks
-from pga_tf.core import checks
+from pga_tf.core import checks, commands
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
 from pga_tf.runs import drawing, fitted, scoring, trained
@@ -171,6 +171,6 @@ def hints(config):
             f"                and fit it anew: {fitted.command(config, noted)}"
         )
     return (
-        f"  more samples: python -m pga_tf.sample --workdir={workdir}\n"
-        f"  scores:       python -m pga_tf.evaluate --workdir={workdir}"
+        f"  more samples: {commands.line('sample', workdir=workdir)}\n"
+        f"  scores:       {commands.line('evaluate', workdir=workdir)}"
     )

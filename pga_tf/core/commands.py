@@ -1,0 +1,19 @@
+"""Commands to print, such that they work where they are pasted: as this process itself was started."""
+
+import os
+import shlex
+
+STARTED_AS = "PGA_TF_STARTED_AS"  # set by tools/run and by pga-tf; what goes before a module's name
+
+
+def line(command, **flags):
+    """The command line of `pga_tf.COMMAND` with flags: `tools/run python -m pga_tf.sample --workdir=X`."""
+    prefix = os.environ.get(STARTED_AS, "python -m")
+    name = command if prefix == "pga-tf" else f"pga_tf.{command}"
+    return " ".join([prefix, name, *(shlex.quote(f"--{flag}={value}") for flag, value in flags.items())])
+
+
+def python(script):
+    """The command line of a script of this repository: `tools/run python tools/serve_local.py`."""
+    prefix = os.environ.get(STARTED_AS, "python -m")
+    return f"{prefix.removesuffix(' -m')} {script}" if prefix.endswith("python -m") else f"python {script}"
