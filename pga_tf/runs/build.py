@@ -43,9 +43,13 @@ def _side_by_side(images, count):
 
 
 def resolved(config):
-    """`config` with what depends on the machine decided, so that it can be written down and compared."""
+    """`config` with what depends on the machine or on other options decided, to be written down and compared."""
     precision = devices.resolve_precision(config.run.mixed_precision)
-    return dataclasses.replace(config, run=dataclasses.replace(config.run, mixed_precision=precision))
+    return dataclasses.replace(
+        config,
+        run=dataclasses.replace(config.run, mixed_precision=precision),
+        optimizer=dataclasses.replace(config.optimizer, learning_rate=optimizers.peak(config.optimizer)),
+    )
 
 
 def build(config):

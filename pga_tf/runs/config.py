@@ -14,7 +14,9 @@ from pga_tf.runs.directory import RunDirectory
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
     optimizer: str = option("sgd", "update rule", choices=("sgd", "adam", "rmsprop"))
-    learning_rate: float = option(0.1, "peak learning rate", unit="factor", above=0.0)
+    learning_rate: float = option(
+        0.0, "peak learning rate; 0: 0.1 with sgd, 0.001 with adam and rmsprop", unit="factor", minimum=0.0
+    )
     momentum: float = option(
         0.9,
         "momentum of SGD and RMSprop, first-moment decay (beta_1) of Adam",

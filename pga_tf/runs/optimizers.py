@@ -38,6 +38,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return dict(vars(self))
 
 
+PEAKS = {"sgd": 0.1, "adam": 1e-3, "rmsprop": 1e-3}
+
+
+def peak(options):
+    """The peak learning rate that `OptimizerOptions` stand for."""
+    return options.learning_rate or PEAKS[options.optimizer]
+
+
 def of_players(options, players, own, *, steps_per_epoch, total_steps):
     """dict of player's name to the Keras optimiser that `OptimizerOptions` describe for it.
 
@@ -49,7 +57,7 @@ def of_players(options, players, own, *, steps_per_epoch, total_steps):
     for player in players:
         of_its_own = lambda name, shared, player=player: getattr(own, f"{player.name}_{name}", shared)
         schedule = Schedule(
-            of_its_own("learning_rate", options.learning_rate),
+            of_its_own("learning_rate", peak(options)),
             options.schedule,
             options.learning_rate_warmup,
             max(1, round(options.halve_every * steps_per_epoch)),

@@ -8,9 +8,10 @@ import pytest
 
 from pga_tf.core.players import Player
 from pga_tf.core.stepwise import Stepwise
-from pga_tf.runs import optimizers
+from pga_tf.runs import build, optimizers
 from pga_tf.runs.config import OptimizerOptions
 from tests.methods.toys import ToyWGANGP, ToyWGANGPOptions
+from tests.training import helpers
 
 
 def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100):
@@ -124,3 +125,13 @@ def test_epochs_of_a_halving_become_steps():
         optimizer.iterations.assign(step)
         rates.append(float(optimizer.learning_rate))
     assert rates == pytest.approx([0.4, 0.2])
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("adam", 0.001), ("rmsprop", 0.001)])
+def test_the_default_rate_is_that_of_the_update_rule_and_is_written_down(optimizer, rate, tmp_path):
+    config = helpers.config(tmp_path, optimizer=optimizer, learning_rate=0.0)
+    assert build.resolved(config).optimizer.learning_rate == rate
+    made = build.build_model(config, (8, 8, 1)).optimizers["autoencoder"]
+    assert float(made.learning_rate) == pytest.approx(rate)
+    chosen = helpers.config(tmp_path, optimizer=optimizer, learning_rate=0.25)
+    assert build.resolved(chosen).optimizer.learning_rate == 0.25

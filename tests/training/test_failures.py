@@ -24,7 +24,7 @@ from tests.training import helpers
     [
         ({"latent_dim": 0}, r"--latent_dim.*>= 1.*received 0"),
         ({"batch_size": -4}, r"--batch_size.*received -4"),
-        ({"learning_rate": 0.0}, r"--learning_rate.*> 0"),
+        ({"learning_rate": -0.1}, r"--learning_rate.*>= 0"),
         ({"learning_rate": float("nan")}, r"--learning_rate.*finite"),
         ({"steps": 0}, r"--steps or --epochs"),
         ({"weight_nll": -1.0}, r"--weight_nll.*>= 0"),
