@@ -13,7 +13,7 @@ from PIL import Image
 from pga_tf import flags, networks
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
-from pga_tf.priors.normal import NormalOptions
+from pga_tf.priors.unfitted import NoOptions
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.directory import RunDirectory
@@ -73,7 +73,7 @@ def test_a_priors_flags_are_checked_before_anything_is_trained():
     fit, own = parse_prior("--prior=mixture", "--components=4", "--prior_steps=7")
     assert (fit.prior, fit.prior_steps, own.components) == ("mixture", 7, 4)
     assert parse_prior() == (config_lib.FitOptions(), None)  # the method's own
-    assert parse_prior("--prior=normal") == (config_lib.FitOptions(prior="normal"), NormalOptions())
+    assert parse_prior("--prior=normal") == (config_lib.FitOptions(prior="normal"), NoOptions())
     both = f"--flagfile={ROOT}/flagfiles/ae_digits.flags"
     assert parse_prior(both)[0].prior == "mixture"
     assert parse_prior(both, "--prior=normal")[0].prior == "normal"  # the flagfile's --components goes with it

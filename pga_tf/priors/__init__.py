@@ -2,7 +2,7 @@
 
 A prior has `Options`, a frozen dataclass; `FIT`: "nothing", "codes" (by `fit(codes, report=)`) or "steps" (a `Stepwise`
 model whose `update(codes, step)` takes codes); `DECODED_AS`: whose batch-norm statistics its codes are decoded with,
-"prior" for a law that methods train with, "data" for one that imitates codes of data; `sample(seeds)`; `state()`, the
+"prior" for a law that methods train with (unfitted.py), "data" for one that imitates codes of data; `sample(seeds)`; `state()`, the
 variables that sampling needs, by name; and, where its density can be computed, `log_prob(codes)`. One that is fitted by
 steps says in `KEEPS_BEST` whether the best one met is used.
 """
@@ -10,11 +10,9 @@ steps says in `KEEPS_BEST` whether the best one met is used.
 from pga_tf.core.registry import Registry
 from pga_tf.priors.latent_map import LatentMap
 from pga_tf.priors.mixture import Mixture
-from pga_tf.priors.normal import Normal
 from pga_tf.priors.own import Own
 from pga_tf.priors.second_vae import SecondVAE
-from pga_tf.priors.sphere import Sphere
-from pga_tf.priors.uniform import Uniform
+from pga_tf.priors.unfitted import Normal, Sphere, Uniform
 
 __all__ = ["OWN", "PRIORS", "Own"]
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from pga_tf.priors.mixture import MixtureOptions
-from pga_tf.priors.normal import NormalOptions
+from pga_tf.priors.unfitted import NoOptions
 from pga_tf.runs.config import FitOptions
 from pipelines import graph, runner
 from pipelines.settings import PipelineOptions, settings
@@ -23,7 +23,7 @@ def tiny(root, *, dataset="digits", options=(), prior="normal", **values):
     config = helpers.config("unused/tiny", dataset=dataset, **values)
     chosen = PipelineOptions(pipeline_root=str(root), num_samples=60, seeds=2, features="digits", max_frechet=1e9)
     chosen = dataclasses.replace(chosen, **dict(options))
-    own = {"": None, "normal": NormalOptions(), "mixture": MixtureOptions(components=2)}[prior]
+    own = {"": None, "normal": NoOptions(), "mixture": MixtureOptions(components=2)}[prior]
     return settings(chosen, config, FitOptions(prior=prior), own)
 
 

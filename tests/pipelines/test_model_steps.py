@@ -8,7 +8,7 @@ import pytest
 
 from pga_tf.core import files
 from pga_tf.evaluation.scores import over_seeds
-from pga_tf.priors.normal import NormalOptions
+from pga_tf.priors.unfitted import NoOptions
 from pga_tf.runs.config import FitOptions
 from pga_tf.serving import versions
 from pga_tf.serving.export import CARD
@@ -146,7 +146,7 @@ def test_more_priors_follow_the_own_one():
         chosen = helpers.tiny("root", prior=own, options={"more_priors": "mixture,second_vae"})
         names = [configs.prior_options(text)[0].prior for text in chosen.priors.split(prior_fitter.SEPARATOR)]
         assert names == [own, "mixture", "second_vae"]
-    assert configs.prior_options("--prior=normal") == (FitOptions(prior="normal"), NormalOptions())
+    assert configs.prior_options("--prior=normal") == (FitOptions(prior="normal"), NoOptions())
     assert configs.prior_options("--prior=") == (FitOptions(), None)
 
 
