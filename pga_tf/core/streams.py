@@ -1,7 +1,8 @@
 """Who may draw which noise. Every use of randomness has a name in `USES`, and no two uses ever share a key.
 
 A key is a pair of int64 words. Of a step it is [seed, sub-step and use; step], the step being 0 or more; of a draw that
-stands for itself, such as sample i, it is [the draw's own seed; a negative number that says the use].
+stands for itself, such as sample i, it is [the draw's own seed; a negative number that says the use]. A use's number is
+its place in the table: a new one goes to the end, or everything after it draws other noise than before.
 """
 
 import numpy as np

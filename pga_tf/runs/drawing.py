@@ -23,11 +23,6 @@ class Drawing:
             # reduce_retracing: the last batch of a request is shorter than the others
             self._encode = tf.function(model.encode, autograph=False, reduce_retracing=True)
 
-    @property
-    def image_shape(self):
-        """(H, W, C) of what is drawn."""
-        return tuple(self.model.decoder.compute_output_shape((None, self.model.latent_dim))[1:])
-
     def _decode(self, codes, source):
         if source not in self._decoders:
             self._decoders[source] = tf.function(

@@ -18,7 +18,7 @@ FEWEST = 10  # images that in-training scores want on the real side
 def subject(draw):
     """The model and prior of a `Drawing` as a `Subject`: images are uint8, points float32 in `POINTS`."""
     model = draw.model
-    value_range = POINTS if grids.is_points(draw.image_shape) else ranges.UINT8
+    value_range = POINTS if grids.is_points(model.image_shape) else ranges.UINT8
     scored = lambda images: as_scored(draw, images)
 
     def compiled(function):

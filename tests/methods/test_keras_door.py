@@ -110,7 +110,6 @@ def test_networks_of_the_package_are_saved_by_name(tmp_path):
     model.train_step(builders.images(model))
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    assert len(loaded.variables) >= len(model.state_between_steps()) - 40
     x = builders.images(model)
     np.testing.assert_array_equal(loaded.encode(x), model.encode(x))  # running statistics too
 
