@@ -30,6 +30,7 @@ def main() -> int:
         print(f"error: pga-tf: expected a command, received {asked or 'none'}.\n{USAGE}", file=sys.stderr)
         return 2
     os.environ["PGA_TF_STARTED_AS"] = "pga-tf"  # for the commands that it prints
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as tools/run does: no line about GPUs that are not there
     sys.argv = [f"pga-tf {asked}", *sys.argv[2:]]
     runpy.run_module(COMMANDS[asked], run_name="__main__")
     return 0

@@ -7,7 +7,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from pga_tf import flags
-from pga_tf.core import checks, commands, files, grids, ranges
+from pga_tf.core import checks, commands, files, grids
 from pga_tf.serving import inputs
 from pga_tf.serving.remote import Remote
 
@@ -189,8 +189,8 @@ def _in_a_grid(rows, out):
 
 def _picture(images, columns):
     if grids.is_points(images.shape[1:]):
-        return grids.scatter(ranges.rescale(images, (0.0, 1.0), (-1.0, 1.0)))
-    return grids.tile(ranges.to_uint8(images, (0.0, 1.0)).numpy(), columns)
+        return grids.scatter(2.0 * images - 1.0)
+    return grids.tile(np.uint8(np.rint(np.clip(images, 0.0, 1.0) * 255.0)), columns)
 
 
 def _print_table(arrays, names):

@@ -193,7 +193,8 @@ def train(*, callbacks: tuple = (), out=print, **values) -> Run:
     Args:
       callbacks: `keras.callbacks.Callback`s that run beside the run's own.
       out: where the report, the plan and the closing lines go.
-      values: options by the names of their flags: `method="lpga", dataset="digits", steps=3000, prior="mixture"`.
+      values: options by the names of their flags: `method="lpga", dataset="digits", steps=3000, prior="mixture"`;
+        `encoder`, `decoder` and `critic` may be functions of a module, of (image_shape, latent_dim).
 
     Returns:
       the `Run`. Raises `InputError` for what cannot be, `NonFiniteError` where training diverges, and
@@ -204,10 +205,27 @@ def train(*, callbacks: tuple = (), out=print, **values) -> Run:
         name = f"{values.get('method', 'lpga')}_{values.get('dataset', DataOptions.dataset)}"
         values["workdir"] = str(pathlib.Path("runs") / name.replace(":", "_").replace("/", "_"))
     values["workdir"] = str(values["workdir"])
+    for role in ("encoder", "decoder", "critic"):
+        if callable(values.get(role)):
+            values[role] = _path_of(role, values[role])
     config, fit, own = config_lib.of_values(values)
     if not train_config(config, fit, own, callbacks=callbacks, out=out):
         raise KeyboardInterrupt
     return Run(config.run.workdir)
+
+
+def _path_of(role, function):
+    """PACKAGE.MODULE:FUNCTION of a function, so that a later process finds it. Raises `InputError` where none would."""
+    module, name = getattr(function, "__module__", "__main__"), getattr(function, "__qualname__", "<lambda>")
+    if module == "__main__" or "<" in name:
+        checks.refuse(
+            f"{role}=",
+            expected="a function of a module, which the run can import later",
+            received=f"{name} of {'this script or notebook' if module == '__main__' else module}",
+            remedy="put it into a file of its own, my_networks.py, and pass my_networks.FUNCTION; "
+            "or hand Keras models to the method itself, pga_tf.LPGA(encoder, decoder)",
+        )
+    return f"{module}:{name}"
 
 
 def train_config(config, fit, own, *, callbacks=(), out=print) -> bool:

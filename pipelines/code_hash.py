@@ -4,6 +4,7 @@ import ast
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import pathlib
 import sys
 
@@ -24,6 +25,22 @@ def digest(function):
         found.update(f"{path.name} {_read(path)[0]}\0".encode())
     for library in LIBRARIES:
         found.update(f"{library} {importlib.metadata.version(library)}\0".encode())
+    return found.hexdigest()[:16]
+
+
+def of_own_networks(paths):
+    """16 hexadecimal digits for the files of a user's own networks, and not what those import; "" for none.
+
+    Args:
+      paths: dict of role to PACKAGE.MODULE:FUNCTION.
+    """
+    if not paths:
+        return ""
+    found = hashlib.sha256()
+    for role, path in sorted(paths.items()):
+        spec = importlib.util.find_spec(path.partition(":")[0])
+        code = _read(pathlib.Path(spec.origin))[0] if spec and spec.origin else ""
+        found.update(f"{role} {path} {code}\0".encode())
     return found.hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pga_tf.data import photo
+from pga_tf.core import photo
 
 SPLITS = ("train", "eval")
 AS_THEY_ARE = {("PNG", "L"), ("PNG", "RGB"), ("JPEG", "L"), ("JPEG", "RGB")}

@@ -4,7 +4,7 @@ import functools
 import pathlib
 
 from pga_tf.core import checks
-from pipelines import sources
+from pipelines import code_hash, sources
 from pipelines.components import configs
 from pipelines.components.artifacts import is_blessed
 from pipelines.components.evaluator import evaluator
@@ -75,6 +75,7 @@ def steps(settings):
             inputs={"transformed": ("Transform", "transformed")},
             outputs=("run",),
             parameters={"flags": configs.training_flags(settings.config)},
+            fingerprint=functools.partial(code_hash.of_own_networks, settings.config.network.own()),
             goes_on=True,
             main_thread=True,
         ),

@@ -2,4 +2,4 @@
 
 from pga_tf.core import quiet
 
-quiet.import_tensorflow()  # before any other module does
+quiet.hold_back_noise()  # of TensorFlow, whoever imports it first

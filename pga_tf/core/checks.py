@@ -6,8 +6,6 @@ what was received and what to do. The commands print it without a traceback and 
 
 import difflib
 
-import tensorflow as tf
-
 
 class InputError(ValueError):
     """Bad input from a user: a flag, a file, a shape, a value."""
@@ -40,15 +38,3 @@ def require_member(what, name, names):
         received=repr(name),
         remedy=f"did you mean {close!r}? If not, choose from the list" if close else "choose from the list",
     )
-
-
-def require_same_shape(name_a, a, name_b, b):
-    """Raises `InputError` unless the static shapes of `a` and `b` are compatible."""
-    a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
-    if not a.shape.is_compatible_with(b.shape):
-        refuse(
-            f"Tensors {name_a} and {name_b}",
-            expected="the same shape",
-            received=f"{tuple(a.shape)} and {tuple(b.shape)}",
-            remedy="pass tensors that pair up element by element",
-        )

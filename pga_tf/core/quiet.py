@@ -1,6 +1,7 @@
 """TensorFlow's import without what its C++ code says before any setting takes effect."""
 
 import contextlib
+import importlib.machinery
 import os
 import re
 import sys
@@ -12,12 +13,28 @@ NOISE = re.compile(
 )
 
 
-def import_tensorflow():
-    """Imports TensorFlow; of what is written to stderr meanwhile, only what is not `NOISE` stays."""
-    if "tensorflow" in sys.modules:
-        return
-    with without_noise():
-        import tensorflow  # noqa: F401
+class _Quietly:
+    """Finds TensorFlow as Python does, and has it imported without its noise."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(name, path) if name == "tensorflow" else None
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def quietly(module):
+            with without_noise():
+                execute(module)
+
+        spec.loader.exec_module = quietly
+        return spec
+
+
+def hold_back_noise():
+    """From here on the import of TensorFlow, wherever it comes, writes to stderr only what is not `NOISE`."""
+    if _Quietly not in sys.meta_path:
+        sys.meta_path.insert(0, _Quietly)
 
 
 @contextlib.contextmanager

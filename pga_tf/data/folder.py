@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from pga_tf.core import checks, ranges
-from pga_tf.data import order, photo
+from pga_tf.core import checks, photo, ranges
+from pga_tf.data import order
 from pga_tf.data.prepare import CHANNELS
 from pga_tf.data.source import Source
 

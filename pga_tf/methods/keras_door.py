@@ -187,6 +187,16 @@ class KerasDoor(Stepwise):
 
     # On disk
 
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        """As `keras.Model.export`, of what `model(images)` gives: `serve` takes float32 images in `image_range`.
+
+        `Run.export` writes what TensorFlow Serving samples, encodes and scores with.
+        """
+        if input_signature is None:
+            taken = self.image_shape if isinstance(self, interfaces.Encodes) else (self.latent_dim,)
+            input_signature = [keras.InputSpec(shape=(None, *taken), dtype="float32")]
+        super().export(filepath, format=format, verbose=verbose, input_signature=input_signature, **kwargs)
+
     def get_config(self):
         held = {} if self._recipe else {name: getattr(self, name).model for name in self.roles_held}
         return {

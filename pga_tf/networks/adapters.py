@@ -1,30 +1,42 @@
 """A user's own Keras models in the roles of a method."""
 
+import collections
+import contextlib
+import importlib
+import os
+import sys
+
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.common import global_state  # has no public name
 
 from pga_tf.core import checks
 from pga_tf.networks import roles as specs
-from pga_tf.networks.sources import SourceLayer
+from pga_tf.networks.norm import code_norm
+from pga_tf.networks.sources import SourceLayer, build_layers, call_layers
 
 
 class Adapted(SourceLayer):
     """A Keras model that knows nothing of sources, as a network of a method; outputs are float32.
 
     Where the model keeps state, as batch norm does, each segment is a call of its own: no batch statistic is over data
-    and samples together, and the running statistics are of all of them.
+    and samples together, and the running statistics are of all of them. `last`: layers of ours that its output passes.
     """
 
-    def __init__(self, model, *, name):
+    def __init__(self, model, *, name, last=()):
         super().__init__(name=name, autocast=False)
         self.model = model
+        self.last = self.adopt("last", last)
         self.built = True
 
     def compute_output_shape(self, input_shape):
         return self.model.compute_output_shape(input_shape)
 
     def call(self, x, sources=("data",), training=False):
+        return call_layers(self.last, self._of_segments(x, sources, training), sources, training)
+
+    def _of_segments(self, x, sources, training):
         if len(sources) == 1 or not self.model.non_trainable_variables:
             return _plain(self.model(x, training=training))
         parts = [_plain(self.model(part, training=training)) for part in tf.split(x, len(sources))]
@@ -59,10 +71,98 @@ def adapted(wanted, given, *, latent_dim=None, image_shape=None):
             )
         latent_dim = found
     latent_dim = latent_dim or (_input_shape(given, wanted, specs.Decoder, "latent_dim") or [None])[0]
-    decoded = _tried("decoder", given["decoder"], (latent_dim,))
-    if image_shape and tuple(decoded.shape[1:]) != image_shape:
-        _refuse("decoder", f"images {image_shape}", f"{tuple(decoded.shape[1:])}", "give it the encoder's input shape")
-    return {name: Adapted(model, name=name) for name, model in given.items()}, latent_dim, tuple(decoded.shape[1:])
+    image_shape = image_shape or tuple(_tried("decoder", given["decoder"], (latent_dim,)).shape[1:])
+    made = {name: _in_role(name, wanted[name], model, image_shape, latent_dim) for name, model in given.items()}
+    return made, latent_dim, image_shape
+
+
+def imported(name, spec, path, image_shape, latent_dim):
+    """The network of role `name` that a user's function makes, checked against its role.
+
+    Args:
+      path: "PACKAGE.MODULE:FUNCTION", a function of (image_shape, latent_dim) that returns a Keras model. The folder
+        that the process was started in counts as a place to import from.
+
+    Raises `InputError` where it cannot be imported or called, and for a model that does not fit its role.
+    """
+    function = _function(name, path)
+    try:
+        with _names_from_the_start():
+            model = function(tuple(image_shape), latent_dim)
+    except checks.InputError:
+        raise
+    except Exception as error:  # whatever a user's code raises
+        _refuse(
+            f"{name} {path}",
+            f"a function of (image_shape={tuple(image_shape)}, latent_dim={latent_dim})",
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
+            "call it by hand to see where",
+        )
+    if isinstance(spec, specs.Encoder):
+        found = _encoder_size(model, spec, tuple(image_shape))
+        if found != latent_dim:
+            remedy = "make it give as many as its second argument says"
+            _refuse(f"{name} {path}", f"codes of --latent_dim={latent_dim}", f"codes of {found} dimensions", remedy)
+    return _in_role(name, spec, model, tuple(image_shape), latent_dim)
+
+
+@contextlib.contextmanager
+def _names_from_the_start():
+    """Layers made inside are called as in a new process, dense and not dense_7: checkpoints go by these names."""
+    kept = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", collections.defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", kept)
+
+
+def _function(name, path):
+    module, colon, attribute = path.partition(":")
+    if not (module and colon and attribute):
+        _refuse(name, "PACKAGE.MODULE:FUNCTION", repr(path), f"write --{name}=my_networks:{name}")
+    if os.getcwd() not in sys.path and "" not in sys.path:  # as `python -m` has it, and a console script has not
+        sys.path.append(os.getcwd())
+    try:
+        function = importlib.import_module(module)
+        for part in attribute.split("."):
+            function = getattr(function, part)
+    except Exception as error:  # whatever a module raises when it is run
+        _refuse(
+            f"{name} {path}",
+            "a function that can be imported",
+            f"{type(error).__name__}: {error}",
+            "start in the folder that holds the module, put that on PYTHONPATH, or install its package",
+        )
+    if not callable(function):
+        _refuse(f"{name} {path}", "a function of (image_shape, latent_dim)", type(function).__name__, "name another")
+    return function
+
+
+def _in_role(name, spec, model, image_shape, latent_dim):
+    """A Keras model as the network of role `name`. Raises `InputError` for one that does not fit `spec`."""
+    if getattr(spec, "spectral", False):
+        _refuse(
+            name,
+            "a network of this package, whose kernels the method divides by their spectral norm",
+            "a model of your own",
+            "choose the method's other norm, and wrap your layers in keras.layers.SpectralNormalization",
+        )
+    if isinstance(spec, specs.Encoder):
+        last = code_norm(spec.code_norm)
+        build_layers(last, (None, latent_dim))
+        return Adapted(model, name=name, last=last)
+    if isinstance(spec, specs.Decoder):
+        found, wanted = tuple(_tried(name, model, (latent_dim,)).shape[1:]), tuple(image_shape)
+        if found != wanted:
+            _refuse(name, f"images {wanted}", f"{found}", "give it the encoder's input shape")
+    if isinstance(spec, specs.Critic):
+        given = image_shape if spec.of == "images" else (latent_dim,)
+        found = _tried(name, model, given)
+        if isinstance(found, tuple) or tuple(found.shape[1:]) != (1,):
+            received = "several outputs" if isinstance(found, tuple) else f"{tuple(found.shape)}"
+            _refuse(name, "one number for each example, [B, 1]", received, "end it in a Dense(1)")
+    return Adapted(model, name=name)
 
 
 def _input_shape(given, wanted, kind, keyword):

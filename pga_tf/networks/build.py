@@ -7,11 +7,10 @@ import keras
 
 from pga_tf.core import checks
 from pga_tf.core.options import option, validate
-from pga_tf.networks import dcgan, infogan, mlp, resnet, roles, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
+from pga_tf.networks import adapters, dcgan, infogan, mlp, resnet, roles, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
 from pga_tf.networks import spectral as spectral_lib
-from pga_tf.networks.heads import OnSphere
 from pga_tf.networks.mapping import MLP
-from pga_tf.networks.norm import SourceBatchNorm, critic_norm
+from pga_tf.networks.norm import SourceBatchNorm, code_norm, critic_norm
 from pga_tf.networks.plan import NETWORKS, Plan
 from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES, Stack
 
@@ -19,6 +18,9 @@ from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOU
 def names():
     """The registered networks, sorted."""
     return NETWORKS.names()
+
+
+OWN = "{} of your own, PACKAGE.MODULE:FUNCTION of (image_shape, latent_dim) that returns a Keras model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,13 @@ class NetworkOptions:
         "batch normalisation: none, one set of running statistics, or one for each source of input",
         choices=("none", "shared", "per_source"),
     )
+    encoder: str = option("", OWN.format("an encoder"))
+    decoder: str = option("", OWN.format("a decoder"))
+    critic: str = option("", OWN.format("a critic of images"))
+
+    def own(self) -> dict[str, str]:
+        """The roles whose networks are a user's own: dict of role to PACKAGE.MODULE:FUNCTION."""
+        return {role: getattr(self, role) for role in ("encoder", "decoder", "critic") if getattr(self, role)}
 
 
 def build(role, options, image_shape, *, name):
@@ -63,20 +72,22 @@ def build(role, options, image_shape, *, name):
 
 
 def build_all(wanted, options, image_shape):
-    """dict of name to network for a dict of name to role; see `build`."""
-    return {name: build(role, options, image_shape, name=name) for name, role in wanted.items()}
+    """dict of name to network for a dict of name to role: a user's own where `options` name one, else see `build`."""
+    validate(options)
+    own = options.own()
+    return {
+        name: adapters.imported(name, role, own[name], image_shape, options.latent_dim)
+        if name in own
+        else build(role, options, image_shape, name=name)
+        for name, role in wanted.items()
+    }
 
 
 def _encoder(role, options, image_shape, name):
     kind = {"stochastic": role.stochastic, "code_norm": role.code_norm == "batch"}
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, **kind)
     made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
-    if role.code_norm == "batch":
-        one_set = {"known_sources": ENCODER_SOURCES, "mode": "shared", "affine": False}
-        made.append(SourceBatchNorm(**one_set, dtype="float32", name="code_norm"))
-    if role.code_norm == "sphere":
-        made.append(OnSphere(dtype="float32", name="code_norm"))
-    return _stack(made, ENCODER_SOURCES, name, plan.image_shape)
+    return _stack([*made, *code_norm(role.code_norm)], ENCODER_SOURCES, name, plan.image_shape)
 
 
 def _decoder(role, options, image_shape, name):

@@ -11,7 +11,8 @@ import keras
 import tensorflow as tf
 
 from pga_tf.core import checks, replicas
-from pga_tf.networks.sources import CRITIC_SOURCES, SourceLayer
+from pga_tf.networks.heads import OnSphere
+from pga_tf.networks.sources import CRITIC_SOURCES, ENCODER_SOURCES, SourceLayer
 
 MOMENTUM = 0.99  # A statistic remembers about 100 steps: 6,400 examples at batch 64.
 EXAMPLE_EPSILON = 1e-5  # of ExampleNorm
@@ -69,6 +70,14 @@ class SourceBatchNorm(SourceLayer):
             variance = tf.gather(self.running_variance.value, rows)
             y = _affine(_split(x, len(sources)) - _spread(mean), variance, gamma, beta)
         return tf.reshape(tf.cast(y, self.compute_dtype), [-1, *x.shape[1:]])
+
+
+def code_norm(kind):
+    """The layers, one or none, by which an encoder of `code_norm` `kind` normalises codes `[B, H_dim]`."""
+    if kind == "batch":
+        one_set = {"known_sources": ENCODER_SOURCES, "mode": "shared", "affine": False}
+        return [SourceBatchNorm(**one_set, dtype="float32", name="code_norm")]
+    return [OnSphere(dtype="float32", name="code_norm")] if kind == "sphere" else []
 
 
 class ExampleNorm(keras.layers.Layer):

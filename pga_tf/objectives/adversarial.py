@@ -17,6 +17,7 @@ least_squares: Lucic et al., whose numbers this is for, feed D into the squares;
 import tensorflow as tf
 
 from pga_tf.core import checks, tfgan
+from pga_tf.objectives import shapes
 
 KINDS = ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge")
 
@@ -32,7 +33,7 @@ def critic_loss(kind, real_logits, generated_logits):
       Raises `InputError` for another kind, or unequal shapes.
     """
     checks.require_member("Adversarial loss", kind, KINDS)
-    checks.require_same_shape("T(x)", real_logits, "T(y)", generated_logits)
+    shapes.require_same_shape("T(x)", real_logits, "T(y)", generated_logits)
     real, generated = tf.cast(real_logits, tf.float32), tf.cast(generated_logits, tf.float32)
     losses = tfgan.losses()
     if kind in ("minimax", "non_saturating"):

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from pga_tf.core import checks
+from pga_tf.objectives import shapes
 
 LOG_2_PI = math.log(2.0 * math.pi)
 
@@ -20,7 +20,7 @@ def kl_standard_normal(mean, stddev):
     Returns:
       `[B, H_dim]`, nats; sum over axis 1 for the divergence. Raises `InputError` on unequal shapes.
     """
-    checks.require_same_shape("mean", mean, "stddev", stddev)
+    shapes.require_same_shape("mean", mean, "stddev", stddev)
     return 0.5 * (tf.square(mean) + tf.square(stddev) - 1.0) - tf.math.log(stddev)
 
 
@@ -37,7 +37,7 @@ def gaussian_nll(x, x_hat, log_gamma):
     Returns:
       `[B]`, nats, summed over pixels and channels. Raises `InputError` on unequal shapes.
     """
-    checks.require_same_shape("x", x, "x_hat", x_hat)
+    shapes.require_same_shape("x", x, "x_hat", x_hat)
     squared = tf.square((x - x_hat) * tf.exp(-log_gamma))
     return tf.reduce_sum(0.5 * squared + log_gamma + 0.5 * LOG_2_PI, axis=list(range(1, len(x.shape))))
 
@@ -51,6 +51,6 @@ def bernoulli_nll(x, logits):
     Returns:
       `[B]`, nats, summed over pixels and channels. Raises `InputError` on unequal shapes.
     """
-    checks.require_same_shape("x", x, "logits", logits)
+    shapes.require_same_shape("x", x, "logits", logits)
     pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
     return tf.reduce_sum(pixels, axis=list(range(1, len(x.shape))))

@@ -8,7 +8,7 @@ where the tensors come from: see `pga_tf.methods`.
 
 import tensorflow as tf
 
-from pga_tf.core import checks
+from pga_tf.objectives import shapes
 
 
 def distance_critic(d_real, d_blend, d_mixed, mu, margin, *, weight_real=1.0):
@@ -24,7 +24,7 @@ def distance_critic(d_real, d_blend, d_mixed, mu, margin, *, weight_real=1.0):
       `[B]`, squared units of the critic. Raises `InputError` on unequal shapes.
     """
     for name, value in (("d(blend)", d_blend), ("d(x_mu)", d_mixed), ("mu", mu)):
-        checks.require_same_shape("d(x)", d_real, name, value)
+        shapes.require_same_shape("d(x)", d_real, name, value)
     return weight_real * tf.square(d_real) + tf.square(d_blend - margin) + tf.square(d_mixed - mu - margin)
 
 

@@ -11,7 +11,8 @@ made of needs right second derivatives, which `tf.nn.moments` has not, nor `kera
 
 import tensorflow as tf
 
-from pga_tf.core import checks, replicas
+from pga_tf.core import replicas
+from pga_tf.objectives import shapes
 
 SMALLEST_SQUARE = 1e-4  # under the root of a slope, whose own slope at 0 is infinite; compare_gan's
 
@@ -49,7 +50,7 @@ def wgan_gp(critic, real, generated, shares):
     Returns:
       `[B]`, squared deviations from slope 1, in logits per unit of x. Raises `InputError` on unequal shapes.
     """
-    checks.require_same_shape("x", real, "y", generated)
+    shapes.require_same_shape("x", real, "y", generated)
     real, generated = _single(real), _single(generated)
     a = tf.reshape(tf.cast(shares, real.dtype), [-1] + [1] * (real.shape.rank - 1))
     slope = tf.sqrt(SMALLEST_SQUARE + _squared_slope(critic, real + a * (generated - real)))
@@ -68,7 +69,7 @@ def dragan(critic, real, noise, shares):
     Returns:
       `[B]`, as `wgan_gp`. Raises `InputError` on unequal shapes.
     """
-    checks.require_same_shape("x", real, "v", noise)
+    shapes.require_same_shape("x", real, "v", noise)
     real = _single(real)
     mean = tf.reduce_mean(replicas.batch_mean(real))
     variance = tf.reduce_mean(replicas.batch_mean(tf.square(real - mean)))

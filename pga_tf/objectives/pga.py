@@ -8,12 +8,13 @@ trains is decided where the tensors come from: see `pga_tf.methods`.
 import tensorflow as tf
 
 from pga_tf.core import checks
+from pga_tf.objectives import shapes
 
 SMALLEST_MOVE = 1e-20  # of |h(z + delta) - h(z)|^2; far below float32's resolution of codes of any useful size
 
 
 def _half_squared_distance(name_a, a, name_b, b):
-    checks.require_same_shape(name_a, a, name_b, b)
+    shapes.require_same_shape(name_a, a, name_b, b)
     return 0.5 * tf.reduce_sum(tf.square(a - b), axis=list(range(1, len(a.shape))))
 
 
@@ -66,8 +67,8 @@ def volume_nll(h_perturbed, h, delta):
       `[B]`, nats. Raises `InputError` on unequal shapes. Where h does not change at all (every unit on its path is
       off) the paper's value is -inf; here it is that of `SMALLEST_MOVE`, and has no gradient.
     """
-    checks.require_same_shape("h_perturbed", h_perturbed, "h", h)
-    checks.require_same_shape("h", h, "delta", delta)
+    shapes.require_same_shape("h_perturbed", h_perturbed, "h", h)
+    shapes.require_same_shape("h", h, "delta", delta)
     moved = tf.reduce_sum(tf.square(h_perturbed - h), axis=1)
     distance = tf.reduce_sum(tf.square(delta), axis=1)
     moved = tf.maximum(moved, tf.cast(SMALLEST_MOVE, moved.dtype))
@@ -84,7 +85,7 @@ def variational_reconstruction(z_hat, h_perturbed, sigma):
     Returns:
       `[B]`, nats up to a constant. Raises `InputError` on unequal shapes.
     """
-    checks.require_same_shape("z_hat", z_hat, "h_perturbed", h_perturbed)
+    shapes.require_same_shape("z_hat", z_hat, "h_perturbed", h_perturbed)
     return 0.5 * tf.reduce_sum(tf.square((z_hat - h_perturbed) / sigma), axis=1)
 
 

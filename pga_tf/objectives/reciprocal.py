@@ -10,8 +10,7 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from pga_tf.core import checks
-from pga_tf.objectives import pga
+from pga_tf.objectives import pga, shapes
 
 LARGEST_LOG = -0.5 * math.log(pga.SMALLEST_MOVE)  # of d; its smallest is as far below 1 as this is above
 
@@ -47,8 +46,8 @@ def volume_nll(h_perturbed, h, delta):
     Arguments and value are those of `pga.volume_nll`, in nats, and so is what raises; |delta| must be within
     `LARGEST_LOG` of 1 on a logarithmic scale.
     """
-    checks.require_same_shape("h_perturbed", h_perturbed, "h", h)
-    checks.require_same_shape("h", h, "delta", delta)
+    shapes.require_same_shape("h_perturbed", h_perturbed, "h", h)
+    shapes.require_same_shape("h", h, "delta", delta)
     smallest = tf.cast(pga.SMALLEST_MOVE, h.dtype)
     squares = (tf.reduce_sum(tf.square(difference), axis=1) for difference in (h_perturbed - h, delta))
     moved, distance = (nll(0.5 * tf.math.log(tf.maximum(square, smallest)), h.shape[1]) for square in squares)

@@ -180,6 +180,15 @@ def validate(config):
         checks.refuse(
             "Length of training", expected="--steps or --epochs above 0", received="neither", remedy="set one"
         )
+    roles = METHODS.get(run.method).roles(config.method)
+    for role in config.network.own():
+        if role not in roles:
+            checks.refuse(
+                f"--{role}",
+                expected=f"networks of --method={run.method}, which has {', '.join(roles)}",
+                received=f"--{role}={getattr(config.network, role)}",
+                remedy="leave it out",
+            )
     if run.keep_best != "none" and not run.evaluate_every:
         checks.refuse(
             "--keep_best",

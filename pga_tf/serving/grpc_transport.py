@@ -1,16 +1,8 @@
 """TensorFlow Serving's gRPC API as seen by a client."""
 
 import grpc
-import tensorflow as tf
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
 
+from pga_tf.serving import protocol
 from pga_tf.serving.transport import MAX_MESSAGE, TransportError
 
 OPTIONS = (
@@ -30,38 +22,38 @@ class GrpcTransport:
     def __init__(self, address):
         self._address = address
         self._channel = grpc.insecure_channel(address.target, options=OPTIONS)
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._prediction = protocol.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = protocol.model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def close(self):
         self._channel.close()
 
     def metadata(self, timeout):
         """`SignatureDefMap` of the model."""
-        request = get_model_metadata_pb2.GetModelMetadataRequest(
+        request = protocol.get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec(), metadata_field=["signature_def"]
         )
         response = _call(self._prediction.GetModelMetadata, request, timeout)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
+        signatures = protocol.get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
         return signatures
 
     def status(self, timeout):
         """`GetModelStatusResponse` of the model."""
-        request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec())
+        request = protocol.get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec())
         return _call(self._models.GetModelStatus, request, timeout)
 
     def predict(self, signature, inputs, outputs, timeout):
         """Arrays by output name, from arrays by input name. `outputs`: names of all outputs of the signature."""
-        request = predict_pb2.PredictRequest(model_spec=self._spec(signature))
+        request = protocol.predict_pb2.PredictRequest(model_spec=self._spec(signature))
         for name, array in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+            protocol.write_array(request.inputs[name], array)
         response = _call(self._prediction.Predict, request, timeout)
-        return {name: tf.make_ndarray(response.outputs[name]) for name in outputs}
+        return {name: protocol.array(response.outputs[name]) for name in outputs}
 
     def _spec(self, signature=""):
         address = self._address
-        spec = model_pb2.ModelSpec(name=address.model, signature_name=signature)
+        spec = protocol.model_pb2.ModelSpec(name=address.model, signature_name=signature)
         if address.version is not None:
             spec.version.value = address.version
         if address.label is not None:

@@ -6,8 +6,7 @@ import zipfile
 
 import numpy as np
 
-from pga_tf.core import checks, grids
-from pga_tf.data import photo
+from pga_tf.core import checks, grids, photo
 
 ARRAYS = (".npz", ".npy")
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)  # what NumPy says of a file that is no array

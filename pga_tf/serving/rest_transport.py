@@ -9,8 +9,8 @@ import urllib.parse
 import grpc
 import numpy as np
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
+from pga_tf.serving import protocol
 from pga_tf.serving.transport import MAX_MESSAGE, TransportError
 
 CHUNK = 2**16
@@ -41,13 +41,13 @@ class RestTransport:
         """`SignatureDefMap` of the model."""
         answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
         return _parsed(
-            get_model_metadata_pb2.SignatureDefMap(), lambda: answer["metadata"]["signature_def"], self._target
+            protocol.get_model_metadata_pb2.SignatureDefMap(), lambda: answer["metadata"]["signature_def"], self._target
         )
 
     def status(self, timeout):
         """`GetModelStatusResponse` of the model."""
         answer = self._ask("GET", self._path, None, timeout)
-        return _parsed(get_model_status_pb2.GetModelStatusResponse(), lambda: answer, self._target)
+        return _parsed(protocol.get_model_status_pb2.GetModelStatusResponse(), lambda: answer, self._target)
 
     def predict(self, signature, inputs, outputs, timeout):
         """Arrays by output name, from arrays by input name. `outputs`: names of all outputs of the signature."""

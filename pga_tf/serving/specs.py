@@ -4,9 +4,9 @@ import dataclasses
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from pga_tf.core import checks, grids
+from pga_tf.serving import protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ def tensors(infos):
     """dict of name to `Tensor`, in the order of names, of a map of `TensorInfo`."""
     return {
         name: Tensor(
-            np.dtype(tf.dtypes.as_dtype(info.dtype).as_numpy_dtype),
+            protocol.dtype(info.dtype),
             tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim),
         )
         for name, info in sorted(infos.items())

@@ -62,8 +62,8 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
         of_a_step = f"{model.batches_per_step()} batches of {of_a_step}"
     return "\n".join(
         [
-            f"plan: {config.run.method} with {config.network.network} on {config.data.dataset}, images {shape}, "
-            f"latent size {config.network.latent_dim}",
+            f"plan: {config.run.method} with {_networks(config.network, model)} on {config.data.dataset}, "
+            f"images {shape}, latent size {config.network.latent_dim}",
             f"  parameters: {parameters}",
             f"  steps: {experiment.total_steps:,} of {of_a_step}, "
             f"{experiment.steps_per_epoch:,.1f} to an epoch; starting after step {start_step:,}",
@@ -74,6 +74,13 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
             f"pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, then undone)",
         ]
     )
+
+
+def _networks(options, model):
+    """What the networks are: the registered one's name, and those of a user's own."""
+    own = [f"{role} {path}" for role, path in options.own().items()]
+    named = [options.network] if len(own) < len(model.roles_held) else []
+    return ", ".join([*named, *own])
 
 
 def _player(player):

@@ -79,6 +79,9 @@ def test_a_users_script(name, tmp_path):
         np.testing.assert_array_equal(loaded.predict(digits(4), verbose=0), restored)
     assert int(loaded.step) == 6
     assert loaded.optimizers.keys() == model.optimizers.keys()
+    model.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(served.serve(model.in_training_range(digits(4))), restored, atol=1e-5)
     if model.PRIOR is None:
         with pytest.raises(InputError, match=rf"{type(model).__name__}.sample: expected a method with a prior"):
             model.sample(2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pga_tf.data import photo
+from pga_tf.core import photo
 
 RED_LEFT = np.zeros((8, 8, 3), np.uint8)
 RED_LEFT[:, :4] = (200, 40, 40)
