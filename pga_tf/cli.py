@@ -10,6 +10,7 @@ COMMANDS = {
     "evaluate": "pga_tf.evaluate",
     "fit_prior": "pga_tf.fit_prior",
     "export": "pga_tf.export",
+    "serve": "pga_tf.serve",
     "client": "pga_tf.client",
     "pipeline": "pipelines.run",
 }

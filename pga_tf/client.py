@@ -6,7 +6,7 @@ import re
 import numpy as np
 from absl import flags as absl_flags
 
-from pga_tf import flags
+from pga_tf import command_line
 from pga_tf.core import checks, commands, files, grids
 from pga_tf.serving import inputs
 from pga_tf.serving.remote import Remote
@@ -23,7 +23,7 @@ USAGE = """python -m pga_tf.client [--target=localhost:8500] [--model=lpga_digit
   status                                  versions of the model and what they can be asked
 
 FILE is a grid (.png) or arrays (.npz). PATH is a folder, files (a.png,b.png), or an .npz or .npy, of the size that the
-model was trained on. Servers: saved_models/README.md."""
+model was trained on. Servers: docs/serving.md."""
 
 FLAGS = absl_flags.FLAGS
 INPUT_OF = {
@@ -222,4 +222,4 @@ def _status(model, what):
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE, arguments=True)
+    command_line.run(main, usage=USAGE, arguments=True)

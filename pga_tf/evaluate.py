@@ -7,7 +7,7 @@ import numpy as np
 from absl import flags as absl_flags
 from PIL import Image
 
-from pga_tf import data, flags, run
+from pga_tf import command_line, data, run
 from pga_tf.core import checks, commands, files
 from pga_tf.evaluation import report
 from pga_tf.runs import assessment, trained
@@ -192,4 +192,4 @@ def _compare(runs):
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE, arguments=True)
+    command_line.run(main, usage=USAGE, arguments=True)

@@ -1,10 +1,8 @@
 """Writes a trained model for TensorFlow Serving: python -m pga_tf.export --workdir=RUN --name=lpga_digits."""
 
-import pathlib
-
 from absl import flags as absl_flags
 
-from pga_tf import flags, run
+from pga_tf import command_line, run
 from pga_tf.core import checks, commands
 from pga_tf.runs import trained
 from pga_tf.serving import export, stored, versions
@@ -24,7 +22,7 @@ def define_flags():
     absl_flags.DEFINE_string("name", None, "what the model is called in requests")
     absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
     absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
-    absl_flags.DEFINE_string("export_base", "saved_models", "TensorFlow Serving's model base")
+    absl_flags.DEFINE_string("export_base", versions.BASE, "TensorFlow Serving's model base")
     absl_flags.DEFINE_integer("version", 0, "number to publish; 0: the one after the newest", lower_bound=0)
     absl_flags.DEFINE_enum(
         "label", "", ("", *versions.LABELS), "of the version; default: stable for the first one, canary for others"
@@ -60,10 +58,8 @@ def main():
     print(f"{folder}: the gate was passed, largest difference from the Python model")
     for signature, ratio in found.items():
         print(f"  {signature:12} {ratio:.2g}")
-    served = commands.python("tools/serve_local.py")
-    if pathlib.Path(FLAGS.export_base) != pathlib.Path("saved_models"):
-        served += f" --model_base={FLAGS.export_base} --model_config_file={FLAGS.export_base}/{versions.CONFIG}"
-    print(f"  served by {FLAGS.export_base}/{versions.CONFIG}; without Docker: {served}")
+    print(f"  entered in {FLAGS.export_base}/{versions.CONFIG}; a server of it for development:")
+    print(f"  {commands.line('serve', model_base=FLAGS.export_base)}")
     return 0
 
 
@@ -78,4 +74,4 @@ def _batch_sizes(texts):
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE)
+    command_line.run(main, usage=USAGE)

@@ -2,7 +2,7 @@
 
 from absl import flags as absl_flags
 
-from pga_tf import flags
+from pga_tf import command_line, flags
 from pga_tf.core import checks
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
@@ -35,4 +35,4 @@ def main():
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE, help_text=flags.prior_help)
+    command_line.run(main, usage=USAGE, help_text=flags.prior_help)

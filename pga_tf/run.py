@@ -143,7 +143,7 @@ class Run:
         keep(result, pictures, self.directory.evaluation_of(used, own))
         return Scores(result)
 
-    def export(self, name: str, base: str = "saved_models", prior: str = "", **values) -> pathlib.Path:
+    def export(self, name: str, base: str = "runs/models", prior: str = "", **values) -> pathlib.Path:
         """Publishes a version for TensorFlow Serving behind the gate, and returns its folder.
 
         Args:

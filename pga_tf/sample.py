@@ -6,7 +6,7 @@ import re
 import numpy as np
 from absl import flags as absl_flags
 
-from pga_tf import data, flags
+from pga_tf import command_line, data
 from pga_tf.core import checks, files, grids, ranges
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import drawing, trained
@@ -97,4 +97,4 @@ def _write_array(draw):
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE)
+    command_line.run(main, usage=USAGE)

@@ -1,6 +1,6 @@
 """Trains a generative autoencoder: python -m pga_tf.train --flagfile=flagfiles/lpga_digits.flags."""
 
-from pga_tf import flags, run
+from pga_tf import command_line, flags, run
 
 USAGE = """python -m pga_tf.train --flagfile=flagfiles/NAME.flags [--name=value ...]
 
@@ -24,4 +24,4 @@ def all_help():
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE, help_text=all_help)
+    command_line.run(main, usage=USAGE, help_text=all_help)

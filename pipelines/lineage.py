@@ -6,7 +6,7 @@ import textwrap
 
 from absl import flags as absl_flags
 
-from pga_tf import flags
+from pga_tf import command_line
 from pga_tf.core import checks
 from pipelines.store import DATABASE, TFX_DATABASE, Store
 
@@ -123,4 +123,4 @@ def _one_line(flags):
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE)
+    command_line.run(main, usage=USAGE)

@@ -6,12 +6,12 @@ import time
 
 from tqdm import tqdm
 
-from pga_tf import flags
+from pga_tf import command_line
 from pga_tf.core import files
 from pipelines import graph, lineage, page, runner, settings
 from pipelines.store import Store
 
-USAGE = """python -m pipelines.run --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=saved_models]
+USAGE = """python -m pipelines.run --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=runs/models]
 
 Runs ExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, Trainer, PriorFitter, Evaluator, InfraValidator
 and, with --push_base, Pusher, each only where its inputs, parameters or code have changed. The same command goes on
@@ -71,4 +71,4 @@ def line(result):
 
 if __name__ == "__main__":
     settings.define_flags()
-    flags.run(main, usage=USAGE, help_text=settings.help_text)
+    command_line.run(main, usage=USAGE, help_text=settings.help_text)

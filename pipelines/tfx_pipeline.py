@@ -3,7 +3,7 @@
 from absl import flags as absl_flags
 from absl import logging
 
-from pga_tf import flags
+from pga_tf import command_line
 from pga_tf.core import checks
 from pipelines import settings
 
@@ -48,4 +48,4 @@ def main():
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, usage=USAGE, help_text=settings.help_text)
+    command_line.run(main, usage=USAGE, help_text=settings.help_text)

@@ -20,7 +20,7 @@ LEVELS = {
     "training": 4,
 }
 COMMANDS = 5
-SHARED_BY_COMMANDS = {"flags", "run"}
+SHARED_BY_COMMANDS = {"command_line", "flags", "run"}
 FILES = sorted(ROOT.glob("pga_tf/**/*.py"))
 
 

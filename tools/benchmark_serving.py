@@ -3,7 +3,7 @@
 Decodes the same codes, in one run and in turns, by
   direct   the Python model's decoder in a tf.function, with the run that the model was exported from;
   export   the exported model's `decode` signature, in this process;
-  server   the same signature through gRPC, from tools/serve_local.py in a process of its own, one request at a time.
+  server   the same signature through gRPC, from pga_tf.serve in a process of its own, one request at a time.
 Prints images per second and the latency of a call at the median and at the 99th percentile, and two ratios: the speed
 of export over direct, which should be at least 0.95, and what the server adds to a call. Ratios are medians over
 rounds: on a shared machine they are steadier than the speeds. Figures of two runs are not comparable.
@@ -66,7 +66,7 @@ def serving(version):
             f'model_config_list {{ config {{ name: "{FLAGS.model}" base_path: "{base / FLAGS.model}"'
             f" model_version_policy {{ specific {{ versions: {version} }} }} }} }}"
         )
-        command = [sys.executable, str(ROOT / "tools/serve_local.py"), f"--model_config_file={path}"]
+        command = [sys.executable, "-m", "pga_tf.serve", f"--model_config_file={path}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
             [*command, "--port=0", "--rest_api_port=0", "--file_system_poll_wait_seconds=0"],
@@ -78,7 +78,7 @@ def serving(version):
         try:
             found = re.match(r"serving gRPC on (\S+),", process.stdout.readline())
             if not found:
-                raise RuntimeError("tools/serve_local.py did not start; run it alone to see why")
+                raise RuntimeError("pga_tf.serve did not start; run it alone to see why")
             yield found[1]
         finally:
             process.send_signal(signal.SIGTERM)

@@ -11,9 +11,3 @@ def line(command, **flags):
     prefix = os.environ.get(STARTED_AS, "python -m")
     name = command if prefix == "pga-tf" else f"pga_tf.{command}"
     return " ".join([prefix, name, *(shlex.quote(f"--{flag}={value}") for flag, value in flags.items())])
-
-
-def python(script):
-    """The command line of a script of this repository: `tools/run python tools/serve_local.py`."""
-    prefix = os.environ.get(STARTED_AS, "python -m")
-    return f"{prefix.removesuffix(' -m')} {script}" if prefix.endswith("python -m") else f"python {script}"

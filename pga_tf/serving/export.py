@@ -30,7 +30,7 @@ class NotTheModel(checks.InputError):
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
     name: str
-    base: str = "saved_models"
+    base: str = versions.BASE
     version: int = 0  # 0: the one after the newest
     label: str = ""  # "": stable for a model's first version, canary for the others
     optimize: str = "none"

@@ -122,7 +122,7 @@ class Remote:
         other = "REST is spoken on another port (8501) and wants --rest"
         if self._rest:
             other = "gRPC is spoken on another port (8500) and wants no --rest"
-        start = "start it (saved_models/README.md)"
+        start = "start it (docs/serving.md)"
         code, received = grpc.StatusCode, f"{error.code.name}: {error.text}"
         if error.code is code.UNAVAILABLE:
             checks.refuse(

@@ -13,6 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from pga_tf.core import checks, files
 
+BASE = "runs/models"  # where models are exported to, and served from, unless a user says otherwise
 LABELS = ("stable", "canary")
 MOUNT = "/models"  # where TensorFlow Serving's container has the model base
 CONFIG = "models.config"

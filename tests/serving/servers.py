@@ -1,4 +1,4 @@
-"""A model server in a process of its own: TensorFlow Serving where it is installed, else tools/serve_local.py."""
+"""A model server in a process of its own: TensorFlow Serving where it is installed, else pga_tf.serve."""
 
 import contextlib
 import json
@@ -76,7 +76,7 @@ def _command(base):
             REAL, *common, f"--port={ports[0]}", f"--rest_api_port={ports[1]}", "--file_system_poll_wait_seconds=1",
             "--allow_version_labels_for_unavailable_models",
         ]  # fmt: skip
-    command = [sys.executable, str(ROOT / "tools/serve_local.py"), "--port=0", "--rest_api_port=0", *common]
+    command = [sys.executable, "-m", "pga_tf.serve", "--port=0", "--rest_api_port=0", *common]
     return [*command, "--file_system_poll_wait_seconds=0.2", "--model_config_file_poll_wait_seconds=0.2"]
 
 

@@ -338,3 +338,15 @@ def test_the_command_as_a_user_runs_it(server, tmp_path):
     assert bad.returncode == 2
     assert "Traceback" not in refused
     assert f"error: Server {target}: expected a model server that speaks gRPC" in refused
+
+
+def test_the_command_loads_no_tensorflow(server, tmp_path):
+    code = (
+        "import runpy, sys\ntry: runpy.run_module('pga_tf.client', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules)"
+    )
+    for arguments in (["--help"], ["status"], ["sample", "--seeds=0:4", f"--out={tmp_path}/grid.png"]):
+        target = [f"--target={server.grpc}", "--model=toy", "--timeout=60"]
+        subprocess.run([sys.executable, "-c", code, *target, *arguments], check=True, cwd=ROOT)
+    assert (tmp_path / "grid.png").exists()

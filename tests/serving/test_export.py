@@ -169,14 +169,14 @@ def test_warm_up_requests_parse_and_are_answered(pair, tmp_path, monkeypatch):
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 import tensorflow as tf
-from pga_tf import export, flags
+from pga_tf import command_line, export
 real = tf.saved_model.save
 def save(*arguments, **options):
     real(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
 tf.saved_model.save = save
 export.define_flags()
-flags.run(export.main, usage="")
+command_line.run(export.main, usage="")
 """
 
 

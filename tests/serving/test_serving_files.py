@@ -90,7 +90,7 @@ def test_every_model_of_the_configuration_has_a_version_and_labels_of_versions_t
 
 def test_the_files_that_compose_and_readme_name_exist():
     for text in ((FOLDER / "compose.yaml").read_text(), (FOLDER / "README.md").read_text()):
-        named = set(re.findall(r"=/models/([\w.]+)", text))
+        named = set(re.findall(r"=/(?:models|config)/([\w.]+)", text))
         assert named >= {"batching.config", "monitoring.config", "models.config"}
         for name in named - {"models.config"}:  # the export writes that one
             assert (FOLDER / name).is_file(), name
@@ -102,10 +102,14 @@ def test_the_image_is_the_release_that_the_requirements_pin():
         assert set(re.findall(r"tensorflow/serving:(\S+)", (FOLDER / name).read_text())) == {pinned}, name
 
 
-def test_compose_binds_loopback_alone_and_mounts_this_folder_for_reading():
+def test_compose_binds_loopback_alone_and_mounts_for_reading():
     yaml = pytest.importorskip("yaml")
     service = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]["serving"]
     assert service["ports"] == ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]
-    assert service["volumes"] == [{"type": "bind", "source": ".", "target": "/models", "read_only": True}]
+    places = {"/models": "${MODEL_BASE:-.}", "/config": "."}
+    assert service["volumes"] == [
+        {"type": "bind", "source": source, "target": target, "read_only": True} for target, source in places.items()
+    ]
+    assert not any("/models/batching" in argument for argument in service["command"])  # another base has none
     assert "--allow_version_labels_for_unavailable_models=true" in service["command"]
     assert service["healthcheck"]["test"][0] == "CMD"
