@@ -3,7 +3,7 @@
 from absl import flags as absl_flags
 
 from pga_tf import command_line, flags
-from pga_tf.core import checks
+from pga_tf.core import checks, commands
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.training import fitting
@@ -30,7 +30,13 @@ def main():
         checks.refuse("--prior", expected="a prior to fit", received="none", remedy="pass --prior=mixture")
     config = config_lib.of_run(FLAGS.workdir)
     model, _ = trained.load_model(config, FLAGS.checkpoint)
-    return 0 if fitting.fit(config, model, fit, own) else 130
+    if not fitting.fit(config, model, fit, own):
+        return 130
+    given = {"workdir": FLAGS.workdir, "prior": fit.prior}
+    given |= {"checkpoint": FLAGS.checkpoint} if FLAGS.checkpoint != "last" else {}
+    print(f"  samples:      {commands.line('sample', **given)}")
+    print(f"  scores:       {commands.line('evaluate', **given)}")
+    return 0
 
 
 if __name__ == "__main__":

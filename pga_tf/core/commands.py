@@ -9,5 +9,14 @@ STARTED_AS = "PGA_TF_STARTED_AS"  # set by tools/run and by pga-tf; what goes be
 def line(command, **flags):
     """The command line of `pga_tf.COMMAND` with flags: `tools/run python -m pga_tf.sample --workdir=X`."""
     prefix = os.environ.get(STARTED_AS, "python -m")
-    name = command if prefix == "pga-tf" else f"pga_tf.{command}"
+    return _joined(prefix, command if prefix == "pga-tf" else f"pga_tf.{command}", flags)
+
+
+def tensorboard(logdir):
+    """The command line of TensorBoard in the same environment: `tools/run python -m tensorboard.main --logdir=X`."""
+    prefix = os.environ.get(STARTED_AS, "python -m")
+    return _joined("python -m" if prefix == "pga-tf" else prefix, "tensorboard.main", {"logdir": logdir})
+
+
+def _joined(prefix, name, flags):
     return " ".join([prefix, name, *(shlex.quote(f"--{flag}={value}") for flag, value in flags.items())])

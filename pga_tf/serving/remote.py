@@ -13,7 +13,7 @@ import time
 import grpc
 import numpy as np
 
-from pga_tf.core import checks
+from pga_tf.core import checks, commands
 from pga_tf.serving import specs, transport
 from pga_tf.serving.grpc_transport import GrpcTransport
 from pga_tf.serving.rest_transport import RestTransport
@@ -122,7 +122,7 @@ class Remote:
         other = "REST is spoken on another port (8501) and wants --rest"
         if self._rest:
             other = "gRPC is spoken on another port (8500) and wants no --rest"
-        start = "start it (docs/serving.md)"
+        start = f"start it, for development with {commands.line('serve')},"
         code, received = grpc.StatusCode, f"{error.code.name}: {error.text}"
         if error.code is code.UNAVAILABLE:
             checks.refuse(

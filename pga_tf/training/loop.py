@@ -152,7 +152,7 @@ def _closing(experiment, directory, checkpoints, stopped_by):
         f"  checkpoint:   {checkpoints.latest()}\n"
         f"  metrics:      {directory.metrics}\n"
         + (f"  best:         {directory.best}\n" if directory.read_best() else "")
-        + f"  TensorBoard:  tensorboard --logdir={directory.logs}"
+        + f"  TensorBoard:  {commands.tensorboard(directory.logs)}"
     )
 
 

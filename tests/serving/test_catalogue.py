@@ -86,7 +86,7 @@ def test_a_wrong_configuration_is_refused(text, message, tmp_path):
 
 
 def test_a_missing_configuration_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"--model_config_file: expected .*nowhere\.config.*Remedy: name the"):
+    with pytest.raises(InputError, match=r"expected a model base .*nowhere\.config.*Remedy: export a model"):
         Server(tmp_path / "nowhere.config")
 
 

@@ -96,10 +96,10 @@ class Server:
             return self._config_file.read_text()
         except (OSError, UnicodeDecodeError) as error:
             return checks.refuse(
-                "--model_config_file",
-                expected="a text proto ModelServerConfig",
-                received=f"{self._config_file}: {error}",
-                remedy="name the models.config of a model base, such as saved_models/models.config",
+                "--model_base and --model_config_file",
+                expected="a model base with its models.config, a text proto ModelServerConfig",
+                received=f"{self._config_file}: {getattr(error, 'strerror', None) or error}",
+                remedy="export a model first, or name another base, such as --model_base=saved_models",
             )
 
 
