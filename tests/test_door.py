@@ -30,6 +30,66 @@ def test_importing_loads_no_tensorflow_and_loading_commands_keeps_the_functions(
         pga_tf.GAN  # noqa: B018
 
 
+SCRIPT = """
+import sys
+import keras
+import numpy as np
+from keras import layers
+import pga_tf
+
+assert "pga_tf.methods" in sys.modules  # load_model below finds the methods in a process that only imported pga_tf
+rng = np.random.default_rng(0)
+x, test = rng.integers(0, 256, (64, 8, 8, 1), np.uint8), rng.integers(0, 256, (32, 8, 8, 1), np.uint8)
+
+
+def networks(stochastic):
+    images, codes = keras.Input((8, 8, 1)), keras.Input((3,))
+    hidden = layers.Dense(16, "relu")(layers.Flatten()(images))
+    mean = layers.Dense(3)(hidden)
+    made = [keras.Model(images, [mean, layers.Dense(3, "softplus")(hidden)] if stochastic else mean)]
+    made.append(keras.Model(codes, layers.Reshape((8, 8, 1))(layers.Dense(64, "tanh")(codes))))
+    return made
+
+
+for name in ("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree"):
+    critic = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1)])
+    extra = [critic] if name == "PriorFree" else []
+    model = getattr(pga_tf, name)(*networks(name in ("VPGA", "LVPGA", "VAE")), *extra)
+    model.compile("adam")
+    log = keras.callbacks.TensorBoard(f"{sys.argv[1]}/logs")
+    model.fit(x, validation_data=test, epochs=1, batch_size=32, callbacks=[log], verbose=0)
+    model.save(f"{sys.argv[1]}/m.keras")
+    loaded = keras.models.load_model(f"{sys.argv[1]}/m.keras")
+    np.testing.assert_array_equal(loaded.predict(test, verbose=0), model.predict(test, verbose=0))
+    if name not in ("AE", "RAE", "PriorFree"):
+        samples = model.sample(16, seed=3)
+        assert samples.shape == (16, 8, 8, 1) and samples.dtype == np.uint8
+        np.testing.assert_array_equal(loaded.sample(16, seed=3), samples)
+
+small = dict(dataset="digits", network="conv_8", filters=4, latent_dim=3, batch_size=8, optimizer="adam")
+pga_tf.train(method="lpga", **small, steps=20, workdir=f"{sys.argv[1]}/run")
+run = pga_tf.load(f"{sys.argv[1]}/run")
+images = run.sample(4)
+run.fit_prior("mixture", components=2)
+assert (run.sample(4, prior="mixture") != images).any()
+scores = run.evaluate(num_samples=40, seeds=1, cache_dir=sys.argv[1])
+print(scores)
+assert scores.to_dict()["scores"]["frechet"]["value"] == scores["frechet"] > 0
+worse = pga_tf.evaluate(rng.integers(0, 256, (300, 8, 8), np.uint8), against="digits", cache_dir=sys.argv[1])
+print("Frechet distance of noise", worse["frechet"])
+"""
+
+
+def test_a_users_script_in_a_process_of_its_own(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py"), str(tmp_path)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Frechet distance (digits features)" in done.stdout
+    assert list((tmp_path / "logs").rglob("events*"))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     steps = []
