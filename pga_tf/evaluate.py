@@ -30,7 +30,10 @@ def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train; with --images, where results go")
     absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
     absl_flags.DEFINE_string(
-        "features", "", "inception, mnist, cifar10, digits, pixels or PATH.keras; default: that of the dataset"
+        "features",
+        "",
+        "imagenet, inception, mnist, fashion_mnist, cifar10, digits, pixels, PATH.keras, or none for what needs none; "
+        "default: that of the dataset, or imagenet",
     )
     absl_flags.DEFINE_string("inception_path", "", "SavedModel folder or frozen graph of the Inception network")
     absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=FEWEST)

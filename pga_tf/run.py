@@ -27,6 +27,8 @@ class Scores:
 
     def __getitem__(self, name: str) -> float:
         """A score by its name: frechet, kernel, precision, recall, density, coverage."""
+        if not self._result["scores"]:
+            checks.refuse(f"Score {name}", expected="features", received="none", remedy=self._result["notes"][0])
         checks.require_member("Score", name, self._result["scores"])
         return self._result["scores"][name]["value"]
 

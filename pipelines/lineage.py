@@ -8,6 +8,7 @@ from absl import flags as absl_flags
 
 from pga_tf import command_line
 from pga_tf.core import checks
+from pga_tf.evaluation import rounding
 from pipelines.store import DATABASE, TFX_DATABASE, Store
 
 USAGE = """python -m pipelines.lineage --pipeline_root=ROOT --model=saved_models/NAME/VERSION
@@ -90,7 +91,7 @@ def text(store, execution):
     counted = ", ".join(f"{count} {split}" for split, count in figures["ExampleGen"]["images"].items())
     asked = by_name["Evaluator"].parameters
     protocol = f"{asked['features']} features, {asked['num_samples']} samples for each of {asked['seeds']} seeds"
-    error = f" +- {scores['frechet error']:.2g}" if scores["frechet error"] is not None else ""
+    frechet = rounding.with_error({"value": scores["frechet"], "error": scores["frechet error"]})
     others = ", ".join(
         f"{name} {scores[name]:.4g}" for name in ("kernel", "precision", "recall", "density", "coverage")
     )
@@ -101,7 +102,7 @@ def text(store, execution):
         ("prior", _one_line(by_name["PriorFitter"].parameters["flags"])),
         (
             "scores",
-            f"frechet {scores['frechet']:.4g}{error}, at most {scores['most allowed']:g}; {others} ({protocol})",
+            f"frechet {frechet}, at most {scores['most allowed']:g}; {others} ({protocol})",
         ),
         *(("step", _described(step)) for step in steps),
     ]

@@ -97,7 +97,14 @@ def settings(chosen, config, fit, own):
         )
     data = config.data.dataset
     # Any picture's shape: which features are the default goes by the dataset.
-    network = chosen.features or features.default(data, (0, 0, 0), inception_path=chosen.inception_path)
+    network = chosen.features or features.default(data, (0, 0, 3), inception_path=chosen.inception_path)
+    if network == features.NONE:
+        checks.refuse(
+            "--features",
+            expected="a feature network: the gate goes by a Frechet distance",
+            received=network,
+            remedy=features.missing(data, (0, 0, 3)),
+        )
     limit = chosen.max_frechet or MAX_FRECHET.get(data)
     if not limit:
         checks.refuse(

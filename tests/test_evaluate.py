@@ -9,13 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pga_tf import data
 from pga_tf.core.checks import InputError
-from pga_tf.evaluation import protocol
+from pga_tf.evaluation import features, protocol, rounding
 from pga_tf.priors.mixture import MixtureOptions
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import scoring, trained
@@ -120,8 +122,13 @@ def test_the_command_prints_and_writes_the_same_numbers(run, evaluated):
     assert result["card"]["real"] | {"sha256": ""} == {
         "dataset": "digits", "split": "test", "count": 297, "image_shape": [8, 8, 1], "sha256": "",
     }  # fmt: skip
-    for value in (result["scores"]["frechet"]["value"], result["gap"]["samples"], result["memory"]["ratio"]):
-        assert f"{value:.4g}" in evaluated.stdout
+    frechet = result["scores"]["frechet"]
+    value, error = rounding.supported(frechet["value"], frechet["error"])
+    assert re.search(rf"features\)\s+{re.escape(value)}\s+\+- {re.escape(error)} \(choice", evaluated.stdout)
+    assert f"{result['memory']['ratio']:.4g}" in evaluated.stdout
+    # 297 scans for the network's 64 dimensions
+    assert "only 297 real images for 64 dimensions" in result["notes"][0]
+    assert f"note: {result['notes'][0]}" in evaluated.stdout
     assert "FID" not in evaluated.stdout
     assert str(run / "evaluation" / "report.html") in evaluated.stdout
     assert "images/s" in evaluated.stderr  # the progress bar
@@ -175,14 +182,70 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp
     assert not (tmp_path / "none").exists()
 
 
+def test_own_folders_are_scored_against_each_other_with_nothing_else_said(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name, count in (("mine", 20), ("real", 80)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(tmp_path / name / f"{i}.png")
+    evaluate(f"--images={tmp_path}/mine", f"--against=folder:{tmp_path}/real", f"--workdir={tmp_path}/out",
+             f"--cache_dir={tmp_path}/cache")  # fmt: skip
+    printed, result = capsys.readouterr().out, load(tmp_path / "out")
+    assert result["card"]["features"]["network"] == "imagenet"
+    assert "Frechet distance (imagenet features)" in printed
+    assert "FID" not in printed
+    real = result["card"]["real"]["count"]
+    assert f"note: only {real} real images for 1,280 dimensions of features" in printed
+    assert f"note: --split=train has {80 - real} real images" in printed
+    assert "fewer than 10 for each" in (tmp_path / "out" / "evaluation" / "report.html").read_text()
+    frechet = result["scores"]["frechet"]
+    assert rounding.supported(frechet["value"], frechet["error"])[0] in printed
+    assert f"{frechet['value']:.4g}" not in printed
+
+
+def test_what_needs_no_features_is_scored_without_any(run, evaluated, cache, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "run")
+    with mock.patch.object(features, "load", wraps=features.load) as loaded:
+        evaluate(f"--workdir={copy}", "--features=none", "--num_samples=200", "--seeds=2", cache)
+    assert {call.args[0] for call in loaded.call_args_list} == {"none"}
+    printed, bare, whole = capsys.readouterr().out, load(copy), load(run)
+    assert bare["scores"] == {}
+    assert bare["card"]["features"] == {"network": "none"}
+    assert bare["reconstruction"] == pytest.approx(whole["reconstruction"])
+    assert bare["latent"]["mmd"] == pytest.approx(whole["latent"]["mmd"], abs=1e-5)
+    for name in ("latent_error_data", "latent_error_prior"):
+        assert bare["gap"][name] == pytest.approx(whole["gap"][name], rel=1e-3)
+    assert bare["memory"]["sample_copies"] == whole["memory"]["sample_copies"]
+    assert "note: without features, Frechet and kernel distance" in printed
+    assert "--features=digits brings them" in printed
+    assert "Reconstructions of 297 held-out images" in printed
+    assert "nearest training" not in (copy / "evaluation" / "report.html").read_text()
+    np.savez(tmp_path / "images.npz", images=np.zeros((10, 8, 8, 1), np.uint8))
+    for refused in (["--priors=all"], [f"--images={tmp_path}/images.npz", "--against=digits"]):
+        with pytest.raises(InputError, match=r"--features: expected a feature network.*--features=digits brings them"):
+            evaluate(f"--workdir={copy}", *refused, "--features=none", cache)
+
+
+def test_where_no_network_fits_the_rest_is_measured_and_that_is_said(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(features, "default", lambda *args, **kwargs: "none")
+    copy = shutil.copytree(run, tmp_path / "run")
+    evaluate(f"--workdir={copy}", "--num_samples=20", "--seeds=1", f"--cache_dir={tmp_path}/cache")
+    printed = capsys.readouterr().out
+    assert "no network here takes images [8, 8, 1]; --features=PATH.keras with one of your own brings them" in printed
+    assert load(copy)["reconstruction"]["images"] == 297
+    config = helpers.config(tmp_path / "other", dataset="digits", evaluate_every=1)
+    with pytest.raises(InputError, match=r"--evaluate_features: expected features.*--evaluate_features=PATH\.keras"):
+        scoring.in_training(config.run, data.load(config.data))
+
+
 def test_colour_images_are_not_scored_against_grey_ones_in_silence(cache, tmp_path):
     np.savez(tmp_path / "rgb.npz", images=np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8))
-    for features in ("digits", "pixels"):
+    for name in ("digits", "pixels"):
         with pytest.raises(InputError, match=r"received 3 channel"):
             evaluate(
                 f"--images={tmp_path}/rgb.npz",
                 "--against=digits",
-                f"--features={features}",
+                f"--features={name}",
                 f"--workdir={tmp_path}/out",
                 cache,
             )
@@ -214,7 +277,7 @@ def test_every_prior_of_a_run_is_scored_in_one_table(run, tmp_path, capsys):
     assert [result["title"] for result in results] == ["normal", "mixture"]
     assert [result["card"]["generated"]["prior"] for result in results] == ["normal", "mixture"]
     for result in results:
-        assert f"{result['scores']['frechet']['value']:.4g}" in printed
+        assert rounding.with_error(result["scores"]["frechet"]) in printed
     assert (copy / "evaluation" / "priors.html").read_text().count("<img") == 2
 
     evaluate(f"--workdir={copy}", "--prior=mixture", "--num_samples=100", "--seeds=2", cache)

@@ -3,7 +3,8 @@
     tools/run python tools/train_feature_network.py --dataset=mnist
 
 Writes pga_tf/evaluation/feature_networks/NAME.keras and its entry in networks.json: test accuracy, hash, this command.
-Labelled data: `digits` comes with scikit-learn; `mnist` and `cifar10` by TensorFlow Datasets (set TFDS_DATA_DIR).
+Labelled data: `digits` comes with scikit-learn; `mnist`,
+`fashion_mnist` and `cifar10` by TensorFlow Datasets (set TFDS_DATA_DIR).
 """
 
 import json
@@ -29,6 +30,7 @@ GREY = {"pool": 2, "flip": False, "smoothing": 0.0, "weight_decay": 1e-2, "limit
 PLANS = {
     "digits": GREY | {"widths": (32, 64), "features": 64, "epochs": 60, "shift": 1},
     "mnist": GREY | {"widths": (16, 32, 64), "features": 64, "epochs": 8, "shift": 2},
+    "fashion_mnist": GREY | {"widths": (24, 48, 96), "features": 64, "pool": 1, "epochs": 14, "shift": 1, "flip": True},
     "cifar10": {
         "widths": (48, 128, 192),
         "features": 192,

@@ -1,7 +1,8 @@
 """Feature networks: uint8 images in, feature vectors out, with the hash that says which network it was.
 
-Shipped: small classifiers in `feature_networks/`, trained by `tools/train_feature_network.py`; their features are
-the input of the last layer. Inception's features are `pool_3`. A Frechet distance is called FID only for those.
+Shipped in `feature_networks/`: small classifiers, trained by `tools/train_feature_network.py`, whose features are the
+input of the last layer, and EfficientNet-lite0 as `imagenet`, ported by `tools/port_imagenet_features.py`. Inception's
+features are `pool_3`. A Frechet distance is called FID only for those.
 """
 
 import dataclasses
@@ -19,7 +20,10 @@ from pga_tf.core import checks, precision
 
 SHIPPED = pathlib.Path(__file__).parent / "feature_networks"
 RESIZE = "bicubic, antialiased"
-BATCH = 250
+BATCH, BATCH_PIXELS = 250, 50 * 224 * 224  # at most, of a network's input at a time: activations take 10 to 30 times it
+NONE = "none"  # the name of no features: what needs none is still measured
+GENERAL = "imagenet"  # for photographs and all that has no network of its own
+OWN = {"digits": "digits", **{f"tfds:{name}": name for name in ("mnist", "fashion_mnist", "cifar10")}}
 LARGEST = 4096  # dimensions of features: moments grow with their square
 INCEPTION_SHAPE = (299, 299, 3)
 INCEPTION_DIMENSIONS = 2048
@@ -51,6 +55,12 @@ class FeatureNetwork:
     def kernel_name(self):
         return "KID" if self.name == "inception" else f"Kernel distance ({self.name} features)"
 
+    @property
+    def batch(self):
+        """How many images it is given at a time: fewer where its input is large, which costs little speed."""
+        height, width, _ = self.input_shape or (1, 1, 1)
+        return max(1, min(BATCH, BATCH_PIXELS // (height * width)))
+
     def card(self):
         return {"network": self.name, "sha256": self.sha256, "input_shape": self.input_shape, "resize": RESIZE}
 
@@ -67,8 +77,8 @@ class FeatureNetwork:
 
         def features(images):
             self.require_images(images.shape[1:], images.dtype)
-            call = compiled(images.shape[1:])
-            parts = [call(tf.constant(images[i : i + BATCH])).numpy() for i in range(0, len(images), BATCH)]
+            call, size = compiled(images.shape[1:]), self.batch
+            parts = [call(tf.constant(images[i : i + size])).numpy() for i in range(0, len(images), size)]
             values = np.concatenate(parts).astype(np.float32)
             if not np.isfinite(values).all():
                 row = int(np.argmin(np.isfinite(values).all(axis=1)))
@@ -96,7 +106,7 @@ class FeatureNetwork:
                 f"Images for --features={self.name}",
                 expected=f"{self.input_shape[-1]} channel(s), or grey ones",
                 received=f"{shape[-1]} channels",
-                remedy="choose features for such images, such as --features=inception or --features=cifar10",
+                remedy=f"choose features for such images: --features={default('', shape)}",
             )
         if self.name == "pixels" and np.prod(shape) > LARGEST:
             checks.refuse(
@@ -120,37 +130,48 @@ class FeatureNetwork:
 
 
 def shipped():
-    """Names of the classifiers that come with the package, with what is recorded of each."""
+    """Names of the networks that come with the package, with what is recorded of each."""
     record = SHIPPED / "networks.json"
     return json.loads(record.read_text()) if record.exists() else {}
 
 
-def default(dataset, image_shape, *, inception_path="", flag="--features"):
-    """The name of the features that images of a dataset are scored by if none are asked for."""
+def default(dataset, image_shape, *, inception_path=""):
+    """The name of the features that images of a dataset are scored by if none are asked for.
+
+    Its own network, else Inception where that is at hand, else `imagenet`; for points their values. `none` for images
+    of neither 1 nor 3 channels, which no network takes.
+    """
     if tuple(image_shape) == (1, 1, 2):
         return "pixels"
-    own = {"digits": "digits", "tfds:mnist": "mnist", "tfds:cifar10": "cifar10"}.get(dataset)
-    if own in shipped():
-        return own
-    if inception_path:
-        return "inception"
-    return checks.refuse(
-        flag,
-        expected=f"a feature network for {dataset}, which has no default",
-        received="none",
-        remedy=f"pass {flag}=inception with its path, or one of {', '.join(shipped())}, or a .keras file",
-    )
+    if dataset in OWN:
+        return OWN[dataset]
+    if len(image_shape) != 3 or image_shape[-1] not in (1, 3):
+        return NONE
+    return "inception" if inception_path else GENERAL
+
+
+def missing(dataset, image_shape, flag="--features"):
+    """What would bring the scores that need features, for images that none are computed of: a phrase."""
+    best = default(dataset, image_shape)
+    if best != NONE:
+        return f"{flag}={best} brings them"
+    return f"no network here takes images {list(image_shape)}; {flag}=PATH.keras with one of your own brings them"
 
 
 def load(name, *, inception_path=""):
-    """The `FeatureNetwork` of a name: `inception`, `pixels`, a shipped classifier, or a path that ends in `.keras`."""
+    """The `FeatureNetwork` of a name: `inception`, `pixels`, a shipped one, or a path that ends in `.keras`.
+
+    None for `none`. Raises `InputError` for a name or a file that is not there, or cannot be used.
+    """
+    if name == NONE:
+        return None
     if name == "pixels":
         return FeatureNetwork("pixels", "none", None, None, lambda x: tf.reshape(x, [tf.shape(x)[0], -1]))
     if name == "inception":
         return _inception(inception_path)
     if name.endswith(".keras"):
         return _keras(pathlib.Path(name), pathlib.Path(name).stem)
-    checks.require_member("--features", name, [*shipped(), "inception", "pixels", "PATH.keras"])
+    checks.require_member("--features", name, [*shipped(), "inception", "pixels", "PATH.keras", NONE])
     network = _keras(SHIPPED / f"{name}.keras", name)
     expected = shipped()[name]["sha256"]
     if network.sha256 != expected:

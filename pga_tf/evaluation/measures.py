@@ -44,9 +44,12 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """A set of N images that was scored: `statistics` of all, `digests` uint64 `[N]`, and the first as images."""
+    """A set of N images that was looked at: `digests` uint64 `[N]`, and the first as images.
 
-    statistics: statistics.Statistics
+    `statistics` are those of all features, None where there are no features.
+    """
+
+    statistics: statistics.Statistics | None
     digests: np.ndarray
     shown: np.ndarray
 
@@ -58,12 +61,17 @@ def of_images(batches, extract, real, *, advance):
 
 
 def of_samples(subject, extract, real, *, count, seeds, advance):
-    """Scores of `count` samples for each seed: (scores with errors, the `Drawn` set of the first seed)."""
+    """Scores of `count` samples for each seed: (scores with errors, the `Drawn` set of the first seed).
+
+    Without features, that is `extract` None, only the first seed is drawn, and there are no scores.
+    """
     runs, first = [], None
     for seed in seeds:
         batches = _chunks(lambda start, n, seed=seed: subject.sample(seed, start, n), count)
         drawn = _draw(batches, extract, "samples", advance)
         first = first or drawn
+        if extract is None:
+            return {}, first
         if len(seeds) == 1:
             return scores.of_one_set(real, drawn.statistics), first
         runs.append(scores.score(real, drawn.statistics))
@@ -81,7 +89,12 @@ def _draw(batches, extract, what, advance):
             advance(len(images))
             yield images
 
-    found = statistics.collect(watched(), extract, what=what)
+    if extract is None:
+        found = None
+        for _ in watched():
+            pass
+    else:
+        found = statistics.collect(watched(), extract, what=what)
     return Drawn(found, np.concatenate(digests), np.concatenate(shown)[:SHOWN])
 
 
@@ -99,10 +112,13 @@ def gap(subject, extract, real, images, floor, *, advance):
     Returns:
       dict: `training_images` (the floor: no model), `reconstructions` g(f(x)), `resampled` (noise around f(x)),
       `samples`; `resampling`, which noise; `latent_error_data` and `latent_error_prior`, mean (h(z) - z)^2. None for
-      what there is not: without an encoder, that is all but the floor and the samples.
+      what there is not: without an encoder, that is all but the floor and the samples; without features, that is
+      `extract` None, all distances.
     """
 
     def distance(draw, what):
+        if extract is None:
+            return None
         found = _draw(_chunks(draw, len(images)), extract, what, advance)
         return frechet_distance(real.moments, found.statistics.moments)
 

@@ -45,6 +45,33 @@ def digests(images):
     )
 
 
+class Copies:
+    """Which of the `sample` and `held_out` images equal a training image, by `digests`; these arrive in batches.
+
+    Attributes:
+      of: for either set bool `[N]`.
+    """
+
+    def __init__(self, sample, held_out):
+        self.sets, self.training = {"sample": sample, "held_out": held_out}, 0
+        self.of = {name: np.zeros(len(own), bool) for name, own in self.sets.items()}
+
+    def add(self, images):
+        seen = digests(images)
+        self.training += len(seen)
+        for name, own in self.sets.items():
+            self.of[name] |= np.isin(own, seen)
+
+    def facts(self):
+        return {
+            "training_images": self.training,
+            "samples": len(self.of["sample"]),
+            "sample_copies": int(self.of["sample"].sum()),
+            "held_out_images": len(self.of["held_out"]),
+            "held_out_copies": int(self.of["held_out"].sum()),
+        }
+
+
 def memorisation_ratio(generated, held_out):
     """Median distance of generated images to their nearest training image, over that of held-out real images.
 
@@ -67,18 +94,21 @@ def memory(drawn, held_out, training, kept, extract, *, count=10):
     Args:
       drawn: the `measures.Drawn` samples. held_out: images `[N, H, W, C]` that were not trained on.
       training: all training images, in batches. kept: features `[K, D]` of the first of them, which are not computed
-        again. extract: function of images to features.
+        again. extract: function of images to features; None: only copies are looked for.
 
     Returns:
       (dict, images `[count, 2, H, W, C]`: a sample, its nearest training image). `ratio` as `memorisation_ratio` gives
       it; `sample_copies` of `samples` and `held_out_copies` of `held_out_images` equal a training image in every pixel,
-      and the latter have no say in the ratio.
+      and the latter have no say in the ratio. Without features the ratio and the images are None.
     """
+    copies = Copies(drawn.digests, digests(held_out))
+    if extract is None:
+        for images in training:
+            copies.add(images)
+        return {"ratio": None} | copies.facts() | {"distances": []}, None
     count = min(count, len(drawn.shown))
     samples = Nearest(drawn.statistics.features)
     unseen = Nearest(extract(held_out))
-    sets = {"sample": drawn.digests, "held_out": digests(held_out)}
-    copied = {name: np.zeros(len(own), bool) for name, own in sets.items()}
     nearest = np.zeros_like(drawn.shown[:count])
     for images in training:
         start, end = samples.seen, samples.seen + len(images)
@@ -87,16 +117,7 @@ def memory(drawn, held_out, training, kept, extract, *, count=10):
         unseen.add(features)
         found = np.flatnonzero(samples.index[:count] >= start)
         nearest[found] = images[samples.index[found] - start]
-        seen = digests(images)
-        for name, own in sets.items():
-            copied[name] |= np.isin(own, seen)
-    facts = {
-        "ratio": memorisation_ratio(samples.distance, unseen.distance[~copied["held_out"]]),
-        "training_images": samples.seen,
-        "samples": len(drawn.digests),
-        "sample_copies": int(copied["sample"].sum()),
-        "held_out_images": len(held_out),
-        "held_out_copies": int(copied["held_out"].sum()),
-        "distances": samples.distance[:count].tolist(),
-    }
+        copies.add(images)
+    ratio = memorisation_ratio(samples.distance, unseen.distance[~copies.of["held_out"]])
+    facts = {"ratio": ratio} | copies.facts() | {"distances": samples.distance[:count].tolist()}
     return facts, np.stack([drawn.shown[:count], nearest], axis=1)

@@ -18,14 +18,14 @@ def card(network, *, real, generated):
     """The card of a score: nested dict of plain values.
 
     Args:
-      network: the `FeatureNetwork`.
+      network: the `FeatureNetwork`, or None where there are no features.
       real: dict on the real side: dataset, split, count, hash of the images.
       generated: dict on the other side: count, seeds, prior, statistics of batch norm, weights.
     """
     return plain(
         {
             "scoring": SCORING,
-            "features": network.card(),
+            "features": network.card() if network else {"network": "none"},
             "quantisation": "none: points" if real.get("image_shape") == [1, 1, 2] else "uint8, rounded to nearest",
             "real": real,
             "generated": generated,

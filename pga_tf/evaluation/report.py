@@ -6,9 +6,9 @@ Both are drawn from the dict that `evaluation.json` holds.
 import base64
 import html
 import io
-import math
 
 from pga_tf.evaluation import plots, protocol
+from pga_tf.evaluation.rounding import number, supported, with_error
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #ddd}
@@ -29,15 +29,6 @@ STEPS = {
 }
 
 
-def number(value):
-    """Four significant digits; thin text for what is missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def label(result, name):
     """What a score is called: with its feature network, and FID only for Inception's."""
     return {"frechet": result["names"]["frechet"], "kernel": result["names"]["kernel"]}.get(name, name)
@@ -45,25 +36,26 @@ def label(result, name):
 
 def rows(result):
     """The sections of an evaluation: list of (title, header, rows of text)."""
-    sections = [
-        (
-            f"Scores ({ERRORS})",
-            ("score", "value", "error", "better"),
-            [
-                (label(result, name), number(entry["value"]), _error(entry), BETTER[name])
-                for name, entry in result["scores"].items()
-            ],
-        )
-    ]
-    if gap := result.get("gap"):
+    sections = []
+    if found := result["scores"]:
+        body = []
+        for name, entry in found.items():
+            value, error = supported(entry["value"], entry["error"])
+            error = f"+- {error} ({entry['error_kind']})" if entry["error"] is not None else error
+            body.append((label(result, name), value, error, BETTER[name]))
+        sections.append((f"Scores ({ERRORS})", ("score", "value", "error", "better"), body))
+    gap = result.get("gap")
+    if gap and found:
         noise = f"noise: {gap['resampling']}" if gap["resampling"] else "encoder: none"
         sections.append(
             (
                 f"Where the gap comes from: {result['names']['frechet']} of {gap['images']:,} images; {noise}",
                 tuple(STEPS.values()),
-                [tuple(number(gap[step]) for step in STEPS)],
+                # No error of theirs is known; they come of as many samples as the score, and are no surer than it.
+                [tuple(supported(gap[step], found["frechet"]["error"])[0] for step in STEPS)],
             )
         )
+    if gap:
         errors = (number(gap["latent_error_data"]), number(gap["latent_error_prior"]))
         if gap["latent_error_data"] is not None:
             sections.append(
@@ -106,13 +98,14 @@ def rows(result):
     return sections
 
 
-def _error(entry):
-    return f"+- {number(entry['error'])} ({entry['error_kind']})" if entry["error"] is not None else "-"
+def notes(results):
+    """Sentences that belong beside scores, each once: on too few real images, and on what is left out."""
+    return [f"note: {note}" for note in dict.fromkeys(note for result in results for note in result.get("notes", []))]
 
 
 def text(result):
     """The terminal's table."""
-    lines = [f"{result['title']}"]
+    lines = [f"{result['title']}", *notes([result])]
     for title, header, body in rows(result):
         lines += ["", title, *_columns([header, *body])]
     lines += ["", "Protocol"]
@@ -135,7 +128,7 @@ def _plain(value):
 
 def page(result, pictures):
     """A self-contained HTML page. `pictures`: dict of caption to uint8 image `[H, W, 1 or 3]`."""
-    body = [f"<h1>{html.escape(result['title'])}</h1>"]
+    body = [f"<h1>{html.escape(result['title'])}</h1>", *_noted([result])]
     for title, header, content in rows(result):
         body += [f"<h2>{html.escape(title)}</h2>", _table(header, content)]
     if curves := result.get("curves"):
@@ -169,8 +162,8 @@ def compare(results, pictures):
     for i, group in enumerate(groups.values()):
         header, content = _compared(group)
         title = f"Protocol {i + 1}" if len(groups) > 1 else "Scores"
-        lines += ["", title, *_columns([header, *content])]
-        body += [f"<h2>{title}</h2>", _table(header, content)]
+        lines += ["", title, *notes(group), *_columns([header, *content])]
+        body += [f"<h2>{title}</h2>", *_noted(group), _table(header, content)]
         body.append(_table(("entry", "value"), _card_rows(group[0]["card"])))
     body.append("<h2>Samples</h2>")
     for result, picture in zip(results, pictures, strict=True):
@@ -187,13 +180,15 @@ def matrix(title, results, pictures):
     lines = [
         title,
         ERRORS,
+        *notes(results),
         "",
         *_columns([header, *content]),
         "",
         "Protocol",
         *(f"  {k}: {v}" for k, v in card.items()),
     ]
-    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="note">{ERRORS}</p>', _table(header, content)]
+    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="note">{ERRORS}</p>', *_noted(results)]
+    body.append(_table(header, content))
     for result, picture in zip(results, pictures, strict=True):
         body.append(f"<figure>{image(picture)}<figcaption>{html.escape(result['title'])}</figcaption></figure>")
     body += ["<h2>Protocol card</h2>", _table(("entry", "value"), list(card.items()))]
@@ -206,13 +201,14 @@ def _compared(group):
     header = ["run", *(label(group[0], name) for name in group[0]["scores"]), *(f"{s} {n}" for s, n in extra)]
     content = []
     for result in group:
-        scores = [
-            number(entry["value"]) + (f" +- {number(entry['error'])}" if entry["error"] is not None else "")
-            for entry in result["scores"].values()
-        ]
+        scores = [with_error(entry) for entry in result["scores"].values()]
         more = [number((result.get(section) or {}).get(name)) for section, name in extra]
         content.append((result["title"], *scores, *more))
     return tuple(header), content
+
+
+def _noted(results):
+    return [f'<p class="warn">{html.escape(note)}</p>' for note in notes(results)]
 
 
 def _card_rows(card):

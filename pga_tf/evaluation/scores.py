@@ -6,6 +6,7 @@ from pga_tf.evaluation import prdc as prdc_lib
 from pga_tf.evaluation.frechet import frechet_distance, frechet_error
 from pga_tf.evaluation.kernel import kernel_distance
 
+REAL_OF_A_DIMENSION = 10  # real images that each dimension of the features asks for, at least
 NAMES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 
 
@@ -57,3 +58,15 @@ def of_one_set(real, generated):
     for name, error in errors.items():
         summary[name] |= {"error": error, "error_kind": "choice of samples, by each one's influence"}
     return summary
+
+
+def few_real(real):
+    """A sentence for real `Statistics` of fewer images than their features ask for, or None where they suffice."""
+    count, dimensions = real.moments.count, len(real.moments.mean)
+    if count >= REAL_OF_A_DIMENSION * dimensions:
+        return None
+    return (
+        f"only {count:,} real images for {dimensions:,} dimensions of features, fewer than {REAL_OF_A_DIMENSION} for "
+        "each: the Frechet distance is too large by what they lack, no error covers that, and it can be compared only "
+        "with others against these very images"
+    )

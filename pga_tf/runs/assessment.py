@@ -7,8 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pga_tf import data
-from pga_tf.core import grids, ranges
-from pga_tf.evaluation import features, measures, neighbours, protocol, statistics
+from pga_tf.core import checks, grids, ranges
+from pga_tf.evaluation import features, measures, neighbours, protocol, scores, statistics
 from pga_tf.runs import drawing, fitted, scoring, trained
 from pga_tf.runs.directory import RunDirectory
 
@@ -18,7 +18,7 @@ class Request:
     """How images are scored: against what, by which features, how many of which seeds."""
 
     cache_dir: str  # statistics of real images
-    features: str = ""  # "": those of the dataset
+    features: str = ""  # "": those of the dataset; "none": only what needs none is measured
     inception_path: str = ""
     num_samples: int = 10000  # for each seed
     seeds: int = 3
@@ -27,10 +27,26 @@ class Request:
     checkpoint: str = "last"
 
     def network(self, dataset, shape):
-        """The feature network for images of `shape`. Raises `InputError` where there is none."""
+        """The feature network for images of `shape`, None where none fits and none was asked for.
+
+        Raises `InputError` for one that is not there, or does not take such images.
+        """
         name = self.features or features.default(dataset, shape, inception_path=self.inception_path)
         network = features.load(name, inception_path=self.inception_path)
-        network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
+        if network:
+            network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
+        return network
+
+    def required_network(self, dataset, shape):
+        """`network` for what cannot do without one. Raises `InputError` where there is none."""
+        network = self.network(dataset, shape)
+        if network is None:
+            checks.refuse(
+                "--features",
+                expected="a feature network, without which no score of such images is left",
+                received="none",
+                remedy=features.missing(dataset, shape),
+            )
         return network
 
     def real_count(self, source):
@@ -56,29 +72,37 @@ class Request:
 
 
 def _names(network):
+    if network is None:
+        return {}
     return {"frechet": network.distance_name, "kernel": network.kernel_name}
 
 
 def of_run(config, request, prior):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
-    The result is what evaluation.json holds: title, run, flags, card, scores, gap, reconstruction, latent, memory and
-    curves. Raises `InputError` for a checkpoint, prior or feature network that is not there.
+    The result is what evaluation.json holds: title, run, flags, card, scores, notes (sentences on what they lack), gap,
+    reconstruction, latent, memory and curves. Raises `InputError` for a checkpoint, prior or feature network that is
+    not there.
     """
     directory = RunDirectory(config.run.workdir)
-    network = request.network(config.data.dataset, directory.read_image_shape())
+    dataset, shape = config.data.dataset, directory.read_image_shape()
+    network = request.network(dataset, shape)
     source = data.load(config.data)
     draw, step = trained.load(config, request.checkpoint, prior)
-    subject, extract = scoring.subject(draw), network.extractor()
+    subject, extract = scoring.subject(draw), network.extractor() if network else None
 
     training_images = source.counts["train"]
     held = min(training_images, request.num_samples)
     steps_away = 4 if draw.encodes else 2  # floor and samples; reconstructions and resampled codes
     total = request.real_count(source) + training_images + steps_away * held + request.seeds * request.num_samples
+    if network is None:
+        total = request.num_samples
     with tqdm(total=total, unit=" images", desc="real images", mininterval=1.0) as bar:
         real, card = request.real(source, network, extract, bar)
-        floor, _ = request.real(source, network, extract, bar, split="train", count=held)
-        pool, _ = request.real(source, network, extract, bar, split="train", count=0)
+        floor = pool = None
+        if network:
+            floor, _ = request.real(source, network, extract, bar, split="train", count=held)
+            pool, _ = request.real(source, network, extract, bar, split="train", count=0)
         bar.set_description("samples")
         found, drawn = measures.of_samples(
             subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
@@ -92,7 +116,7 @@ def of_run(config, request, prior):
         health, paths = measures.latent_health(subject, held_out)
         bar.set_description("memorisation")
         training_set = scoring.real_images(source, "train")
-        memory, pairs = neighbours.memory(drawn, held_out, training_set, pool.features, extract)
+        memory, pairs = neighbours.memory(drawn, held_out, training_set, pool and pool.features, extract)
         restored = measures.restored(subject, held_out)
     result = {
         "title": f"{pathlib.Path(config.run.workdir).resolve().name}, step {step:,}, prior {draw.prior_name}",
@@ -105,6 +129,7 @@ def of_run(config, request, prior):
         "flags": config.values(),
         "names": _names(network),
         "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw)),
+        "notes": _notes(real, dataset, shape),
         "scores": found,
         "gap": gap,
         "reconstruction": restored,
@@ -118,7 +143,8 @@ def of_run(config, request, prior):
 def of_priors(config, request):
     """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures)."""
     directory = RunDirectory(config.run.workdir)
-    network = request.network(config.data.dataset, directory.read_image_shape())
+    dataset, shape = config.data.dataset, directory.read_image_shape()
+    network = request.required_network(dataset, shape)
     source, extract = data.load(config.data), network.extractor()
     model, step = trained.load_model(config, request.checkpoint)
     own = fitted.of_method(model)[1]
@@ -137,7 +163,10 @@ def of_priors(config, request):
                 subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
             )
             card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, draw))
-            results.append({"title": name, "names": _names(network), "card": card_of_it, "scores": found})
+            notes = _notes(real, dataset, shape)
+            results.append(
+                {"title": name, "names": _names(network), "card": card_of_it, "notes": notes, "scores": found}
+            )
             pictures.append(drawing.picture(drawn.shown))
     return f"{directory.path.resolve().name}, step {step:,}: every prior", results, pictures
 
@@ -149,7 +178,7 @@ def of_images(given, against, request, *, title, prepared):
       given, against: sources; every image of both splits of `given` is scored. prepared: what the card says was done
         to them.
     """
-    network = request.network(against.name, against.image_shape)
+    network = request.required_network(against.name, against.image_shape)
     network.require_images(given.image_shape)
     extract, count = network.extractor(), sum(given.counts.values())
     with tqdm(total=count + request.real_count(against), unit=" images", desc="real images", mininterval=1.0) as bar:
@@ -158,10 +187,22 @@ def of_images(given, against, request, *, title, prepared):
         batches = (images for split in given.readers for images in scoring.real_images(given, split))
         found, drawn = measures.of_images(batches, extract, real, advance=bar.update)
     offered = {"count": count, "image_shape": list(given.image_shape), "prepared": prepared}
+    notes = _notes(real, against.name, against.image_shape)
+    others = {name: held for name, held in against.counts.items() if name != request.split and held > card["count"]}
+    if notes and others and not request.num_real:
+        notes += [f"--split={name} has {held:,} real images" for name, held in others.items()]
     card = protocol.card(network, real=card, generated=offered)
-    return {"title": title, "names": _names(network), "card": card, "scores": found}, {
-        "images": drawing.picture(drawn.shown)
-    }
+    result = {"title": title, "names": _names(network), "card": card, "notes": notes, "scores": found}
+    return result, {"images": drawing.picture(drawn.shown)}
+
+
+def _notes(real, dataset, shape):
+    """Sentences on what the scores against `real`, statistics or None, lack."""
+    if real is None:
+        left_out = "Frechet and kernel distance, precision, recall, density, coverage and the memorisation ratio"
+        return [f"without features, {left_out} are left out: {features.missing(dataset, shape)}"]
+    few = scores.few_real(real)
+    return [few] if few else []
 
 
 def _pictures(draw, shown, held_out, pairs, paths, health):
@@ -170,7 +211,8 @@ def _pictures(draw, shown, held_out, pairs, paths, health):
     shape = shown.shape[1:]
     if grids.is_points(shape):
         return pictures
-    pictures["samples and their nearest training images"] = drawing.picture(pairs.reshape(-1, *shape), 10)
+    if pairs is not None:
+        pictures["samples and their nearest training images"] = drawing.picture(pairs.reshape(-1, *shape), 10)
     if not draw.encodes:
         return pictures
     restored = draw.reconstructions(held_out[:32], ranges.UINT8)

@@ -104,8 +104,13 @@ def images_at(source, split, indices):
 
 
 def real_statistics(source, split, count, network, extract, cache, *, advance):
-    """(statistics of a split's images, what the card says of them). A second call reads them from `cache`."""
+    """(statistics of a split's images, what the card says of them). A second call reads them from `cache`.
+
+    The statistics are None without a network.
+    """
     key, entry = real_identity(source, split, count, network)
+    if network is None:
+        return None, entry
     found = cache.get(key, lambda: statistics.collect(real_images(source, split, count), extract, what="real images"))
     advance(entry["count"])
     return found, entry
@@ -114,7 +119,8 @@ def real_statistics(source, split, count, network, extract, cache, *, advance):
 def real_identity(source, split, count, network):
     """(key under which the statistics of a split's images are cached, what the card says of the images).
 
-    The hash is over the images themselves, so that a folder whose content changed is another set.
+    The hash is over the images themselves, so that a folder whose content changed is another set. Without a network
+    there are no such statistics, and the key is None.
     """
     digest, held = hashlib.sha256(), 0
     for images in real_images(source, split, count):
@@ -122,6 +128,8 @@ def real_identity(source, split, count, network):
         held += len(images)
     entry = {"dataset": source.name, "split": split, "count": held, "image_shape": list(source.image_shape)}
     entry["sha256"] = digest.hexdigest()[:16]
+    if network is None:
+        return None, entry
     key = {"features": network.card(), "sha256": digest.hexdigest(), "keep": statistics.NEIGHBOURS}
     return protocol.plain(key | {"versions": protocol.versions()}), entry
 
@@ -131,12 +139,18 @@ def in_training(run, source):
 
     A cheap protocol, to steer a run by and not to report: `evaluate_samples` draws against every second image of the
     test split. Neither these draws nor the other images have had a say in which checkpoint is kept when it is scored.
-    Raises `InputError` if the dataset has no default features and none are named, or too few test images.
+    Raises `InputError` if there are no features for such images, or too few test images.
     """
     name = run.evaluate_features or features.default(
-        source.name, source.image_shape, inception_path=run.evaluate_inception_path, flag="--evaluate_features"
+        source.name, source.image_shape, inception_path=run.evaluate_inception_path
     )
     network = features.load(name, inception_path=run.evaluate_inception_path)
+    if network is None:
+        flag = "--evaluate_features"
+        missing = features.missing(source.name, source.image_shape, flag)
+        checks.refuse(
+            flag, expected="features to score by", received="none", remedy=f"leave --evaluate_every out, or {missing}"
+        )
     network.require_images(source.image_shape, np.float32 if grids.is_points(source.image_shape) else np.uint8)
     available = source.counts["test"] // 2
     if available < FEWEST:

@@ -158,6 +158,17 @@ def test_without_an_encoder_what_needs_one_is_left_out(real):
     assert "mmd_mapped" not in measures.latent_health(unmapped, HELD_OUT)[0]
 
 
+def test_without_features_what_needs_none_is_measured():
+    shifted, nothing = subject(shift=1.0), dict.fromkeys(("training_images", "samples", "reconstructions", "resampled"))
+    found = measures.gap(shifted, None, None, TRAINING, None, advance=int)
+    assert found.items() >= {**nothing, "latent_error_data": 0.0}.items()
+    assert found["latent_error_prior"] == pytest.approx(0.25, rel=1e-5)
+    counted = []
+    scored, drawn = measures.of_samples(shifted, None, None, count=300, seeds=range(3), advance=counted.append)
+    assert (scored, drawn.statistics, sum(counted)) == ({}, None, 300)
+    np.testing.assert_array_equal(drawn.shown, decode(codes_of(0, 0, 100) + 1.0))
+
+
 def test_no_two_uses_of_noise_share_a_stream(real, monkeypatch):
     drawn, generator = [], streams.generator
 

@@ -101,3 +101,11 @@ def test_all_training_images_are_seen_however_many_features_were_kept(kept):
     np.testing.assert_array_equal(pairs[:, 1], samples[:10])
     again = sum(extracted) - len(UNSEEN) - kept
     assert again == 2000 - kept // 300 * 300 - (200 if kept == 2000 else 0)  # whole batches that were kept are not
+
+
+def test_copies_are_counted_without_features():
+    samples, held_out = np.concatenate([TRAINING[:7], UNSEEN[:5]]), np.concatenate([TRAINING[:2], UNSEEN])
+    found, pairs = memory(samples, held_out, extract=None)
+    assert pairs is None
+    assert found.items() >= {"ratio": None, "sample_copies": 7, "samples": 12, "held_out_copies": 2}.items()
+    assert found.keys() == memory(samples, held_out)[0].keys()

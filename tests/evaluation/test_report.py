@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from pga_tf.evaluation import features, measures, neighbours, protocol, report, statistics
+from pga_tf.evaluation import features, measures, neighbours, protocol, report, rounding, statistics
 from tests.evaluation.toys import DIM, HELD_OUT, SHAPE, TRAINING, decoder, extract, subject
 
 
@@ -54,8 +54,6 @@ def test_the_page_needs_nothing_from_outside_and_has_every_number(two_seeds):
     text = report.text(found)
     latent = found["latent"]
     for value in (
-        found["scores"]["frechet"]["value"],
-        found["gap"]["samples"],
         latent["mmd"],
         latent["mmd_mapped"],
         1.5,
@@ -63,6 +61,11 @@ def test_the_page_needs_nothing_from_outside_and_has_every_number(two_seeds):
     ):
         assert report.number(value) in page
         assert report.number(value) in text
+    score = found["scores"]["frechet"]
+    for value in (score["value"], found["gap"]["samples"]):
+        shown, _ = rounding.supported(value, score["error"])
+        assert f"<td>{shown}</td>" in page
+        assert f" {shown} " in text
     assert report.page(found, {"samples": picture}) == page
 
 
@@ -85,7 +88,8 @@ def test_a_model_without_an_encoder_is_reported_with_what_there_is(two_seeds, wi
     text, page = report.text(without_encoder), report.page(without_encoder, {})
     for shown in (text, page):
         assert "encoder: none" in shown
-        assert report.number(without_encoder["gap"]["samples"]) in shown
+        error = without_encoder["scores"]["frechet"]["error"]
+        assert rounding.supported(without_encoder["gap"]["samples"], error)[0] in shown
         assert f"{without_encoder['memory']['sample_copies']} of 300" in shown
         assert "None" not in shown.split("Protocol")[0]
         for absent in ("Latent", "Reconstructions", "nan"):
@@ -113,3 +117,44 @@ def test_scores_of_other_protocols_are_set_apart_and_the_entries_named(two_seeds
 
 def test_a_network_whose_name_is_not_inception_never_gives_a_fid(two_seeds):
     assert "FID" not in report.text(two_seeds)
+
+
+def test_no_table_prints_digits_that_the_error_does_not_support(two_seeds):
+    found = two_seeds | {"scores": dict(two_seeds["scores"]), "gap": two_seeds["gap"] | {"samples": 9.2304}}
+    found["scores"]["frechet"] = two_seeds["scores"]["frechet"] | {"value": 9.2174, "error": 0.0234}
+    pictures = [np.zeros((4, 4, 1), np.uint8)]
+    alone = (report.text(found), report.page(found, {}))
+    tables = (*report.compare([found, found], pictures * 2), *report.matrix("priors", [found], pictures))
+    for shown in (*alone, *tables):
+        assert "9.217" not in shown
+        assert "0.0234" not in shown
+    for shown in alone:
+        assert "9.22" in shown
+        assert "9.23" in shown
+        assert "+- 0.02 (choice" in shown
+    for shown in tables:
+        assert "9.22 +- 0.02" in shown
+
+
+def test_notes_stand_beside_the_scores_of_every_table(two_seeds):
+    found = two_seeds | {"notes": ["only 24 real images <so few>"]}
+    priors = report.matrix("priors", [found, found], [np.zeros((4, 4, 1), np.uint8)] * 2)
+    compared = report.compare([found, found], [None, None])
+    for text, page in ((report.text(found), report.page(found, {})), priors, compared):
+        assert text.count("note: only 24 real images <so few>") == 1
+        assert page.count("note: only 24 real images &lt;so few&gt;") == 1
+        assert text.index("note: ") < text.index(report.label(found, "frechet"))
+    assert "note: " not in report.text(two_seeds)
+
+
+def test_an_evaluation_without_features_shows_what_there_is(two_seeds):
+    gap = two_seeds["gap"] | dict.fromkeys(("training_images", "samples", "reconstructions", "resampled"))
+    found = two_seeds | {"names": {}, "scores": {}, "gap": gap, "notes": ["left out"]}
+    found["memory"] = two_seeds["memory"] | {"ratio": None, "distances": []}
+    for shown in (report.text(found), report.page(found, {}), *report.compare([found, found], [None, None])):
+        assert "note: left out" in shown
+        assert report.number(found["latent"]["mmd"]) in shown
+    for shown in (report.text(found), report.page(found, {})):
+        assert report.number(gap["latent_error_prior"]) in shown
+        assert "3 of 300" in shown
+        assert "gap comes from" not in shown

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pga_tf.core import tfgan
 from pga_tf.core.checks import InputError
+from pga_tf.evaluation import scores, statistics
 from pga_tf.evaluation.frechet import frechet_distance
 from pga_tf.evaluation.kernel import kernel_distance
 from pga_tf.evaluation.moments import Moments
@@ -224,3 +225,12 @@ def test_bad_features_are_refused_without_a_score():
         kernel_distance(np.zeros((1, 3)), np.zeros((5, 3)))
     with pytest.raises(InputError, match="N > k = 5"):
         prdc(np.zeros((5, 3)), np.zeros((50, 3)))
+
+
+@pytest.mark.parametrize(("count", "dimensions", "few"), [(639, 64, True), (640, 64, False), (24, 2, False)])
+def test_too_few_real_images_are_said(count, dimensions, few):
+    features = np.random.default_rng(0).normal(size=(count, dimensions)).astype(np.float32)
+    note = scores.few_real(statistics.Statistics(Moments(dimensions).add(features), features[:5]))
+    assert (note is not None) == few
+    if few:
+        assert f"only {count} real images for {dimensions} dimensions" in note

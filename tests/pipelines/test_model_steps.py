@@ -155,8 +155,9 @@ def test_what_cannot_be_is_refused_before_any_work():
         helpers.tiny("root", dataset="fake:8x8x1", options={"max_frechet": 0.0})
     with pytest.raises(ValueError, match="--pipeline_root: expected a folder"):
         helpers.tiny("", options={})
-    with pytest.raises(ValueError, match="--features: expected a feature network for folder:x"):
-        helpers.tiny("root", dataset="folder:x", options={"features": ""})
+    with pytest.raises(ValueError, match="--features: expected a feature network: the gate goes by"):
+        helpers.tiny("root", options={"features": "none"})
+    assert helpers.tiny("root", dataset="folder:x", options={"features": ""}).options.features == "imagenet"
     with pytest.raises(ValueError, match="--dry_run: expected a pipeline to run"):
         helpers.tiny("root", dry_run=True)
     with pytest.raises(ValueError, match="--prior: expected a prior to fit, for --method=ae has none of its own"):
