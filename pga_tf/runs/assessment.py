@@ -4,10 +4,10 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from tqdm import tqdm
 
 from pga_tf import data
 from pga_tf.core import checks, grids, ranges
+from pga_tf.core.progress import Progress
 from pga_tf.evaluation import features, measures, neighbours, protocol, scores, statistics
 from pga_tf.runs import drawing, fitted, scoring, trained
 from pga_tf.runs.directory import RunDirectory
@@ -55,8 +55,8 @@ class Request:
     def real(self, source, network, extract, bar, *, split=None, count=None):
         """(statistics, card) of real images: those that are asked for, unless `split` and `count` say others."""
         split, count = split or self.split, self.num_real if count is None else count
-        cache = statistics.Cache(self.cache_dir, warn=bar.write)
-        return scoring.real_statistics(source, split, count, network, extract, cache, advance=bar.update)
+        cache = statistics.Cache(self.cache_dir, warn=bar.say)
+        return scoring.real_statistics(source, split, count, network, extract, cache, advance=bar.advance)
 
     def card_of_samples(self, config, draw):
         return {
@@ -97,24 +97,24 @@ def of_run(config, request, prior):
     total = request.real_count(source) + training_images + steps_away * held + request.seeds * request.num_samples
     if network is None:
         total = request.num_samples
-    with tqdm(total=total, unit=" images", desc="real images", mininterval=1.0) as bar:
+    with Progress("real images", total) as bar:
         real, card = request.real(source, network, extract, bar)
         floor = pool = None
         if network:
             floor, _ = request.real(source, network, extract, bar, split="train", count=held)
             pool, _ = request.real(source, network, extract, bar, split="train", count=0)
-        bar.set_description("samples")
+        bar.describe("samples")
         found, drawn = measures.of_samples(
-            subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
+            subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance
         )
-        bar.set_description("where the gap comes from")
+        bar.describe("where the gap comes from")
         training = np.concatenate(list(scoring.real_images(source, "train", held)))
         floor = None if request.split == "train" else floor
-        gap = measures.gap(subject, extract, real, training, floor, advance=bar.update)
-        bar.set_description("latent space")
+        gap = measures.gap(subject, extract, real, training, floor, advance=bar.advance)
+        bar.describe("latent space")
         held_out = np.concatenate(list(scoring.real_images(source, "test", measures.LATENT)))
         health, paths = measures.latent_health(subject, held_out)
-        bar.set_description("memorisation")
+        bar.describe("memorisation")
         training_set = scoring.real_images(source, "train")
         memory, pairs = neighbours.memory(drawn, held_out, training_set, pool and pool.features, extract)
         restored = measures.restored(subject, held_out)
@@ -153,14 +153,14 @@ def of_priors(config, request):
         trained.prior_of(config)  # which says what is missing
     results, pictures = [], []
     total = request.real_count(source) + len(names) * request.seeds * request.num_samples
-    with tqdm(total=total, unit=" images", mininterval=1.0) as bar:
+    with Progress("real images", total) as bar:
         real, card = request.real(source, network, extract, bar)
         for name in names:
-            bar.set_description(name)
+            bar.describe(name)
             draw = drawing.Drawing(model, fitted.load(config, model, name), name)
             subject = scoring.subject(draw)
             found, drawn = measures.of_samples(
-                subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.update
+                subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance
             )
             card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, draw))
             notes = _notes(real, dataset, shape)
@@ -181,11 +181,11 @@ def of_images(given, against, request, *, title, prepared):
     network = request.required_network(against.name, against.image_shape)
     network.require_images(given.image_shape)
     extract, count = network.extractor(), sum(given.counts.values())
-    with tqdm(total=count + request.real_count(against), unit=" images", desc="real images", mininterval=1.0) as bar:
+    with Progress("real images", count + request.real_count(against)) as bar:
         real, card = request.real(against, network, extract, bar)
-        bar.set_description(title)
+        bar.describe(title)
         batches = (images for split in given.readers for images in scoring.real_images(given, split))
-        found, drawn = measures.of_images(batches, extract, real, advance=bar.update)
+        found, drawn = measures.of_images(batches, extract, real, advance=bar.advance)
     offered = {"count": count, "image_shape": list(given.image_shape), "prepared": prepared}
     notes = _notes(real, against.name, against.image_shape)
     others = {name: held for name, held in against.counts.items() if name != request.split and held > card["count"]}

@@ -77,6 +77,13 @@ class RunOptions:
         "with --evaluate_every: keep the checkpoint of the best score in checkpoints/best/",
         choices=("none", "frechet", "kernel"),
     )
+    stop_after: int = option(
+        0,
+        "with --evaluate_every: stop once so many scores in a row did not fall below the lowest before them, by the "
+        "score of --keep_best, else the Frechet distance; 0: never",
+        unit="scores",
+        minimum=0,
+    )
     keep_checkpoints: int = option(2, "newest checkpoints kept", unit="checkpoints", minimum=1)
     mixed_precision: str = option(
         "none",
@@ -194,6 +201,13 @@ def validate(config):
             "--keep_best",
             expected="--evaluate_every above 0",
             received=f"--keep_best={run.keep_best} without it",
+            remedy="add --evaluate_every=1000",
+        )
+    if run.stop_after and not run.evaluate_every:
+        checks.refuse(
+            "--stop_after",
+            expected="--evaluate_every above 0, for scores to go by",
+            received=f"--stop_after={run.stop_after} without it",
             remedy="add --evaluate_every=1000",
         )
     if run.evaluate_every and METHODS.get(run.method).PRIOR is None:

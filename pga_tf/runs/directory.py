@@ -25,6 +25,7 @@ from pga_tf.core import checks, files, options
 CHANGEABLE = {
     "workdir", "steps", "epochs", "log_every", "image_every", "checkpoint_every", "keep_checkpoints", "dry_run",
     "strict_data", "evaluate_every", "evaluate_samples", "evaluate_features", "evaluate_inception_path", "keep_best",
+    "stop_after",
     "prior_steps", "prior_log_every", "prior_checkpoint_every", "prior_evaluate_every",
 }  # fmt: skip
 
@@ -185,6 +186,20 @@ class RunDirectory:
 
     def write_scores_card(self, card):
         files.write_text(self.path / "scores_card.json", json.dumps(card, indent=1) + "\n")
+
+    def read_patience(self, score, protocol):
+        """How the scores of a run by one protocol have come: (step of the lowest, its value, how many came since).
+
+        A score that is no number is never the lowest. (None, infinity, N) where there is none yet.
+        """
+        step, lowest, since = None, float("inf"), 0
+        for line in self.read_scores():
+            if line.get("protocol") != protocol:
+                continue
+            since += 1
+            if line.get(score, float("nan")) < lowest:
+                step, lowest, since = line["step"], line[score], 0
+        return step, lowest, since
 
     def read_scores(self):
         """The lines of scores.jsonl: list of dicts, in order of steps."""

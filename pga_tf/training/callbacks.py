@@ -5,7 +5,6 @@ and the others read it, so that their order in the list is their order of work a
 """
 
 import signal
-import sys
 import time
 
 import keras
@@ -54,46 +53,15 @@ class StopOnNonFinite(keras.callbacks.Callback):
                 raise checks.NonFiniteError(f"{name} is {float(logs[name])} at step {self.clock.step}")
 
 
-class Progress(keras.callbacks.Callback):
-    """One line with every loss, images per second and time left; rewritten on a terminal, else every 10 s."""
+class Shown(keras.callbacks.Callback):
+    """Shows speed, time left and every loss of `names` in a `Progress`."""
 
-    def __init__(self, clock, names, stream=sys.stderr):
+    def __init__(self, clock, names, progress):
         super().__init__()
-        self.clock, self.names, self.stream = clock, names, stream
-        self.rewrite = stream.isatty()
-        self.interval = 0.2 if self.rewrite else 10.0
-        self.printed = float("-inf")
+        self.clock, self.names, self.progress = clock, names, progress
 
     def on_train_batch_end(self, batch, logs=None):
-        clock, now = self.clock, time.monotonic()
-        last = clock.step == clock.total
-        if now - self.printed < self.interval and not last:
-            return
-        self.printed = now
-        speed = clock.images_per_second()
-        pace = "measuring speed"
-        if speed > 0:
-            left = _duration((clock.total - clock.step) * clock.images_of_a_step / speed)
-            pace = f"{speed:.0f} images/s, {left} left"
-        filled = 20 * clock.step // clock.total
-        losses = " ".join(f"{name} {float(logs[name]):.4g}" for name in self.names)
-        line = f"step {clock.step}/{clock.total} [{'=' * filled}{'.' * (20 - filled)}] {losses} | {pace}"
-        print(
-            f"\r\033[K{line}" if self.rewrite else line,
-            end="" if self.rewrite else "\n",
-            file=self.stream,
-            flush=True,
-        )
-
-    def on_train_end(self, logs=None):
-        if self.rewrite:
-            print(file=self.stream)
-
-
-def _duration(seconds):
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        self.progress.to(self.clock.step, lambda: " ".join(f"{name} {float(logs[name]):.4g}" for name in self.names))
 
 
 class Logs(keras.callbacks.Callback):
@@ -175,13 +143,31 @@ class Evaluate(keras.callbacks.Callback):
         for samples that no score is defined for, such as those of a decoder that gives one image.
       protocol: its hash; a best checkpoint by another protocol or score is no rival, and is replaced.
       best: `Checkpoints` for the best one, or None. by: the score, lower being better, that decides.
+      stop_after: scores in a row without a lower one that end training; 0: none do.
+      say: takes a line for the user.
     """
 
-    def __init__(self, clock, run_directory, writer, every, *, drawing, score, protocol, averaging, best=None, by=None):
+    def __init__(
+        self,
+        clock,
+        run_directory,
+        writer,
+        every,
+        *,
+        drawing,
+        score,
+        protocol,
+        averaging,
+        best=None,
+        by,
+        say=print,
+        stop_after=0,
+    ):
         super().__init__()
         self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
         self.drawing, self.score, self.averaging, self.best = drawing, score, averaging, best
-        self.mark = {"score": by, "protocol": protocol}
+        self.say = say
+        self.mark, self.stop_after = {"score": by, "protocol": protocol}, stop_after
         held = run_directory.read_best()
         self.lowest = held["value"] if held and held.items() >= self.mark.items() else float("inf")
 
@@ -193,7 +179,7 @@ class Evaluate(keras.callbacks.Callback):
             with self.averaging.applied(step):
                 values = self.score(self.drawing)
         except checks.InputError as error:
-            print(f"\nno scores at step {step}: {error}", file=sys.stderr)
+            self.say(f"no scores at step {step}: {error}")
             return
         if self.best and values[self.mark["score"]] < self.lowest:
             self.lowest = values[self.mark["score"]]
@@ -204,6 +190,13 @@ class Evaluate(keras.callbacks.Callback):
             for name, value in values.items():
                 tf.summary.scalar(f"scores/{name}", value)
         self.writer.flush()
+        if self.gave_up():
+            self.model.stop_training = True
+
+    def gave_up(self):
+        """Whether the scores so far, those of before a resumption among them, end training."""
+        since = self.run_directory.read_patience(**self.mark)[2]
+        return 0 < self.stop_after <= since
 
 
 class SaveCheckpoints(keras.callbacks.Callback):

@@ -6,10 +6,10 @@ import json
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from pga_tf import data, priors
 from pga_tf.core import checks, files, interfaces, options, streams
+from pga_tf.core.progress import Progress
 from pga_tf.evaluation import latent
 from pga_tf.runs import drawing, fitted, optimizers, trained
 from pga_tf.runs.checkpoints import Checkpoints
@@ -92,13 +92,8 @@ def mmd(prior, held_out):
 def _fit_at_once(draw, prior, fit_options, source, out):
     codes = _codes(draw, source, "train", fit_options.prior_codes)
     out(f"fitting {fit_options.prior} to {len(codes):,} codes of {codes.shape[1]} dimensions")
-    with tqdm(desc=f"fitting {fit_options.prior}", unit=" iterations", mininterval=1.0) as bar:
-
-        def report(iteration, log_likelihood):
-            bar.set_postfix_str(f"log-likelihood {log_likelihood:.5g}", refresh=False)
-            bar.update(iteration - bar.n)
-
-        return prior.fit(codes, report=report)
+    with Progress("iteration", things="iterations") as progress:
+        return prior.fit(codes, report=lambda k, value: progress.to(k, f"log-likelihood {value:.5g}"))
 
 
 def _codes(draw, source, split, limit):
@@ -165,6 +160,7 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     batches = source.batches(
         "train", fit_options.prior_batch_size, seed=seed, start_step=start, value_range=model.image_range
     )
+    progress = Progress("step", total, done=start, things="codes", of_each=fit_options.prior_batch_size)
     try:
         prior.fit(
             batches.take(total - start),
@@ -175,7 +171,7 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
             callbacks=[
                 clock,
                 callbacks.StopOnNonFinite(clock),
-                callbacks.Progress(clock, prior.LOSSES),
+                callbacks.Shown(clock, prior.LOSSES, progress),
                 callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
                 Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, prior.KEEPS_BEST),
                 callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),
@@ -185,6 +181,7 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     except checks.NonFiniteError as error:
         raise checks.NonFiniteError(f"Fitting stopped: {error}. Remedy: lower --prior_learning_rate.") from None
     finally:
+        progress.close()
         stop.restore()
         writer.close()
     if checkpoints.latest_step() != clock.step:

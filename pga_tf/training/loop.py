@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pga_tf import data, networks
 from pga_tf.core import checks, commands
+from pga_tf.core.progress import Progress
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
 from pga_tf.runs import drawing, fitted, scoring, trained
@@ -50,14 +51,27 @@ def train(config, *, callbacks=(), out=print):
         checkpoints = Checkpoints(directory.checkpoints, experiment.model, keep=run.keep_checkpoints)
         start = checkpoints.restore()
         directory.write_config(experiment.config, experiment.source.image_shape)
-        if start >= experiment.total_steps:
-            out(f"{directory.path} is trained already.\n{_closing(experiment, directory, checkpoints, None)}")
+        directory.drop_metrics_after(start)
+        if start >= experiment.total_steps or _gave_up(run, directory, score):
+            out(f"{directory.path} is trained already.\n{_closing(experiment, directory, checkpoints, score, None)}")
             return True
         out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
-        directory.drop_metrics_after(start)
         stopped_by = _fit(experiment, directory, checkpoints, start, score, callbacks)
-        out(_closing(experiment, directory, checkpoints, stopped_by))
+        out(_closing(experiment, directory, checkpoints, score, stopped_by))
         return stopped_by is None
+
+
+def _judged_by(run):
+    """The score by which the best checkpoint is kept, and by which training is given up."""
+    return run.keep_best if run.keep_best != "none" else "frechet"
+
+
+def _gave_up(run, directory, score):
+    """(step of the lowest score, its value, scores since then) where these end training, else None."""
+    if not run.stop_after:
+        return None
+    found = directory.read_patience(_judged_by(run), protocol.digest(score[1]))
+    return found if found[2] >= run.stop_after else None
 
 
 def _fit(experiment, directory, checkpoints, start, score, users):
@@ -69,10 +83,11 @@ def _fit(experiment, directory, checkpoints, start, score, users):
     clock = callbacks_lib.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
     stop = callbacks_lib.StopOnSignal()
     draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment)
+    progress = Progress("step", clock.total, done=start, of_each=clock.images_of_a_step)
     work = [
         clock,
         callbacks_lib.StopOnNonFinite(clock),
-        callbacks_lib.Progress(clock, type(model).LOSSES),
+        callbacks_lib.Shown(clock, type(model).LOSSES, progress),
         callbacks_lib.Logs(clock, directory, writer, run.log_every),
         callbacks_lib.Pictures(
             clock,
@@ -88,7 +103,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         stop,
     ]
     if score:
-        evaluation = _evaluation(experiment, directory, writer, clock, *score, draw, averaging)
+        evaluation = _evaluation(experiment, directory, writer, clock, *score, draw, averaging, progress.say)
         work.insert(-2, evaluation)
     try:
         keras.Model.fit(  # the method's own looks at the first batch: these are known
@@ -106,6 +121,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
             "Remedy: lower --learning_rate, or look at the data if the first step failed."
         ) from None
     finally:
+        progress.close()
         stop.restore()
         writer.close()
     if checkpoints.latest_step() != clock.step:
@@ -114,7 +130,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
     return stop.received if clock.step < experiment.total_steps else None
 
 
-def _evaluation(experiment, directory, writer, clock, score, card, draw, averaging):
+def _evaluation(experiment, directory, writer, clock, score, card, draw, averaging, say):
     directory.write_scores_card(card)
     with writer.as_default(clock.start):
         tf.summary.text("scores/protocol", json.dumps(card, indent=1))
@@ -131,17 +147,25 @@ def _evaluation(experiment, directory, writer, clock, score, card, draw, averagi
         protocol=protocol.digest(card),
         averaging=averaging,
         best=best,
-        by=run.keep_best,
+        by=_judged_by(run),
+        say=say,
+        stop_after=run.stop_after,
     )
 
 
-def _closing(experiment, directory, checkpoints, stopped_by):
-    pictures = sorted(directory.samples.glob("*step_*.png"))
-    state = (
-        f"stopped by {stopped_by} after step {checkpoints.step}; the same command goes on from there"
-        if stopped_by
-        else f"trained {experiment.total_steps} steps"
-    )
+def _closing(experiment, directory, checkpoints, score, stopped_by):
+    run, pictures = experiment.config.run, sorted(directory.samples.glob("*step_*.png"))
+    gave_up = None if stopped_by else _gave_up(run, directory, score)
+    state = f"trained {checkpoints.step} steps"
+    if stopped_by:
+        state = f"stopped by {stopped_by} after step {checkpoints.step}; the same command goes on from there"
+    elif gave_up and checkpoints.step < experiment.total_steps:
+        step, value, since = gave_up
+        lowest = "none was a number" if step is None else f"the lowest was {value:.4g} at step {step}"
+        state = (
+            f"stopped early after step {checkpoints.step} of {experiment.total_steps}: {since} scores in a row did not "
+            f"lower the {_judged_by(run)} distance, {lowest}; a higher --stop_after goes on from here"
+        )
     corrupt = experiment.source.readers["train"].corrupt
     if corrupt:
         names = ", ".join(sorted(corrupt)[:10]) + (" and others" if len(corrupt) > 10 else "")
