@@ -1,10 +1,15 @@
 """What every command is run by: flags parsed, help printed, errors of input told in a line. It loads no TensorFlow."""
 
+import re
+import shutil
 import sys
+import textwrap
 
 from absl import app, flags, logging
 
 from pga_tf.core import checks
+
+HANGING = 20  # columns; what is indented further goes on with the line before
 
 
 def run(main, *, usage, help_text=None, arguments=False):
@@ -13,7 +18,8 @@ def run(main, *, usage, help_text=None, arguments=False):
     With `arguments`, what is left of the command line beside flags is passed to `main` as a list, else refused.
     """
     if any(argument in ("--helpshort", "--help", "-h", "-help") for argument in sys.argv[1:]):
-        print(usage + "\n" + (help_text() if help_text else flags.FLAGS.main_module_help()))
+        known = help_text() if help_text else "\nflags:" + flags.FLAGS.main_module_help().partition(":")[2]
+        print(to_width(f"{usage}\n{known}", max(40, shutil.get_terminal_size((120, 24)).columns)))
         return
 
     def guarded(argv):
@@ -36,6 +42,29 @@ def run(main, *, usage, help_text=None, arguments=False):
             return 130
 
     app.run(guarded, flags_parser=_parse)
+
+
+def to_width(text, width):
+    """Help of up to 120 columns on `width` of them: prose is filled anew, what is indented keeps its column.
+
+    A line goes on with the one before where both are prose, or where it is indented by `HANGING` columns and more.
+    """
+    lines = []
+    for line in text.splitlines():
+        prose = line and line[0] not in " -" and not line.startswith(("python -m", "flags:"))
+        if lines and (line.startswith(" " * HANGING) or (prose and lines[-1][1])):
+            lines[-1][0] += " " + line.strip()
+        else:
+            lines.append([line, prose])
+    return "\n".join(_filled(line, width) for line, _ in lines)
+
+
+def _filled(line, width):
+    own = len(line) - len(line.lstrip())
+    column = re.match(r" +\S+(?: \S+)*?  +(?=\S)", line)  # of a table's second cell
+    hanging = len(column[0]) if column and len(column[0]) < width / 2 else own + (0 if own != 2 else 4)
+    options = {"subsequent_indent": " " * hanging, "break_on_hyphens": False}
+    return textwrap.fill(line, width, **options) if len(line) > width else line
 
 
 def _parse(argv):

@@ -34,7 +34,12 @@ def run(chosen, *, out=tqdm.write):
     """
     root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
     with runner.locked(root):
-        results = runner.run(graph.steps(chosen), root, say=lambda result: say(result, out))
+        results = runner.run(
+            graph.steps(chosen),
+            root,
+            say=lambda result: say(result, out),
+            begins=lambda step: out(f"{step.name:16} begins"),
+        )
         return conclude(chosen, results, Store(root), time.perf_counter() - start, out)
 
 

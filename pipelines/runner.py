@@ -80,11 +80,12 @@ def locked(root):
         yield
 
 
-def run(steps, root, *, say):
+def run(steps, root, *, say, begins=lambda step: None):
     """Runs a graph, given in an order in which every step follows those that it needs: dict of name to `Result`.
 
     Steps that do not need each other run at the same time. After a failure no step that needs the failed one starts.
-    `say` is called with each `Result` as it comes. Call it inside `locked(root)`.
+    `begins` is called with each `Step` that is to be worked on, `say` with each `Result` as it comes. Call it inside
+    `locked(root)`.
     """
     store = Store(root)
     store.clean()
@@ -101,7 +102,9 @@ def run(steps, root, *, say):
                     attempt = _Attempt(store, step, results)
                     if attempt.cached:
                         results[step.name] = _told(Result(step, "cached", 0.0, attempt.cached), say)
-                    elif not step.main_thread:
+                        continue
+                    begins(step)
+                    if not step.main_thread:
                         working[pool.submit(attempt.work)] = attempt
                     else:
                         results[step.name] = _told(attempt.end(*attempt.work()), say)

@@ -116,7 +116,7 @@ def _by(size):
 
 def _note(corrupt, name, error):
     corrupt[name] = str(error) or type(error).__name__
-    logging.warning("Corrupt image %s: %s; the next good one stands in for it.", name, corrupt[name])
+    logging.info("Corrupt image %s: %s; the next good one stands in for it.", name, corrupt[name])  # told by commands
 
 
 def _refuse_corrupt(what, corrupt, count):

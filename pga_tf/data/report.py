@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from pga_tf.core import checks
+from pga_tf.data.source import NAMED
 
-NAMED = 5  # files and images that a warning names
 CONSTANT = 0.01  # an image whose values span less than this part of the range shows nothing
 
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from pga_tf.core import checks, ranges
 
+NAMED = 5  # files that a warning names
+
 
 class Reader(Protocol):
     """The images of one split, in whatever storage. All images are `[H, W, C]` in the source's dtype."""
@@ -47,6 +49,18 @@ class Source:
     def counts(self):
         """Number of images in each split."""
         return {split: reader.count for split, reader in self.readers.items()}
+
+    def unreadable(self, told=()):
+        """A line on the files that could not be read so far, less those `told` of before; "" where there is none."""
+        met = {
+            name: why for reader in self.readers.values() for name, why in reader.corrupt.items() if name not in told
+        }
+        if not met:
+            return ""
+        named = "; ".join(f"{name}: {why}" for name, why in sorted(met.items())[:NAMED])
+        more = f"; and {len(met) - NAMED} more" if len(met) > NAMED else ""
+        others = "other " if told else ""
+        return f"warning: {len(met)} {others}files cannot be read, the next good ones stand in for them: {named}{more}"
 
     def batches(self, split, batch_size, *, seed, start_step=0, value_range):
         """The training stream: infinite float32 `[batch_size, H, W, C]` in `value_range`.

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 
 import numpy as np
 
@@ -100,6 +101,10 @@ def _download(name, argument, builder):
         # Without a network, TFDS's own retries take over three minutes to give up.
         if not any(os.environ.get(k) for k in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
             socket.getaddrinfo("storage.googleapis.com", 443)
+        if not sys.stderr.isatty():
+            import tensorflow_datasets
+
+            tensorflow_datasets.disable_progress_bar()  # its rows are for terminals
         builder.download_and_prepare()
     except Exception as error:  # network, disk, checksums, manual downloads: all mean that the data is not here
         checks.refuse(

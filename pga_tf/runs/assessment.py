@@ -129,7 +129,7 @@ def of_run(config, request, prior):
         "flags": config.values(),
         "names": _names(network),
         "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw)),
-        "notes": _notes(real, dataset, shape),
+        "notes": _notes(real, source, shape),
         "scores": found,
         "gap": gap,
         "reconstruction": restored,
@@ -163,7 +163,7 @@ def of_priors(config, request):
                 subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance
             )
             card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, draw))
-            notes = _notes(real, dataset, shape)
+            notes = _notes(real, source, shape)
             results.append(
                 {"title": name, "names": _names(network), "card": card_of_it, "notes": notes, "scores": found}
             )
@@ -187,7 +187,7 @@ def of_images(given, against, request, *, title, prepared):
         batches = (images for split in given.readers for images in scoring.real_images(given, split))
         found, drawn = measures.of_images(batches, extract, real, advance=bar.advance)
     offered = {"count": count, "image_shape": list(given.image_shape), "prepared": prepared}
-    notes = _notes(real, against.name, against.image_shape)
+    notes = _notes(real, against, against.image_shape)
     others = {name: held for name, held in against.counts.items() if name != request.split and held > card["count"]}
     if notes and others and not request.num_real:
         notes += [f"--split={name} has {held:,} real images" for name, held in others.items()]
@@ -196,13 +196,15 @@ def of_images(given, against, request, *, title, prepared):
     return result, {"images": drawing.picture(drawn.shown)}
 
 
-def _notes(real, dataset, shape):
-    """Sentences on what the scores against `real`, statistics or None, lack."""
+def _notes(real, source, shape):
+    """Sentences on what the scores against `real`, statistics or None, of images of `source` lack."""
+    unreadable = source.unreadable().removeprefix("warning: ")
     if real is None:
         left_out = "Frechet and kernel distance, precision, recall, density, coverage and the memorisation ratio"
-        return [f"without features, {left_out} are left out: {features.missing(dataset, shape)}"]
-    few = scores.few_real(real)
-    return [few] if few else []
+        notes = [f"without features, {left_out} are left out: {features.missing(source.name, shape)}"]
+    else:
+        notes = [scores.few_real(real)]
+    return [note for note in [*notes, unreadable] if note]
 
 
 def _pictures(draw, shown, held_out, pairs, paths, health):

@@ -57,6 +57,8 @@ def fit(config, model, fit_options, own, *, out=print):
             facts, done, step = _fit_at_once(draw, prior, fit_options, source, out), True, 0
         else:
             facts, done, step = {}, *_fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
+        if source.unreadable():
+            out(source.unreadable())
         if done:
             _conclude(prior, facts, held_out, directory, fit_options.prior, out)
             if not trained.noted_prior(config):

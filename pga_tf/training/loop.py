@@ -53,11 +53,12 @@ def train(config, *, callbacks=(), out=print):
         directory.write_config(experiment.config, experiment.source.image_shape)
         directory.drop_metrics_after(start)
         if start >= experiment.total_steps or _gave_up(run, directory, score):
-            out(f"{directory.path} is trained already.\n{_closing(experiment, directory, checkpoints, score, None)}")
+            closing = _closing(experiment, report, directory, checkpoints, score, None)
+            out(f"{directory.path} is trained already.\n{closing}")
             return True
         out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
         stopped_by = _fit(experiment, directory, checkpoints, start, score, callbacks)
-        out(_closing(experiment, directory, checkpoints, score, stopped_by))
+        out(_closing(experiment, report, directory, checkpoints, score, stopped_by))
         return stopped_by is None
 
 
@@ -153,7 +154,7 @@ def _evaluation(experiment, directory, writer, clock, score, card, draw, averagi
     )
 
 
-def _closing(experiment, directory, checkpoints, score, stopped_by):
+def _closing(experiment, report, directory, checkpoints, score, stopped_by):
     run, pictures = experiment.config.run, sorted(directory.samples.glob("*step_*.png"))
     gave_up = None if stopped_by else _gave_up(run, directory, score)
     state = f"trained {checkpoints.step} steps"
@@ -166,10 +167,8 @@ def _closing(experiment, directory, checkpoints, score, stopped_by):
             f"stopped early after step {checkpoints.step} of {experiment.total_steps}: {since} scores in a row did not "
             f"lower the {_judged_by(run)} distance, {lowest}; a higher --stop_after goes on from here"
         )
-    corrupt = experiment.source.readers["train"].corrupt
-    if corrupt:
-        names = ", ".join(sorted(corrupt)[:10]) + (" and others" if len(corrupt) > 10 else "")
-        state += f"\nwarning: {len(corrupt)} unreadable images were replaced by their neighbours: {names}"
+    unreadable = experiment.source.unreadable(told=report.corrupt)
+    state += f"\n{unreadable}" if unreadable else ""
     return (
         f"{state}\n"
         f"  samples:      {pictures[-1] if pictures else directory.samples}\n"

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import networks
+from pga_tf.core import progress
 from pga_tf.runs import devices
 
 TRIAL_STEPS = 3
@@ -70,8 +71,8 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
             f"  optimiser: {optimizer.optimizer}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}; "
             f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}, "
             f"oneDNN {'on' if devices.onednn() else 'off'}{several}",
-            f"  expected: {1000 * seconds_per_step:.1f} ms a step, {seconds_per_step * left / 60:.1f} minutes without "
-            f"pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, then undone)",
+            f"  expected: {1000 * seconds_per_step:.1f} ms a step, {progress.duration(seconds_per_step * left)} "
+            f"without pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, undone)",
         ]
     )
 

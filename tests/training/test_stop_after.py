@@ -52,7 +52,10 @@ def test_it_ends_after_so_many_scores_without_a_lower_one(scores, stop_after, en
 
 def test_interrupted_it_ends_at_the_same_step_and_goes_no_further(scores, tmp_path):
     workdir, steps = tmp_path / "run", []
-    for batch in (1, 2):  # the step after it is the last: 3, then 7, within the patience, with scores behind and before them
+    for batch in (
+        1,
+        2,
+    ):  # the step after it is the last: 3, then 7, within the patience, with scores behind and before them
         stop = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda k, logs, batch=batch: k == batch and signal.raise_signal(signal.SIGTERM)
         )
