@@ -11,6 +11,12 @@ import importlib
 import os
 import sys
 import types
+import typing
+
+if typing.TYPE_CHECKING:  # for editors, type checkers and the API reference, which do not run what is below
+    from pga_tf.core.checks import InputError  # noqa: F401
+    from pga_tf.methods import AE, LPGA, LVPGA, RAE, VAE, VPGA, PriorFree  # noqa: F401
+    from pga_tf.run import Run, Scores, evaluate, load, train  # noqa: F401
 
 __version__ = "0.1.0"
 

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,11 @@ from pga_tf.training import fitting, loop
 
 
 class Scores:
-    """What an evaluation found. `print` shows the command's table, `scores["frechet"]` is a value."""
+    """What an evaluation found. `print` shows the command's table, `scores["frechet"]` is a value.
+
+    Args:
+      result: of an evaluation, as evaluation.json holds it.
+    """
 
     def __init__(self, result: dict):
         self._result = result
@@ -117,7 +123,7 @@ class Run:
         self.model._require(np.asarray(images), None, what)
         return self.model.in_training_range(images).numpy()
 
-    def fit_prior(self, name: str, *, out=print, **values) -> bool:
+    def fit_prior(self, name: str, *, out: Callable[[str], None] = print, **values: Any) -> bool:
         """Fits the prior `name` to the codes of the run, or goes on fitting it; False where a signal stopped it.
 
         Args:
@@ -133,7 +139,7 @@ class Run:
         fit_options, own = make(config_lib.FitOptions), make(PRIORS.get(name).Options)
         return fitting.fit(self.config, self.model, fit_options, own, out=out)
 
-    def evaluate(self, prior: str = "", **values) -> Scores:
+    def evaluate(self, prior: str = "", **values: Any) -> Scores:
         """Scores under a prior, as `pga_tf.evaluate` finds and keeps them in the run.
 
         Args:
@@ -145,7 +151,7 @@ class Run:
         keep(result, pictures, self.directory.evaluation_of(used, own))
         return Scores(result)
 
-    def export(self, name: str, base: str = "runs/models", prior: str = "", **values) -> pathlib.Path:
+    def export(self, name: str, base: str = "runs/models", prior: str = "", **values: Any) -> pathlib.Path:
         """Publishes a version for TensorFlow Serving behind the gate, and returns its folder.
 
         Args:
@@ -156,7 +162,7 @@ class Run:
         return publish(self, ExportOptions(name=name, base=str(base), **values), prior)[0]
 
 
-def publish(run: Run, chosen, prior: str = "") -> tuple:
+def publish(run: Run, chosen: Any, prior: str = "") -> tuple:
     """(folder of the version, what the gate found by signature) of a run exported under a prior by `ExportOptions`."""
     from pga_tf.serving import export as export_lib
 
@@ -185,11 +191,11 @@ def _last_evaluation(run, prior):
 
 
 def load(workdir: str | os.PathLike, checkpoint: str = "last") -> Run:
-    """The trained run in `workdir`; see `Run`."""
+    """The trained run in `workdir`, with the weights of `checkpoint`: "last" or "best"; see `Run`."""
     return Run(workdir, checkpoint)
 
 
-def train(*, callbacks: tuple = (), out=print, **values) -> Run:
+def train(*, callbacks: tuple = (), out: Callable[[str], None] = print, **values: Any) -> Run:
     """Trains a run, or goes on with it, and fits its prior where one is named: what `pga_tf.train` does.
 
     Args:
@@ -230,7 +236,14 @@ def _path_of(role, function):
     return f"{module}:{name}"
 
 
-def train_config(config, fit, own, *, callbacks=(), out=print) -> bool:
+def train_config(
+    config: config_lib.Config,
+    fit: config_lib.FitOptions,
+    own: Any,
+    *,
+    callbacks: Sequence = (),
+    out: Callable[[str], None] = print,
+) -> bool:
     """Trains what a `Config` describes and fits the prior of `fit`; False where a signal stopped it."""
     finished = loop.train(config, callbacks=callbacks, out=out)
     if not finished or config.run.dry_run:
@@ -245,7 +258,7 @@ def train_config(config, fit, own, *, callbacks=(), out=print) -> bool:
     return True
 
 
-def evaluate(images, against: str, *, workdir: str | None = None, **values) -> Scores:
+def evaluate(images: np.ndarray, against: str, *, workdir: str | None = None, **values: Any) -> Scores:
     """Scores of images from anywhere against real ones.
 
     Args:
@@ -282,7 +295,7 @@ def _request(**values):
     return assessment.Request(**{"cache_dir": str(default_cache())} | values)
 
 
-def keep(result, pictures, folder):
+def keep(result: dict, pictures: dict, folder: pathlib.Path) -> None:
     """Writes evaluation.json, report.html and the picture of samples into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))

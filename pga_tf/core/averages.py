@@ -7,6 +7,7 @@ the averaged weights, where these are used.
 """
 
 import contextlib
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -20,32 +21,32 @@ class Averages:
       weights, statistics: Keras variables; both start as they are. decay: in (0, 1).
     """
 
-    def __init__(self, weights, statistics, decay):
+    def __init__(self, weights: Sequence[keras.Variable], statistics: Sequence[keras.Variable], decay: float):
         self._decay = decay
         self._weights, self._statistics = ([(v, _copy(v)) for v in group] for group in (weights, statistics))
 
     @property
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         return [average for _, average in [*self._weights, *self._statistics]]
 
     @property
-    def has_statistics(self):
+    def has_statistics(self) -> bool:
         return bool(self._statistics)
 
-    def update(self, step):
+    def update(self, step: tf.Tensor) -> None:
         """Moves the averages after step `step`, an integer tensor that counts from 0."""
         t = tf.cast(step, tf.float32)
         share = 1.0 - tf.minimum(self._decay, (1.0 + t) / (10.0 + t))
         for variable, average in self._weights:
             average.assign_add(tf.cast(share, average.dtype) * (variable.value - average.value))
 
-    def apply(self):
+    def apply(self) -> None:
         """Overwrites the variables by their averages. Not to be undone."""
         for variable, average in [*self._weights, *self._statistics]:
             variable.assign(np.asarray(average))
 
     @contextlib.contextmanager
-    def applied(self):
+    def applied(self) -> Iterator[None]:
         """Inside the block the variables have their averages; afterwards their own values again."""
         own = [(variable, np.array(variable)) for variable, _ in [*self._weights, *self._statistics]]
         self.apply()
@@ -56,7 +57,7 @@ class Averages:
                 variable.assign(value)
 
     @contextlib.contextmanager
-    def measured(self):
+    def measured(self) -> Iterator[None]:
         """As `applied`, and keeps the statistics that the block leaves as those of the averaged weights."""
         with self.applied():
             yield

@@ -5,6 +5,8 @@ what was received and what to do. The commands print it without a traceback and 
 """
 
 import difflib
+from collections.abc import Iterable
+from typing import NoReturn
 
 
 class InputError(ValueError):
@@ -15,18 +17,20 @@ class NonFiniteError(ArithmeticError):
     """Training produced a quantity that is not finite."""
 
 
-def refuse(what, *, expected, received, remedy, kind=InputError):
+def refuse(
+    what: str, *, expected: object, received: object, remedy: str, kind: type[InputError] = InputError
+) -> NoReturn:
     """Raises `InputError`, or a `kind` of it, with the four parts of a message that a user can act on."""
     raise kind(f"{what}: expected {expected}, received {received}. Remedy: {remedy}.")
 
 
-def nearest(name, names):
+def nearest(name: object, names: Iterable) -> str | None:
     """The member of `names` that is spelled most like `name`, or None."""
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.5)
     return close[0] if close else None
 
 
-def require_member(what, name, names):
+def require_member(what: str, name: object, names: Iterable) -> None:
     """Raises `InputError` unless `name` is one of `names`; the message proposes the nearest one."""
     names = list(names)
     if name in names:

@@ -6,7 +6,7 @@ import shlex
 STARTED_AS = "PGA_TF_STARTED_AS"  # set by tools/run and by pga-tf; what goes before a module's name
 
 
-def line(command, **flags):
+def line(command: str, **flags: object) -> str:
     """The command line of `pga_tf.COMMAND` with flags: `tools/run python -m pga_tf.sample --workdir=X`."""
     prefix = os.environ.get(STARTED_AS, "python -m")
     return _joined(prefix, command if prefix == "pga-tf" else f"pga_tf.{command}", flags)

@@ -6,10 +6,12 @@ import math
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
+from typing import IO, Any
 
 
 @contextlib.contextmanager
-def replacing(path, mode="wb"):
+def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     """Opens a temporary file beside `path`, and moves it onto `path` if the block ends without an error."""
     path = pathlib.Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -23,12 +25,12 @@ def replacing(path, mode="wb"):
         raise
 
 
-def write_text(path, text):
+def write_text(path: str | os.PathLike, text: str) -> None:
     with replacing(path, "w") as file:
         file.write(text)
 
 
-def write_json(path, value):
+def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes plain values, with null for numbers that JSON does not have."""
     write_text(path, json.dumps(_strict(value), indent=1, allow_nan=False) + "\n")
 

@@ -1,6 +1,8 @@
 """Pictures of many images: grids, and scatter plots where the "images" are points in the plane."""
 
 import math
+import os
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -12,7 +14,7 @@ GAP = 2  # grey pixels between images
 GREY = 96
 
 
-def tile(images, columns=None):
+def tile(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Tiles uint8 images `[N, H, W, C]`, C 1 or 3, row by row into one uint8 picture `[H', W', C]`.
 
     Images are enlarged to at least `READABLE_SIDE` pixels and set `GAP` grey pixels apart. `columns` defaults to
@@ -38,12 +40,12 @@ def tile(images, columns=None):
     return picture[:-GAP, :-GAP]
 
 
-def is_points(image_shape):
+def is_points(image_shape: Sequence[int]) -> bool:
     """Whether examples of this shape are points in the plane, `(1, 1, 2)`."""
     return tuple(image_shape) == (1, 1, 2)
 
 
-def scatter(points):
+def scatter(points: np.ndarray) -> np.ndarray:
     """Plots points `[N, 1, 1, 2]` in [-1, 1] as a uint8 image `[480, 480, 3]`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -57,7 +59,7 @@ def scatter(points):
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def write_png(path, image):
+def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes a uint8 image `[H, W, 1 or 3]` to `path`, whole or not at all."""
     image = np.asarray(image)
     with files.replacing(path) as file:

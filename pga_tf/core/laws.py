@@ -9,7 +9,7 @@ from pga_tf.core import checks, streams
 LAWS = ("normal", "uniform", "sphere")
 
 
-def draw(law, seeds, dimensions):
+def draw(law: str, seeds: tf.Tensor, dimensions: int) -> tf.Tensor:
     """Codes `[B, dimensions]`, float32, of N(0, I), U(-1, 1) or uniform on the sphere of radius sqrt(dimensions).
 
     Code i is a function of int64 seeds[i] alone. Raises `InputError` for a law out of another list than `LAWS`.

@@ -5,11 +5,12 @@ the kernels do. So the bits are drawn, and turned into floats here.
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 
-def uniform(shape, key):
+def uniform(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
     """Draws from U(0, 1), both ends excluded: float32 of `shape` for an integer tensor `key` `[2]`."""
     bits = tf.random.stateless_uniform(shape, seed=key, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
     # The upper 24 bits, moved off zero by half a step: exact in float32 but for rounding at 1.
@@ -17,7 +18,7 @@ def uniform(shape, key):
     return tf.minimum(moved, 1.0 - 2.0**-24)
 
 
-def standard_normal(shape, key):
+def standard_normal(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
     """Draws from N(0, 1) by Box and Muller.
 
     Args:

@@ -6,11 +6,25 @@ A value is declared once, here as a field; `pga_tf.flags` generates the command-
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from pga_tf.core import checks
 
+Options = TypeVar("Options")
 
-def option(default, help, *, unit=None, source=None, minimum=None, above=None, maximum=None, choices=None):
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    unit: str | None = None,
+    source: str | None = None,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence | None = None,
+) -> Any:
     """A dataclass field for a user-settable value.
 
     Args:
@@ -25,7 +39,7 @@ def option(default, help, *, unit=None, source=None, minimum=None, above=None, m
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def describe(field):
+def describe(field: dataclasses.Field) -> str:
     """The help line of a field, with its unit, source and range."""
     meta = field.metadata
     notes = []
@@ -52,7 +66,7 @@ def _expected(meta):
     return " and ".join(parts)
 
 
-def validate(options):
+def validate(options: Options) -> Options:
     """Returns `options`; raises `InputError` naming the first field that is out of its range."""
     for field in dataclasses.fields(options):
         meta, value = field.metadata, getattr(options, field.name)
@@ -77,7 +91,7 @@ def validate(options):
     return options
 
 
-def from_text(cls, values):
+def from_text(cls: type[Options], values: Mapping[str, str]) -> Options:
     """Options of class `cls` from texts by name, as a flagfile holds them; fields that are not there keep defaults."""
     chosen = {}
     for field in dataclasses.fields(cls):
@@ -87,7 +101,7 @@ def from_text(cls, values):
     return cls(**chosen)
 
 
-def defaults(config):
+def defaults(config: Any) -> dict[str, Any]:
     """Default of every option that the dataclass `config` holds, itself or in groups: dict of name to value."""
     found = {}
     for field in dataclasses.fields(config):

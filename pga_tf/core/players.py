@@ -1,6 +1,7 @@
 """Players: which networks are trained together, by an optimiser of their own, and how often in a step."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import keras
 
@@ -22,12 +23,14 @@ class Player:
     fresh: bool = False
 
 
-def batches(players):
+def batches(players: Sequence[Player]) -> int:
     """How many batches of real images a step of these players is handed."""
     return sum(player.updates for player in players if player.fresh) or 1
 
 
-def one_optimizer_each(optimizer, players):
+def one_optimizer_each(
+    optimizer: str | keras.optimizers.Optimizer | dict, players: Sequence[Player]
+) -> dict[str, keras.optimizers.Optimizer]:
     """dict of player's name to a Keras optimiser.
 
     Args:
@@ -45,7 +48,9 @@ def one_optimizer_each(optimizer, players):
     return {name: keras.optimizers.get(optimizer[name]) for name in names}
 
 
-def require_each_variable_once(players, networks, variables):
+def require_each_variable_once(
+    players: Sequence[Player], networks: Mapping[str, list], variables: Sequence[keras.Variable]
+) -> None:
     """Raises `ValueError` unless every one of `variables` belongs to just one player.
 
     Args:

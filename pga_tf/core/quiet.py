@@ -1,16 +1,23 @@
-"""TensorFlow's import without what its C++ code says before any setting takes effect."""
+"""TensorFlow's import without what its C++ code says before any setting takes effect; its log without what misleads.
+
+Functions are compiled anew for each model and prior here, which TensorFlow takes for a mistake of whoever calls them;
+and where it says that it writes an export is a temporary folder.
+"""
 
 import contextlib
 import importlib.machinery
+import logging
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 
 NOISE = re.compile(
     "All log messages before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|"
     "This TensorFlow binary is optimized|To enable the following instructions"
 )
+MISLEADING = re.compile("triggered tf.function retracing|Assets written to")
 
 
 class _Quietly:
@@ -31,14 +38,18 @@ class _Quietly:
         return spec
 
 
-def hold_back_noise():
-    """From here on the import of TensorFlow, wherever it comes, writes to stderr only what is not `NOISE`."""
+def hold_back_noise() -> None:
+    """From here on the import of TensorFlow, wherever it comes, writes to stderr only what is not `NOISE`.
+
+    Its log keeps all but what is `MISLEADING`.
+    """
     if _Quietly not in sys.meta_path:
         sys.meta_path.insert(0, _Quietly)
+        logging.getLogger("tensorflow").addFilter(lambda record: not MISLEADING.search(record.getMessage()))
 
 
 @contextlib.contextmanager
-def without_noise():
+def without_noise() -> Iterator[None]:
     """Inside the block stderr's file descriptor is held back; afterwards all lines but `NOISE` are written to it."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held, _kept_descriptor() as own:

@@ -5,7 +5,7 @@ import tensorflow as tf
 UINT8 = (0.0, 255.0)
 
 
-def rescale(images, source, target):
+def rescale(images: tf.Tensor, source: tuple[float, float], target: tuple[float, float]) -> tf.Tensor:
     """Maps float or integer `images` linearly from range `source` to range `target`, as float32."""
     images = tf.cast(images, tf.float32)
     if tuple(source) == tuple(target):
@@ -14,6 +14,6 @@ def rescale(images, source, target):
     return unit * (target[1] - target[0]) + target[0]
 
 
-def to_uint8(images, source):
+def to_uint8(images: tf.Tensor, source: tuple[float, float]) -> tf.Tensor:
     """Quantises float `images` in range `source` to uint8, rounding to nearest and clipping."""
     return tf.cast(tf.clip_by_value(tf.round(rescale(images, source, UINT8)), 0.0, 255.0), tf.uint8)

@@ -4,10 +4,12 @@ A step is written for the examples that its replica sees. The global batch is sp
 that replica r of R holds the rows [r * b, (r + 1) * b) of the batch that a single replica would have held.
 """
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 
-def count():
+def count() -> int:
     """Number of replicas in sync, a Python int."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
@@ -18,7 +20,7 @@ def _index():
     return tf.convert_to_tensor(index, tf.int32)
 
 
-def shares(per_example):
+def shares(per_example: tf.Tensor) -> tf.Tensor:
     """Weights `[b]` by which losses `[b]` add up, over all replicas, to the mean over the global batch.
 
     Keras adds gradients over replicas, so each contributes its local mean divided by their number.
@@ -26,7 +28,7 @@ def shares(per_example):
     return tf.ones_like(per_example) / tf.cast(tf.size(per_example) * count(), per_example.dtype)
 
 
-def batch_mean(values):
+def batch_mean(values: tf.Tensor) -> tf.Tensor:
     """Mean over axis 0 of the global batch: `[b, ...]` to `[...]`, the same on every replica, differentiable."""
     local = tf.reduce_mean(values, axis=0)
     if count() == 1:
@@ -34,7 +36,7 @@ def batch_mean(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, local)
 
 
-def own_rows(draw, shape, key):
+def own_rows(draw: Callable, shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
     """`draw(shape, key)` for the global batch, of which each replica keeps its own rows: one and two see the same.
 
     Args:

@@ -4,10 +4,13 @@ A paper that writes L^phi trains phi alone. The total stays one scalar if a netw
 train is called with its parameters held, and one `tape.gradient` then gives each parameter its own terms.
 """
 
+from collections.abc import Callable, Sequence
+
+import keras
 import tensorflow as tf
 
 
-def held(network):
+def held(network: keras.layers.Layer) -> Callable:
     """`network` as a function whose parameters are constants: gradients pass through it, none reach it.
 
     Returns:
@@ -27,7 +30,7 @@ def held(network):
     return call
 
 
-def carry(gradient, value):
+def carry(gradient: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     """Zeros `[B]` whose gradient with respect to `value` `[B, ...]` is `gradient`.
 
     It hands a gradient over to `value` from a held copy of it, so that two losses can share one forward pass
@@ -37,7 +40,7 @@ def carry(gradient, value):
     return inner - tf.stop_gradient(inner)
 
 
-def require_gradients(gradients, variables):
+def require_gradients(gradients: Sequence[tf.Tensor | None], variables: Sequence[keras.Variable]) -> None:
     """Raises if a variable received no gradient: a loss that silently trains nothing is a bug."""
     missing = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
     if missing:

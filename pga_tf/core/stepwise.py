@@ -1,12 +1,15 @@
 """A model that is trained by steps: networks by role, players, a clock. Methods are such models, and so are priors."""
 
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from pga_tf.core import averages, players, replicas, routing, streams, updates
 from pga_tf.core.options import validate
+from pga_tf.core.players import Player
 
 
 class Stepwise(keras.Model):
@@ -15,10 +18,10 @@ class Stepwise(keras.Model):
     `step`, int64 and checkpointed, is the only clock: noise, schedules and "trained already" go by it, however often
     an optimiser is applied in a step. Subclasses declare:
 
-      Options: frozen dataclass of what a user may set.
-      PLAYERS: tuple of `Player` in the order of their updates, or `players(options)` where options decide.
-      LOSSES: names of the losses that `update` reports, in the paper's order. REPORTED: of what else it reports.
-      TOTAL: which of these is shown as "loss" too, for callbacks that look for one; None for none.
+    * `Options`: frozen dataclass of what a user may set.
+    * `PLAYERS`: tuple of `Player` in the order of their updates, or `players(options)` where options decide.
+    * `LOSSES`: names of the losses that `update` reports, in the paper's order. `REPORTED`: of what else it reports.
+    * `TOTAL`: which of these is shown as "loss" too, for callbacks that look for one; None for none.
 
     Args:
       networks: dict of role to built network; each becomes the attribute of its name.
@@ -33,11 +36,12 @@ class Stepwise(keras.Model):
     TOTAL = "loss"
 
     @classmethod
-    def players(cls, options):
+    def players(cls, options: Any) -> tuple[Player, ...]:
+        """The players of a model with these options, in the order of their updates."""
         del options
         return cls.PLAYERS
 
-    def __init__(self, networks, options, *, latent_dim, seed=0):
+    def __init__(self, networks: dict[str, keras.layers.Layer], options: Any, *, latent_dim: int, seed: int = 0):
         super().__init__(name=type(self).__name__.lower())  # weights have the same paths in every process
         self.options, self.latent_dim, self.seed = validate(options), latent_dim, seed
         self.roles_held = tuple(networks)
@@ -54,23 +58,23 @@ class Stepwise(keras.Model):
         self.meters = updates.meters([*dict.fromkeys(named), *updates.gradient_names(self.networks())])
         self.built = True  # its networks are
 
-    def add_own_weights(self):
+    def add_own_weights(self) -> None:
         """Where a subclass makes the weights that it has beside its networks; `networks` says whose they are."""
 
-    def batches_per_step(self):
+    def batches_per_step(self) -> int:
         """How many batches of real images a step is handed."""
         return players.batches(self.players(self.options))
 
-    def networks(self):
+    def networks(self) -> dict[str, list[keras.Variable]]:
         """Trained variables by role: dict of role to list."""
         return {role: list(getattr(self, role).trainable_variables) for role in self.roles_held}
 
-    def trained_by(self, player):
+    def trained_by(self, player: Player) -> list[keras.Variable]:
         """The variables that the `Player` trains."""
         networks = self.networks()
         return [variable for role in player.roles for variable in networks[role]]
 
-    def compile(self, optimizer="adam", **kwargs):
+    def compile(self, optimizer: str | keras.optimizers.Optimizer | dict = "adam", **kwargs: Any) -> None:
         """As `keras.Model.compile`; `optimizer` may be a dict of player's name to optimiser. All slots exist then."""
         everyone = self.players(self.options)
         made = players.one_optimizer_each(optimizer, everyone)
@@ -79,17 +83,17 @@ class Stepwise(keras.Model):
         for player in everyone:
             _make_slots(made[player.name], self.trained_by(player))
 
-    def average(self, decay, roles):
+    def average(self, decay: float, roles: Sequence[str]) -> None:
         """Keeps moving averages of the networks of `roles` from here on; `decay` 0 keeps none."""
         weights = [v for role in roles for v in self.networks()[role]]
         statistics = [v for role in roles for v in getattr(self, role).non_trainable_variables]
         self.averages = averages.Averages(weights, statistics, decay) if decay else None
 
-    def averaged(self):
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
         """A context in which the model has its averaged weights, where it keeps them."""
         return self.averages.applied() if self.averages else contextlib.nullcontext()
 
-    def state_between_steps(self):
+    def state_between_steps(self) -> dict[str, keras.Variable]:
         """All variables that the next step depends on, by name: the model's, its optimisers', its averages."""
         metrics = {id(v) for metric in self.metrics for v in metric.variables}
         own = [v for v in [*self.trainable_variables, *self.non_trainable_variables] if id(v) not in metrics]
@@ -98,11 +102,11 @@ class Stepwise(keras.Model):
             named |= {f"{player}/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
         return named | {f"average/{i}": v for i, v in enumerate(self.averages.variables if self.averages else [])}
 
-    def update(self, batch, step):
+    def update(self, batch: tf.Tensor | list[tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of every player: the paper. Returns the value, scalar or `[B]`, of each name that is reported."""
         raise NotImplementedError
 
-    def train_step(self, batch):
+    def train_step(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
         step = tf.identity(self.step.value)  # read once: it moves within this step
         values = self.update(self.prepare(batch, step), step)
         if self.averages:
@@ -110,17 +114,17 @@ class Stepwise(keras.Model):
         self.step.assign_add(1)
         return updates.record(self.meters, self.with_total(values))
 
-    def with_total(self, values):
+    def with_total(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`values` with the entry "loss"."""
         return values | {"loss": values[self.TOTAL]} if self.TOTAL else values
 
-    def prepare(self, batch, step):
+    def prepare(self, batch: tf.Tensor, step: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
         """What `update` is handed: `batch`, or the list of a step's batches, which come as axis 1 of one tensor."""
         del step
         count = self.batches_per_step()
         return batch if count == 1 else tf.unstack(batch, num=count, axis=1)
 
-    def pass_through(self, batch, step, seen, run=None):
+    def pass_through(self, batch: tf.Tensor, step: tf.Tensor, seen: tf.Tensor, run: Callable | None = None) -> None:
         """The passes of a step, with no weight moved: running statistics become means over `seen` + 1 batches.
 
         Args:
@@ -140,7 +144,7 @@ class Stepwise(keras.Model):
                 layer.momentum = momentum
 
     @contextlib.contextmanager
-    def without_training(self):
+    def without_training(self) -> Iterator[None]:
         """Inside the block `update` moves no weight and reports no gradient norms."""
         self._trains = False
         try:
@@ -148,7 +152,7 @@ class Stepwise(keras.Model):
         finally:
             self._trains = True
 
-    def minimise(self, tape, loss, *names):
+    def minimise(self, tape: tf.GradientTape, loss: tf.Tensor, *names: str) -> dict[str, tf.Tensor]:
         """One update of the players called `names`, or of all, on `loss` `[B]`, for which all weights are those before.
 
         The routing of the loss's terms decides which of them trains which network.
@@ -169,11 +173,11 @@ class Stepwise(keras.Model):
             self.optimizers[player.name].apply([next(waiting) for _ in own], own)
         return updates.norms(gradients, {role: self.networks()[role] for player in chosen for role in player.roles})
 
-    def normal(self, shape, use, step, substep=0):
+    def normal(self, shape: Sequence[int | tf.Tensor], use: str, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
         """N(0, 1) noise of this model's seed; see `streams.normal`."""
         return streams.normal(shape, use, seed=self.seed, step=step, substep=substep)
 
-    def uniform(self, shape, use, step, substep=0):
+    def uniform(self, shape: Sequence[int | tf.Tensor], use: str, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
         """U(0, 1) noise of this model's seed; see `streams.uniform`."""
         return streams.uniform(shape, use, seed=self.seed, step=step, substep=substep)
 

@@ -5,6 +5,8 @@ stands for itself, such as sample i, it is [the draw's own seed; a negative numb
 its place in the table: a new one goes to the end, or everything after it draws other noise than before.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -46,7 +48,7 @@ CHOOSING = ("steer", "judge", "look")
 a prior must not be what it is scored by afterwards, so the seeds of these are negative and a sample's are not."""
 
 
-def normal(shape, use, *, seed, step, substep=0):
+def normal(shape: Sequence[int | tf.Tensor], use: str, *, seed: int, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
     """N(0, 1) noise that is a function of (use, seed, step, substep) and of the row in the global batch alone.
 
     Args:
@@ -60,7 +62,7 @@ def normal(shape, use, *, seed, step, substep=0):
     return replicas.own_rows(noise.standard_normal, shape, _step_key(use, seed, step, substep))
 
 
-def uniform(shape, use, *, seed, step, substep=0):
+def uniform(shape: Sequence[int | tf.Tensor], use: str, *, seed: int, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
     """U(0, 1) noise; all else as `normal`."""
     return replicas.own_rows(noise.uniform, shape, _step_key(use, seed, step, substep))
 
@@ -69,12 +71,12 @@ def _step_key(use, seed, step, substep):
     return tf.stack([tf.constant(seed << 32 | substep << 16 | _NUMBERS[use], tf.int64), tf.cast(step, tf.int64)])
 
 
-def normals_of(seeds, dimensions, use):
+def normals_of(seeds: tf.Tensor, dimensions: int, use: str) -> tf.Tensor:
     """N(0, 1) noise `[B, dimensions]`, float32: row i is a function of int64 seeds[i] and of `use` alone."""
     return _of_each(noise.standard_normal, seeds, dimensions, use)
 
 
-def uniforms_of(seeds, dimensions, use):
+def uniforms_of(seeds: tf.Tensor, dimensions: int, use: str) -> tf.Tensor:
     """U(0, 1) noise `[B, dimensions]`, float32: row i is a function of int64 seeds[i] and of `use` alone."""
     return _of_each(noise.uniform, seeds, dimensions, use)
 
@@ -85,16 +87,16 @@ def _of_each(draw, seeds, dimensions, use):
     return tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec([dimensions], tf.float32))
 
 
-def sample_seeds(count, *, seed=0, start=0):
+def sample_seeds(count: int, *, seed: int = 0, start: int = 0) -> np.ndarray:
     """int64 `[count]`: the seeds of samples `start` to `start + count` under a user's `seed`, below 2^31; 0 or more."""
     return np.arange(start, start + count, dtype=np.int64) + (np.int64(seed) << 32)
 
 
-def choosing_seeds(count, purpose):
+def choosing_seeds(count: int, purpose: str) -> np.ndarray:
     """int64 `[count]`: seeds of draws for a `purpose` out of `CHOOSING`; below 0, where no sample's is."""
     return -1 - np.arange(count, dtype=np.int64) - (np.int64(CHOOSING.index(purpose)) << 40)
 
 
-def generator(use, seed=0):
+def generator(use: str, seed: int = 0) -> np.random.Generator:
     """A NumPy generator of its own for a use of randomness outside of TensorFlow."""
     return np.random.default_rng([_NUMBERS[use], seed])

@@ -32,11 +32,11 @@ def _load(leaf):
     return importlib.import_module(name)
 
 
-def losses():
+def losses() -> types.ModuleType:
     """TF-GAN's `losses_impl`. Pass `reduction=NONE`, and `label_smoothing=0` where there is such an argument."""
     return _load("losses.losses_impl")
 
 
-def metrics():
+def metrics() -> types.ModuleType:
     """TF-GAN's `classifier_metrics`."""
     return _load("eval.classifier_metrics")

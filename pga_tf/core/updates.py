@@ -1,17 +1,19 @@
 """The part of a step that no paper writes down: gradients on their way to optimisers, losses on theirs to metrics."""
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import keras
 import tensorflow as tf
 
 from pga_tf.core import replicas
 
 
-def meters(names):
+def meters(names: Iterable[str]) -> dict[str, keras.metrics.Metric]:
     """One running mean for each name; a `keras.Model` that holds the dict as an attribute tracks and resets them."""
     return {name: keras.metrics.Mean(name=name) for name in names}
 
 
-def record(meters, values):
+def record(meters: dict[str, keras.metrics.Metric], values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Adds `values` (scalar or `[B]` tensors by name) to their meters and returns all current means.
 
     Raises `KeyError` for a value without a meter and for a meter without a value.
@@ -23,12 +25,12 @@ def record(meters, values):
     return {name: meter.result() for name, meter in meters.items()}
 
 
-def gradient_names(networks):
+def gradient_names(networks: Iterable[str]) -> list[str]:
     """The names under which `norms` reports."""
     return [f"gradient_norm/{name}" for name in networks]
 
 
-def joined(gradients):
+def joined(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """`gradients`, each unchanged in value, none of them there before all of them are.
 
     No variable may move while another's gradient is still computed from it, and TensorFlow does not see to that. Keras
@@ -41,7 +43,7 @@ def joined(gradients):
     return [gradient * tf.cast(one, gradient.dtype) for gradient in gradients]
 
 
-def norms(gradients, networks):
+def norms(gradients: Sequence[tf.Tensor], networks: Mapping[str, list]) -> dict[str, tf.Tensor]:
     """Euclidean norms over the global batch: dict of `gradient_norm/NAME`.
 
     Args:

@@ -1,16 +1,25 @@
 """A `Source` from one array and its splits: what digits, fake, toy2d and npz share."""
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
 from pga_tf.core import checks, ranges
 from pga_tf.data import memory
+from pga_tf.data.options import DataOptions
 from pga_tf.data.prepare import prepare_array, prepared_shape
 from pga_tf.data.source import Source
 
 
-def from_arrays(name, images, splits, options, *, value_range=ranges.UINT8):
+def from_arrays(
+    name: str,
+    images: np.ndarray,
+    splits: Mapping[str, np.ndarray | slice],
+    options: DataOptions,
+    *,
+    value_range: tuple[float, float] = ranges.UINT8,
+) -> Source:
     """A `Source` of `images` `[N, H, W, C]`, prepared by `options`.
 
     Args:
@@ -30,7 +39,7 @@ def from_arrays(name, images, splits, options, *, value_range=ranges.UINT8):
     return Source(name, shape, images.dtype.type, value_range, readers)
 
 
-def held_out(count, options, *, name):
+def held_out(count: int, options: DataOptions, *, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Splits `count` stored images at random but always alike: sorted indices of (train, test).
 
     Raises:

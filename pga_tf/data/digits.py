@@ -3,11 +3,13 @@
 import numpy as np
 
 from pga_tf.data.arrays import from_arrays
+from pga_tf.data.options import DataOptions
+from pga_tf.data.source import Source
 
 TEST = 297  # the last ones, which other people wrote than most of the first 1,500
 
 
-def load(name, argument, options):
+def load(name: str, argument: str, options: DataOptions) -> Source:
     """uint8 `[8, 8, 1]` in [0, 255], from the scans' 0..16; the first 1,500 train, the last 297 test."""
     from sklearn.datasets import load_digits
 

@@ -6,11 +6,13 @@ import numpy as np
 
 from pga_tf.core import checks
 from pga_tf.data.arrays import from_arrays
+from pga_tf.data.options import DataOptions
+from pga_tf.data.source import Source
 
 TRAIN, TEST = 1024, 256
 
 
-def load(name, argument, options):
+def load(name: str, argument: str, options: DataOptions) -> Source:
     """uint8 `[H, W, C]` of `fake:HxWxC` (28x28x1 where none is given); the same in every run."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([13])", argument or "28x28x1")
     if not match:
@@ -24,7 +26,7 @@ def load(name, argument, options):
     return from_arrays(name, images, {"train": slice(TRAIN), "test": slice(TRAIN, None)}, options)
 
 
-def blobs(count, shape):
+def blobs(count: int, shape: tuple[int, int, int]) -> np.ndarray:
     """uint8 `[count, *shape]`: in each image a blob of random place, size and colour on a random slope."""
     height, width, channels = shape
     random = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import hashlib
 import os
+from collections.abc import MutableMapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,13 +11,14 @@ from absl import logging
 
 from pga_tf.core import checks, photo, ranges
 from pga_tf.data import order
+from pga_tf.data.options import DataOptions
 from pga_tf.data.prepare import CHANNELS
 from pga_tf.data.source import Source
 
 LOOKED_AT = 500  # files whose colour is looked at where --colour=auto
 
 
-def load(name, argument, options):
+def load(name: str, argument: str, options: DataOptions) -> Source:
     """uint8 `[H, W, C]` in [0, 255]; the split is by a hash of each file's path below `argument`.
 
     Raises:
@@ -50,7 +52,14 @@ def load(name, argument, options):
 class Folder:
     """A `Reader` over image files. In place of a corrupt file stands the next good one in stored order."""
 
-    def __init__(self, root, names, shape, options, corrupt):
+    def __init__(
+        self,
+        root: str,
+        names: Sequence[str],
+        shape: tuple[int, int, int],
+        options: DataOptions,
+        corrupt: MutableMapping[str, str],
+    ):
         """`names`: paths below `root`, sorted. `corrupt`: names to reasons, filled as bad files are met."""
         self.count = len(names)
         self._root = root
@@ -60,19 +69,19 @@ class Folder:
         self._all_corrupt = corrupt
 
     @property
-    def corrupt(self):
+    def corrupt(self) -> dict[str, str]:
         members = set(self._names)
         return {name: reason for name, reason in dict(self._all_corrupt).items() if name in members}
 
-    def shuffled(self, batch_size, *, seed, start_step):
+    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
         steps = tf.data.Dataset.counter(start_step)
         indices = steps.map(lambda k: order.indices(k, batch_size=batch_size, count=self.count, seed=seed))
         return self._images(indices.unbatch()).batch(batch_size, drop_remainder=True)
 
-    def ordered(self, batch_size):
+    def ordered(self, batch_size: int) -> tf.data.Dataset:
         return self._images(tf.data.Dataset.range(self.count)).batch(batch_size)
 
-    def sample(self, limit, *, keep=True):
+    def sample(self, limit: int, *, keep: bool = True) -> np.ndarray:
         """Evenly spaced images, less the corrupt ones; with `keep` false they are decoded and dropped."""
 
         def decoded(index):
@@ -83,7 +92,7 @@ class Folder:
             images = [image for image in pool.map(decoded, order.spread(self.count, limit)) if image is not None]
         return np.stack(images) if images else np.zeros((0, *self._shape), np.uint8)
 
-    def read(self, index):
+    def read(self, index: int) -> np.ndarray:
         """Image `index`, or the next one that decodes: uint8 `[H, W, C]`."""
         for offset in range(self.count):
             image = self._decode(self._names[(index + offset) % self.count])
@@ -129,7 +138,7 @@ def _refuse_corrupt(what, corrupt, count):
     )
 
 
-def find(name, root):
+def find(name: str, root: str) -> list[str]:
     """Paths of the images below `root`, relative to it and sorted; hidden files are no images."""
     if not os.path.isdir(root):
         checks.refuse(f"--dataset={name}", expected="a folder", received=f"no folder {root}", remedy="correct the path")

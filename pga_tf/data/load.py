@@ -3,6 +3,8 @@
 from pga_tf.core import checks
 from pga_tf.core.options import validate
 from pga_tf.data import digits, fake, folder, npz, tfds, toy2d
+from pga_tf.data.options import DataOptions
+from pga_tf.data.source import Source
 
 LOADERS = {
     "digits": digits.load,
@@ -23,7 +25,7 @@ FORMS = (
 WELL_KNOWN = tuple(f"tfds:{name}" for name in ("mnist", "fashion_mnist", "cifar10", "celeb_a"))
 
 
-def load(options):
+def load(options: DataOptions) -> Source:
     """The `Source` that `options` (a `DataOptions`) names.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import functools
 import types
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ class RandomAccess:
 
     corrupt = types.MappingProxyType({})
 
-    def __init__(self, count, open_images):
+    def __init__(self, count: int, open_images: Callable[[], Callable]):
         """`open_images()`, called when images are first needed: a function from int64 `[B]` to images."""
         self.count = count
         self._open = open_images
@@ -25,7 +26,7 @@ class RandomAccess:
     def _gather(self):
         return self._open()
 
-    def shuffled(self, batch_size, *, seed, start_step):
+    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
         gather = self._gather
 
         def batch(step):
@@ -33,20 +34,20 @@ class RandomAccess:
 
         return tf.data.Dataset.counter(start_step).map(batch)
 
-    def ordered(self, batch_size):
+    def ordered(self, batch_size: int) -> tf.data.Dataset:
         gather = self._gather
         starts = tf.data.Dataset.range(0, self.count, batch_size)
         return starts.map(lambda start: gather(tf.range(start, tf.minimum(start + batch_size, self.count))))
 
-    def rows(self, start, stop):
+    def rows(self, start: int, stop: int) -> np.ndarray:
         """Array of the images from `start` up to `stop`, in stored order; fewer where the split ends before."""
         return self._gather(tf.range(start, min(stop, self.count), dtype=tf.int64)).numpy()
 
-    def sample(self, limit):
+    def sample(self, limit: int) -> np.ndarray:
         return self._gather(tf.constant(order.spread(self.count, limit), tf.int64)).numpy()
 
 
-def held(images):
+def held(images: np.ndarray) -> Callable:
     """A function from int64 indices `[B]` to rows of the array `images`, kept in the host's memory."""
     # Left to itself, TensorFlow puts them on the GPU, and tf.data fetches them back for every batch.
     with tf.device("/cpu:0"):
@@ -54,7 +55,7 @@ def held(images):
         return functools.partial(tf.gather, tf.raw_ops.Identity(input=images))
 
 
-def mapped(images, members):
+def mapped(images: np.ndarray, members: np.ndarray) -> Callable:
     """A function from int64 indices `[B]` to those rows of `images[members]`, read from a mapped file."""
 
     def gather(indices):

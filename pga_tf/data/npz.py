@@ -10,11 +10,12 @@ from pga_tf.core import checks, ranges
 from pga_tf.data import memory
 from pga_tf.data.arrays import from_arrays, held_out
 from pga_tf.data.options import DataOptions
+from pga_tf.data.source import Source
 
 CHUNK = 4096  # images looked at together, so that a mapped file is never all in memory
 
 
-def load(name, argument, options):
+def load(name: str, argument: str, options: DataOptions) -> Source:
     """Images `[N, H, W, C]` or `[N, H, W]`, C 1 or 3: uint8, or float in [0, 1] or [-1, 1], kept as float32.
 
     A second array `test`, bool `[N]`, in an .npz says which images are held out; without it `options` decide.
@@ -64,7 +65,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 SIGNATURE_TO_LENGTHS, LENGTHS = 26, "<HH"  # of a ZIP member's own header: name and extra field, which end it
 
 
-def of_array(images, name="images"):
+def of_array(images: np.ndarray, name: str = "images") -> Source:
     """A `Source` with one split, "all", of an array from anywhere.
 
     Args:

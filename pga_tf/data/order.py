@@ -5,10 +5,11 @@ e = p // count. Each epoch is a permutation of its own, computed index by index,
 without those before it.
 """
 
+import numpy as np
 import tensorflow as tf
 
 
-def key(seed, *counters):
+def key(seed: int | tf.Tensor, *counters: tf.Tensor) -> tf.Tensor:
     """int64 `[2]`: random bits, a function of `seed` and the int `counters`, to seed stateless operations."""
     bits = tf.convert_to_tensor(seed, tf.int64)
     bits = tf.stack([bits, tf.zeros_like(bits)])
@@ -18,7 +19,7 @@ def key(seed, *counters):
     return bits
 
 
-def indices(step, *, batch_size, count, seed):
+def indices(step: tf.Tensor, *, batch_size: int, count: int, seed: int | tf.Tensor) -> tf.Tensor:
     """Which images make up batch `step`: int64 `[batch_size]` in [0, count).
 
     Every epoch visits each image exactly once, and batches run across the borders of epochs.
@@ -34,7 +35,7 @@ def indices(step, *, batch_size, count, seed):
     )
 
 
-def spread(count, limit):
+def spread(count: int, limit: int) -> np.ndarray:
     """Python ints: at most `limit` indices below `count`, evenly spaced, the first one 0."""
     taken = min(count, limit)
     return [i * count // taken for i in range(taken)]

@@ -4,11 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf.core import checks
+from pga_tf.data.options import DataOptions
 
 CHANNELS = {"grey": 1, "rgb": 3}
 
 
-def prepared_shape(shape, options, *, name):
+def prepared_shape(shape: tuple[int, int, int], options: DataOptions, *, name: str) -> tuple[int, int, int]:
     """The shape (H, W, C) that images of `shape` get; H and W may be None where the images differ in size.
 
     Raises:
@@ -35,7 +36,9 @@ def prepared_shape(shape, options, *, name):
     return height, width, CHANNELS.get(options.colour, channels)
 
 
-def prepare(images, shape, options, *, value_range):
+def prepare(
+    images: tf.Tensor, shape: tuple[int, int, int], options: DataOptions, *, value_range: tuple[float, float]
+) -> tf.Tensor:
     """Images `[..., H', W', C']` to `[..., *shape]`, dtype and range kept: crop, colour, bicubic resize."""
     dtype = images.dtype
     if options.crop or options.image_size:
@@ -51,7 +54,9 @@ def prepare(images, shape, options, *, value_range):
     return tf.ensure_shape(images, [*images.shape[:-3], *shape])
 
 
-def prepare_array(images, shape, options, *, value_range):
+def prepare_array(
+    images: np.ndarray, shape: tuple[int, int, int], options: DataOptions, *, value_range: tuple[float, float]
+) -> np.ndarray:
     """`prepare` for an array `[N, H', W', C']`; the array itself where there is nothing to do."""
     if images.shape[1:] == shape:
         return images

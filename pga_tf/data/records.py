@@ -1,6 +1,7 @@
 """Images streamed from TFRecord files, for sets too large for memory."""
 
 import types
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,14 +21,14 @@ class Records:
 
     corrupt = types.MappingProxyType({})
 
-    def __init__(self, files, *, count, record_bytes, decode):
+    def __init__(self, files: Sequence, *, count: int, record_bytes: int, decode: Callable):
         """`files`: (path, records to skip, records to take); `decode`: a record to its image `[H, W, C]`."""
         self.count = count
         self._files = files
         self._decode = decode
         self._window = int(min(WINDOW_RECORDS, max(WINDOW_BYTES // record_bytes, 1)))
 
-    def shuffled(self, batch_size, *, seed, start_step):
+    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
         first_epoch, passed = divmod(start_step * batch_size, self.count)
 
         def records(epoch):
@@ -37,10 +38,10 @@ class Records:
         stream = tf.data.Dataset.counter(first_epoch).flat_map(records)
         return self._images(stream).batch(batch_size, drop_remainder=True)
 
-    def ordered(self, batch_size):
+    def ordered(self, batch_size: int) -> tf.data.Dataset:
         return self._images(self._records(tf.range(len(self._files)))).batch(batch_size)
 
-    def sample(self, limit):
+    def sample(self, limit: int) -> np.ndarray:
         """The first ones: TFDS has mixed the records already when it wrote them."""
         return np.concatenate(list(self.ordered(256).take(-(-limit // 256)).as_numpy_iterator()))[:limit]
 

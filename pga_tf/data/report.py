@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from pga_tf.core import checks
-from pga_tf.data.source import NAMED
+from pga_tf.data.source import NAMED, Source
 
 CONSTANT = 0.01  # an image whose values span less than this part of the range shows nothing
 
@@ -37,7 +37,7 @@ class DataReport:
     corrupt: dict[str, str]
 
 
-def inspect(source, split="train", limit=2000):
+def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataReport:
     """A `DataReport` on at most `limit` images of `split`, always the same ones.
 
     Raises:
@@ -96,7 +96,7 @@ def _require_values(source, images):
         )
 
 
-def format_report(report, decoder_range):
+def format_report(report: DataReport, decoder_range: tuple[float, float]) -> str:
     """`report` as a few lines of text; `decoder_range`: the (low, high) that the decoder can put out.
 
     A line that begins with "warning:" tells of something that is likely to spoil the training.

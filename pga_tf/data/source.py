@@ -1,7 +1,7 @@
 """A source of images: what it holds, and the ways to read it. Each kind of storage is a `Reader`."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -18,13 +18,13 @@ class Reader(Protocol):
     count: int
     corrupt: Mapping[str, str]  # unreadable files met so far: name to reason
 
-    def shuffled(self, batch_size, *, seed, start_step):
+    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
         """Infinite `tf.data.Dataset` of `[batch_size, H, W, C]`; batch k depends on (seed, k) alone."""
 
-    def ordered(self, batch_size):
+    def ordered(self, batch_size: int) -> tf.data.Dataset:
         """Finite `tf.data.Dataset` of `[<= batch_size, H, W, C]`, in stored order."""
 
-    def sample(self, limit):
+    def sample(self, limit: int) -> np.ndarray:
         """Array `[<= limit, H, W, C]` of a fixed choice of the images, for the data report."""
 
 
@@ -46,11 +46,11 @@ class Source:
     readers: dict[str, Reader]
 
     @property
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Number of images in each split."""
         return {split: reader.count for split, reader in self.readers.items()}
 
-    def unreadable(self, told=()):
+    def unreadable(self, told: Container[str] = ()) -> str:
         """A line on the files that could not be read so far, less those `told` of before; "" where there is none."""
         met = {
             name: why for reader in self.readers.values() for name, why in reader.corrupt.items() if name not in told
@@ -62,7 +62,9 @@ class Source:
         others = "other " if told else ""
         return f"warning: {len(met)} {others}files cannot be read, the next good ones stand in for them: {named}{more}"
 
-    def batches(self, split, batch_size, *, seed, start_step=0, value_range):
+    def batches(
+        self, split: str, batch_size: int, *, seed: int, start_step: int = 0, value_range: tuple[float, float]
+    ) -> tf.data.Dataset:
         """The training stream: infinite float32 `[batch_size, H, W, C]` in `value_range`.
 
         Batch number k depends on (seed, k) alone, so that a stream from `start_step` is the tail of the one
@@ -75,11 +77,11 @@ class Source:
         stream = reader.shuffled(batch_size, seed=seed, start_step=start_step)
         return _finish(stream.map(lambda images: ranges.rescale(images, self.value_range, value_range)))
 
-    def ordered(self, split, batch_size):
+    def ordered(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Each image once, in stored order: finite, `[<= batch_size, H, W, C]` in the source's own dtype."""
         return _finish(self._reader(split, batch_size).ordered(batch_size))
 
-    def examples(self, split, count):
+    def examples(self, split: str, count: int) -> np.ndarray:
         """The first `count` images in stored order (all, if there are fewer): array `[count, H, W, C]`."""
         parts = self.ordered(split, min(max(count, 1), 256)).take(-(-count // 256)).as_numpy_iterator()
         empty = np.zeros((0, *self.image_shape), self.dtype)

@@ -3,17 +3,19 @@
 import os
 import socket
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
 from pga_tf.core import checks, ranges
 from pga_tf.data import memory
+from pga_tf.data.options import DataOptions
 from pga_tf.data.prepare import prepare, prepared_shape
 from pga_tf.data.records import Records
 from pga_tf.data.source import Source
 
 
-def load(name, argument, options):
+def load(name: str, argument: str, options: DataOptions) -> Source:
     """uint8 `[H, W, C]` in [0, 255]; train, and test or validation or else a slice held out from train.
 
     Raises:
@@ -36,7 +38,7 @@ def load(name, argument, options):
     return Source(name, shape, np.uint8, ranges.UINT8, readers)
 
 
-def stored(name, argument):
+def stored(name: str, argument: str) -> dict:
     """Where the encoded images lie: dict of split to list of (path, records to skip, records to take).
 
     The splits are "train" and "test", or "all" of a dataset that has none to hold out. Raises as `load`.
@@ -50,7 +52,7 @@ def stored(name, argument):
     }
 
 
-def undecoded(name, argument):
+def undecoded(name: str, argument: str) -> Callable:
     """A function of tensors from a serialised example to a dict of its encoded "image" and, if it has one, "label"."""
     import tensorflow_datasets
 

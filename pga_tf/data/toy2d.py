@@ -4,12 +4,14 @@ import numpy as np
 
 from pga_tf.core import checks
 from pga_tf.data.arrays import from_arrays
+from pga_tf.data.options import DataOptions
+from pga_tf.data.source import Source
 
 TRAIN, TEST = 5000, 1000
 SHAPES = ("swiss_roll", "eight_gaussians", "moons")
 
 
-def load(name, argument, options):
+def load(name: str, argument: str, options: DataOptions) -> Source:
     """float32 `[1, 1, 2]` in (-1, 1), 5,000 to train and 1,000 to test, the same in every run."""
     checks.require_member(f"Shape of --dataset={name}", argument, SHAPES)
     if options.image_size or options.crop or options.colour != "auto":
@@ -25,7 +27,7 @@ def load(name, argument, options):
     )
 
 
-def points_of(shape, count, *, seed):
+def points_of(shape: str, count: int, *, seed: int) -> np.ndarray:
     """float64 `[count, 2]`, scaled by fixed numbers that leave a margin inside (-1, 1).
 
     swiss_roll: the roll (t cos t, t sin t), t in [1.5 pi, 4.5 pi], noise 0.25, divided by 16.

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -47,24 +47,26 @@ class FeatureNetwork:
     apply: Callable
 
     @property
-    def distance_name(self):
+    def distance_name(self) -> str:
         """What a Frechet distance between these features is called."""
         return "FID" if self.name == "inception" else f"Frechet distance ({self.name} features)"
 
     @property
-    def kernel_name(self):
+    def kernel_name(self) -> str:
+        """What its kernel distance is called; KID only for Inception's."""
         return "KID" if self.name == "inception" else f"Kernel distance ({self.name} features)"
 
     @property
-    def batch(self):
+    def batch(self) -> int:
         """How many images it is given at a time: fewer where its input is large, which costs little speed."""
         height, width, _ = self.input_shape or (1, 1, 1)
         return max(1, min(BATCH, BATCH_PIXELS // (height * width)))
 
-    def card(self):
+    def card(self) -> dict:
+        """What the protocol card says of the network: its name, hash, input and how images are brought to it."""
         return {"network": self.name, "sha256": self.sha256, "input_shape": self.input_shape, "resize": RESIZE}
 
-    def extractor(self):
+    def extractor(self) -> Callable[[np.ndarray], np.ndarray]:
         """A function of uint8 arrays `[N, H, W, C]` (float32 for points) to float32 features `[N, D]`.
 
         Raises `InputError` for images that the network cannot be given, and for features that are not finite.
@@ -92,7 +94,7 @@ class FeatureNetwork:
 
         return features
 
-    def require_images(self, shape, dtype=np.uint8):
+    def require_images(self, shape: Sequence[int], dtype: np.typing.DTypeLike = np.uint8) -> None:
         """Raises `InputError` unless images `(H, W, C)` of `dtype` can be brought to the network's input."""
         if len(shape) != 3 or (dtype != np.uint8 and self.name != "pixels"):
             checks.refuse(
@@ -129,13 +131,13 @@ class FeatureNetwork:
         return images
 
 
-def shipped():
+def shipped() -> dict[str, dict]:
     """Names of the networks that come with the package, with what is recorded of each."""
     record = SHIPPED / "networks.json"
     return json.loads(record.read_text()) if record.exists() else {}
 
 
-def default(dataset, image_shape, *, inception_path=""):
+def default(dataset: str, image_shape: Sequence[int], *, inception_path: str = "") -> str:
     """The name of the features that images of a dataset are scored by if none are asked for.
 
     Its own network, else Inception where that is at hand, else `imagenet`; for points their values. `none` for images
@@ -150,7 +152,7 @@ def default(dataset, image_shape, *, inception_path=""):
     return "inception" if inception_path else GENERAL
 
 
-def missing(dataset, image_shape, flag="--features"):
+def missing(dataset: str, image_shape: Sequence[int], flag: str = "--features") -> str:
     """What would bring the scores that need features, for images that none are computed of: a phrase."""
     best = default(dataset, image_shape)
     if best != NONE:
@@ -158,7 +160,7 @@ def missing(dataset, image_shape, flag="--features"):
     return f"no network here takes images {list(image_shape)}; {flag}=PATH.keras with one of your own brings them"
 
 
-def load(name, *, inception_path=""):
+def load(name: str, *, inception_path: str = "") -> FeatureNetwork | None:
     """The `FeatureNetwork` of a name: `inception`, `pixels`, a shipped one, or a path that ends in `.keras`.
 
     None for `none`. Raises `InputError` for a name or a file that is not there, or cannot be used.
@@ -184,7 +186,7 @@ def load(name, *, inception_path=""):
     return network
 
 
-def sha256(path):
+def sha256(path: pathlib.Path) -> str:
     """Hash of a file, or of a folder's files with their names."""
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())

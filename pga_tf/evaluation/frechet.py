@@ -12,7 +12,7 @@ from pga_tf.evaluation.moments import Moments
 ROWS = 1000  # features in float64 at a time
 
 
-def frechet_distance(a, b):
+def frechet_distance(a: Moments, b: Moments) -> float:
     """Squared Frechet distance between the Gaussians of two `Moments`, in squared feature units, float64.
 
     tr((C1 C2)^(1/2)) is the sum of the singular values of F1' F2 for any factors C = F F'. They are pivoted Cholesky
@@ -41,7 +41,7 @@ def frechet_distance(a, b):
     return float(np.sum((a.mean - b.mean) ** 2) + np.trace(cov_a) + np.trace(cov_b) - 2.0 * cross)
 
 
-def frechet_error(real, generated, features):
+def frechet_error(real: Moments, generated: Moments, features: np.ndarray) -> float:
     """Standard error of `frechet_distance(real, generated)` over the choice of generated images, real ones fixed.
 
     The distance is smooth in the moments, so var(distance) is V1 + V2 + ...: V1 of its gradient, V2 of its curvature,

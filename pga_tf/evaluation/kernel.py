@@ -8,7 +8,7 @@ import numpy as np
 from pga_tf.core import checks, streams
 
 
-def kernel_distance(real, generated, *, block_size=1000):
+def kernel_distance(real: np.ndarray, generated: np.ndarray, *, block_size: int = 1000) -> tuple[float, float]:
     """Mean over blocks of the unbiased MMD^2 estimate, and its standard error over the choice of generated images.
 
     Real images count as fixed, also where they are few and therefore whole in every block. With

@@ -1,5 +1,7 @@
 """How the codes of an autoencoder relate to the prior: spectra, posterior variances, MMD, single directions."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 ACTIVE_VARIANCE = 1e-2  # Burda et al., 2016, section 2.1
@@ -7,18 +9,18 @@ ACTIVE_VARIANCE = 1e-2  # Burda et al., 2016, section 2.1
 IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-def singular_values(codes):
+def singular_values(codes: np.ndarray) -> np.ndarray:
     """Singular values of codes `[N, H_dim]` over sqrt(N), largest first; all near 1 for N(0, I)."""
     codes = np.asarray(codes, np.float64)
     return np.linalg.svd(codes / np.sqrt(len(codes)), compute_uv=False)
 
 
-def active_units(codes):
+def active_units(codes: np.ndarray) -> int:
     """How many dimensions of codes `[N, H_dim]` (posterior means) vary by more than `ACTIVE_VARIANCE`."""
     return int((np.var(np.asarray(codes, np.float64), axis=0) > ACTIVE_VARIANCE).sum())
 
 
-def mmd(codes, prior, *, block_size=2000):
+def mmd(codes: np.ndarray, prior: np.ndarray, *, block_size: int = 2000) -> float:
     """Unbiased squared MMD between codes `[N, H_dim]` and draws of the prior `[N, H_dim]`, float64.
 
     The kernel is the mean of inverse multiquadratic ones at `IMQ_SCALES`; 0 means the same law, and an estimate may
@@ -43,12 +45,14 @@ def _kernel(x, y):
     return np.mean([c / (c + np.maximum(squares, 0.0)) for c in constants], axis=0)
 
 
-def latent_error(codes, mapped):
+def latent_error(codes: np.ndarray, mapped: np.ndarray) -> float:
     """Mean over codes and dimensions of (h(z) - z)^2: how far h = f o g is from the identity."""
     return float(np.mean(np.square(np.asarray(mapped, np.float64) - np.asarray(codes, np.float64))))
 
 
-def directions(codes, decode, *, steps=9, reach=3.0):
+def directions(
+    codes: np.ndarray, decode: Callable[[np.ndarray], np.ndarray], *, steps: int = 9, reach: float = 3.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images along each latent direction, and the pixel variance that each one causes (Dai and Wipf, 2019, Figure 4).
 
     From the mean code, one dimension at a time goes from `-reach` to `reach` standard deviations of a unit Gaussian.

@@ -4,7 +4,7 @@ The dicts are what `evaluation.json` holds and what the page is drawn from.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -54,13 +54,27 @@ class Drawn:
     shown: np.ndarray
 
 
-def of_images(batches, extract, real, *, advance):
+def of_images(
+    batches: Iterable[np.ndarray],
+    extract: Callable[[np.ndarray], np.ndarray],
+    real: statistics.Statistics,
+    *,
+    advance: Callable[[int], None],
+) -> tuple[dict, Drawn]:
     """Scores of a finite stream of images, which is one set: (scores with errors, the `Drawn` set)."""
     drawn = _draw(batches, extract, "images to score", advance)
     return scores.of_one_set(real, drawn.statistics), drawn
 
 
-def of_samples(subject, extract, real, *, count, seeds, advance):
+def of_samples(
+    subject: Subject,
+    extract: Callable[[np.ndarray], np.ndarray] | None,
+    real: statistics.Statistics | None,
+    *,
+    count: int,
+    seeds: Sequence[int],
+    advance: Callable[[int], None],
+) -> tuple[dict, Drawn]:
     """Scores of `count` samples for each seed: (scores with errors, the `Drawn` set of the first seed).
 
     Without features, that is `extract` None, only the first seed is drawn, and there are no scores.
@@ -102,7 +116,15 @@ def _chunks(draw, count):
     return (draw(start, min(CHUNK, count - start)) for start in range(0, count, CHUNK))
 
 
-def gap(subject, extract, real, images, floor, *, advance):
+def gap(
+    subject: Subject,
+    extract: Callable[[np.ndarray], np.ndarray],
+    real: statistics.Statistics,
+    images: np.ndarray,
+    floor: statistics.Statistics | None,
+    *,
+    advance: Callable[[int], None],
+) -> dict:
     """Where the distance to real images comes from: the same Frechet distance at each step away from them.
 
     Args:
@@ -156,7 +178,7 @@ def _mapped(function, values):
     return np.concatenate([function(values[i : i + CHUNK]) for i in range(0, len(values), CHUNK)])
 
 
-def restored(subject, images):
+def restored(subject: Subject, images: np.ndarray) -> dict | None:
     """Reconstruction errors of held-out images, uint8; None for points, and without an encoder."""
     if images.dtype != np.uint8 or subject.encode is None:
         return None
@@ -165,7 +187,7 @@ def restored(subject, images):
     return reconstruction.reconstruction_errors(images, outputs) | {"images": len(images)}
 
 
-def latent_health(subject, images):
+def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np.ndarray | None]:
     """What the codes of held-out images look like beside the prior: (dict of plain values, images along directions).
 
     Of a stochastic encoder the aggregated codes are draws from q(z|x), one for each image; active units and directions

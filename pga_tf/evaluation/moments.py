@@ -1,5 +1,8 @@
 """First and second moments of features, streamed, so that memory does not grow with the number of images."""
 
+from collections.abc import Mapping
+from typing import Self
+
 import numpy as np
 
 from pga_tf.core import checks
@@ -12,12 +15,12 @@ class Moments:
     cancel: features whose mean is large beside their spread.
     """
 
-    def __init__(self, dimensions):
+    def __init__(self, dimensions: int):
         self.count = 0
         self.mean = np.zeros(dimensions)
         self.scatter = np.zeros((dimensions, dimensions))
 
-    def add(self, features):
+    def add(self, features: np.ndarray) -> Self:
         """Adds features `[N, D]`. Raises `InputError` if one is not finite or D is another."""
         features = np.asarray(features, np.float64)
         if features.ndim != 2 or features.shape[1] != len(self.mean):
@@ -41,7 +44,7 @@ class Moments:
         centred = features - mean
         return self._join(len(features), mean, centred.T @ centred)
 
-    def merge(self, other):
+    def merge(self, other: Self) -> Self:
         """Adds what `other`, `Moments` of as many dimensions, has seen: the parts of a set may be taken anywhere."""
         return self._join(other.count, other.mean, other.scatter) if other.count else self
 
@@ -52,18 +55,18 @@ class Moments:
         self.count = total
         return self
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """What `of_arrays` makes the same moments of: dict of arrays."""
         return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
 
     @classmethod
-    def of_arrays(cls, stored):
+    def of_arrays(cls, stored: Mapping[str, np.ndarray]) -> Self:
         """The moments of `arrays`, or of a file with these entries."""
         moments = cls(len(stored["mean"]))
         moments.count, moments.mean, moments.scatter = int(stored["count"]), stored["mean"], stored["scatter"]
         return moments
 
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Unbiased covariance `[D, D]`. Raises `InputError` for fewer than two images."""
         if self.count < 2:
             checks.refuse("Number of images", expected="at least 2", received=self.count, remedy="score more images")

@@ -1,6 +1,8 @@
 """Nearest neighbours in feature space, and copies among images: does a model remember its training images?"""
 
 import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,15 +13,15 @@ class Nearest:
     """Of each query `[N, D]` the nearest row of a pool that arrives in parts; memory does not grow with the pool.
 
     Attributes:
-      index: int `[N]`, into the pool in the order in which it came, -1 before any. distance: Euclidean `[N]`, float64;
-      it is taken from the difference of the two rows, so that it is exactly 0 for equal ones.
+      index: int `[N]`, into the pool in the order in which it came, -1 before any.
+      distance: Euclidean `[N]`, float64, from the difference of the two rows: exactly 0 for equal ones.
     """
 
-    def __init__(self, queries):
+    def __init__(self, queries: np.ndarray):
         self.queries, self.seen = queries, 0
         self.index, self.distance = np.full(len(queries), -1), np.full(len(queries), np.inf)
 
-    def add(self, pool):
+    def add(self, pool: np.ndarray) -> Self:
         """Compares with the rows of `pool` `[M, D]`. Returns itself."""
         for start in range(0, len(pool), POOL):
             rows = np.asarray(pool[start : start + POOL], np.float64)
@@ -37,7 +39,7 @@ class Nearest:
         self.distance[part][nearer] = distance[nearer]
 
 
-def digests(images):
+def digests(images: np.ndarray) -> np.ndarray:
     """A 64-bit hash of each image `[N, H, W, C]`, uint64 `[N]`: equal for equal images, and hardly ever for others."""
     rows = (np.ascontiguousarray(image).tobytes() for image in images)
     return np.array(
@@ -52,17 +54,19 @@ class Copies:
       of: for either set bool `[N]`.
     """
 
-    def __init__(self, sample, held_out):
+    def __init__(self, sample: np.ndarray, held_out: np.ndarray):
         self.sets, self.training = {"sample": sample, "held_out": held_out}, 0
         self.of = {name: np.zeros(len(own), bool) for name, own in self.sets.items()}
 
-    def add(self, images):
+    def add(self, images: np.ndarray) -> None:
+        """Compares with training images `[B, H, W, C]`."""
         seen = digests(images)
         self.training += len(seen)
         for name, own in self.sets.items():
             self.of[name] |= np.isin(own, seen)
 
-    def facts(self):
+    def facts(self) -> dict[str, int]:
+        """How many there were of each, and how many copies."""
         return {
             "training_images": self.training,
             "samples": len(self.of["sample"]),
@@ -72,7 +76,7 @@ class Copies:
         }
 
 
-def memorisation_ratio(generated, held_out):
+def memorisation_ratio(generated: np.ndarray, held_out: np.ndarray) -> float | None:
     """Median distance of generated images to their nearest training image, over that of held-out real images.
 
     Args:
@@ -86,7 +90,15 @@ def memorisation_ratio(generated, held_out):
     return float(np.median(generated) / scale) if scale else None
 
 
-def memory(drawn, held_out, training, kept, extract, *, count=10):
+def memory(
+    drawn: Any,
+    held_out: np.ndarray,
+    training: Iterable[np.ndarray],
+    kept: np.ndarray,
+    extract: Callable[[np.ndarray], np.ndarray] | None,
+    *,
+    count: int = 10,
+) -> tuple[dict, np.ndarray]:
     """Whether samples repeat training images, in pixels and in feature space.
 
     One pass over all training images; memory does not grow with their number.

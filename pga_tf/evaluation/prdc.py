@@ -17,13 +17,22 @@ COLUMNS = 5000  # features in float64 at a time
 
 @dataclasses.dataclass(frozen=True)
 class PRDC:
-    precision: float  # share of generated images inside some B(real)
-    recall: float  # share of real images inside some B(generated)
-    density: float  # mean number of B(real) that hold a generated image, over k
-    coverage: float  # share of real images whose B(real) holds a generated image
+    """The four scores.
+
+    Attributes:
+      precision: share of generated images inside some B(real), in [0, 1].
+      recall: share of real images inside some B(generated), in [0, 1].
+      density: mean number of B(real) that hold a generated image, over k; 0 or more, may exceed 1.
+      coverage: share of real images whose B(real) holds a generated image, in [0, 1].
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
 
 
-def prdc(real, generated, *, k=5, block_size=500):
+def prdc(real: np.ndarray, generated: np.ndarray, *, k: int = 5, block_size: int = 500) -> PRDC:
     """The four scores of features `[N, D]` and `[M, D]`, each finite and with more than k rows; distances in float64.
 
     Whether an image is inside does not depend on the block size, also for copies and for the k-th neighbour itself,

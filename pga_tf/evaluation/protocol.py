@@ -3,18 +3,20 @@
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Sequence
+from typing import Any
 
 SCORING = 2  # raised whenever the definition of a score or of its error changes
 DESCRIPTIVE = ("generated", "encoder")  # of what was scored, not of how: no reason to set two scores apart
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy")
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of the libraries that a score depends on."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def card(network, *, real, generated):
+def card(network: Any, *, real: dict, generated: dict) -> dict:
     """The card of a score: nested dict of plain values.
 
     Args:
@@ -34,12 +36,12 @@ def card(network, *, real, generated):
     )
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """`value` as it is after a round trip through JSON."""
     return json.loads(json.dumps(value))
 
 
-def digest(card):
+def digest(card: dict) -> str:
     """Hash of a card, or of a part of one, without what is `DESCRIPTIVE`: 16 hexadecimal digits."""
     group, entry = DESCRIPTIVE
     if isinstance(card.get(group), dict):
@@ -47,7 +49,7 @@ def digest(card):
     return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def flat(card, prefix=""):
+def flat(card: dict, prefix: str = "") -> dict[str, Any]:
     """A nested card as a dict of dotted names to values."""
     entries = {}
     for name, value in card.items():
@@ -58,7 +60,7 @@ def flat(card, prefix=""):
     return entries
 
 
-def differences(cards):
+def differences(cards: Sequence[dict]) -> dict[str, list]:
     """Entries in which cards differ: dict of dotted name to the list of values, None where a card lacks it."""
     flats = [flat(card) for card in cards]
     names = sorted(set().union(*flats) - {".".join(DESCRIPTIVE)})

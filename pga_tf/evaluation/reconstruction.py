@@ -8,7 +8,7 @@ from pga_tf.core import checks
 LARGEST_WINDOW = 11  # of SSIM (Wang et al., 2004); images with a shorter side get the largest odd window that fits
 
 
-def reconstruction_errors(images, restored):
+def reconstruction_errors(images: np.ndarray, restored: np.ndarray) -> dict[str, float]:
     """Means over images of the mean squared error, PSNR and SSIM.
 
     Args:

@@ -5,7 +5,7 @@ import math
 MOST_DIGITS = 6  # of a value, however small its error
 
 
-def number(value):
+def number(value: float | int | str | None) -> str:
     """Text of a value without an error: four significant digits, "-" for what is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
@@ -14,7 +14,7 @@ def number(value):
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def supported(value, error):
+def supported(value: float | int | str | None, error: float | None) -> tuple[str, str]:
     """(text of a value, text of its error), both cut at the same decimal place.
 
     That place is the error's first significant digit, or its second where the first is 1, so that rounding changes an
@@ -35,7 +35,7 @@ def supported(value, error):
     return texts[0] if float(texts[0]) else texts[0].removeprefix("-"), texts[1]
 
 
-def with_error(entry):
+def with_error(entry: dict) -> str:
     """Text of a score as evaluation.json holds it, {"value", "error", ...}: "9.22 +- 0.02"."""
     value, error = supported(entry["value"], entry["error"])
     return value if error == "-" else f"{value} +- {error}"

@@ -1,16 +1,19 @@
 """The scores of generated images against real ones, and how sure they are."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pga_tf.evaluation import prdc as prdc_lib
 from pga_tf.evaluation.frechet import frechet_distance, frechet_error
 from pga_tf.evaluation.kernel import kernel_distance
+from pga_tf.evaluation.statistics import Statistics
 
 REAL_OF_A_DIMENSION = 10  # real images that each dimension of the features asks for, at least
 NAMES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 
 
-def score(real, generated, *, neighbours=5):
+def score(real: Statistics, generated: Statistics, *, neighbours: int = 5) -> dict[str, float]:
     """Every score of `NAMES` for two `Statistics`: dict of floats, float64 arithmetic.
 
     `frechet` uses all images, the others those whose features were kept. Raises `InputError` for features of two
@@ -27,7 +30,7 @@ def score(real, generated, *, neighbours=5):
     }
 
 
-def over_seeds(runs):
+def over_seeds(runs: Sequence[dict[str, float]]) -> dict[str, dict]:
     """Means and standard errors of scores over seeds of samples, of one training against one set of real images.
 
     Args:
@@ -45,7 +48,7 @@ def over_seeds(runs):
     return summary
 
 
-def of_one_set(real, generated):
+def of_one_set(real: Statistics, generated: Statistics) -> dict[str, dict]:
     """Scores of a single set of images, two `Statistics`, as `over_seeds` gives them.
 
     The two distances have the error that the influence of each image tells, the other scores none.
@@ -60,7 +63,7 @@ def of_one_set(real, generated):
     return summary
 
 
-def few_real(real):
+def few_real(real: Statistics) -> str | None:
     """A sentence for real `Statistics` of fewer images than their features ask for, or None where they suffice."""
     count, dimensions = real.moments.count, len(real.moments.mean)
     if count >= REAL_OF_A_DIMENSION * dimensions:

@@ -4,7 +4,9 @@ Those of real images are cached under the hash of what they depend on, so that a
 """
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -23,7 +25,13 @@ class Statistics:
     features: np.ndarray
 
 
-def collect(batches, extract, *, keep=NEIGHBOURS, what="images"):
+def collect(
+    batches: Iterable[np.ndarray],
+    extract: Callable[[np.ndarray], np.ndarray],
+    *,
+    keep: int = NEIGHBOURS,
+    what: str = "images",
+) -> Statistics:
     """Streams image batches `[B, H, W, C]` through `extract` to `Statistics`; memory does not grow with N.
 
     Raises `InputError` for fewer than two images, for images that are all the same, and for what `extract` refuses.
@@ -50,7 +58,8 @@ def collect(batches, extract, *, keep=NEIGHBOURS, what="images"):
     return Statistics(moments, np.concatenate(kept))
 
 
-def refuse_constant(what, count):
+def refuse_constant(what: str, count: int) -> None:
+    """Raises `InputError` for `count` images, called `what`, that are all equal."""
     checks.refuse(
         what.capitalize(),
         expected="images that differ from each other",
@@ -62,10 +71,10 @@ def refuse_constant(what, count):
 class Cache:
     """Statistics of real images on disk, one file for each key. None of it is needed: it saves time."""
 
-    def __init__(self, folder, *, warn=print):
+    def __init__(self, folder: str | os.PathLike | None, *, warn: Callable[[str], None] = print):
         self.folder, self.warn = pathlib.Path(folder), warn
 
-    def get(self, key, build):
+    def get(self, key: dict, build: Callable[[], Statistics]) -> Statistics:
         """The statistics under `key`, a dict of plain values, from disk or else by `build()`.
 
         A file that cannot be read is built anew, with a warning; so is everything where the folder cannot be written.

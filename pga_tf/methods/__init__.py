@@ -1,20 +1,25 @@
 """L2: one `Method` per algorithm. To add one, write its file and enter it below; method.py is what all share."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from pga_tf.core.registry import Registry
 from pga_tf.methods.ae import AE
 from pga_tf.methods.lpga import LPGA
 from pga_tf.methods.lvpga import LVPGA
+from pga_tf.methods.method import Method
 from pga_tf.methods.prior_free import PriorFree
 from pga_tf.methods.rae import RAE
 from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
+from pga_tf.networks import NetworkOptions
 
 METHODS = Registry("method")
 
 
-def register(name, method):
+def register(name: str, method: type[Method]) -> None:
     """Enters a method under its name on the command line, and in the table by which Keras loads saved models."""
     METHODS.register(name)(keras.saving.register_keras_serializable("pga_tf")(method))
 
@@ -28,7 +33,9 @@ register("rae", RAE)
 register("prior_free", PriorFree)
 
 
-def build(name, options, network_options, image_shape, *, seed=0):
+def build(
+    name: str, options: Any, network_options: NetworkOptions, image_shape: Sequence[int], *, seed: int = 0
+) -> Method:
     """The method `name` on networks of its own for images `(H, W, C)`, whose weights are a function of `seed`.
 
     Args:

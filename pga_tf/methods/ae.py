@@ -10,33 +10,41 @@ import dataclasses
 import tensorflow as tf
 
 from pga_tf.core.options import option
-from pga_tf.methods.method import Deterministic
+from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import pga
 
 
 @dataclasses.dataclass(frozen=True)
 class AEOptions:
+    """What is set of an autoencoder."""
+
     latent_batch_norm: bool = option(False, "codes pass through batch norm", source="Geng et al., Eq. 11")
 
 
 class AE(Deterministic):
-    """Images in [-1, 1]."""
+    """Trained by reconstruction alone, L_r; images in [-1, 1]. Interfaces: Encodes, Decodes.
+
+    Args:
+      networks: `encoder`, images `[B, H, W, C]` to codes `[B, H_dim]`; `decoder`, codes `[B, H_dim]` to images `[B,
+        H, W, C]`, tanh.
+      named: options, fields of `AEOptions`. What else there is: `KerasDoor`.
+    """
 
     Options = AEOptions
     LOSSES = ("L_r",)
 
     @staticmethod
-    def roles(options):
+    def roles(options: AEOptions) -> Roles:
         code_norm = "batch" if options.latent_batch_norm else "none"
         return {"encoder": Encoder(code_norm=code_norm), "decoder": Decoder(output="tanh")}
 
-    def terms(self, x):
+    def terms(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """L_r for images `[B, H, W, C]` in [-1, 1]: `[B]`, mean over pixels and channels."""
         x_hat = self.decoder(self.encoder(x, training=True), training=True)
         return {"L_r": pga.published_scale(x.shape[1:].num_elements()) * pga.reconstruction(x, x_hat)}
 
-    def update(self, images, step):
+    def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             losses = self.terms(images)
         return {**losses, "loss": losses["L_r"], **self.minimise(tape, losses["L_r"])}

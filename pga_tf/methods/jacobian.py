@@ -7,6 +7,7 @@ where h is a multiple of the identity.
 import tensorflow as tf
 
 from pga_tf.core import streams
+from pga_tf.methods.perceptual import Perceptual
 from pga_tf.objectives import pga
 
 LARGEST_EXACT = 32  # latent dimensions
@@ -15,12 +16,12 @@ LARGEST_EXACT = 32  # latent dimensions
 RECODED = {"data": "reconstructions", "prior": "samples"}  # what the encoder meets when codes of a source come back
 
 
-def h(model, codes, source="data"):
+def h(model: Perceptual, codes: tf.Tensor, source: str = "data") -> tf.Tensor:
     """h(z) for codes `[B, H_dim]` of a source, "data" or "prior", with the statistics that inference uses for them."""
     return model.encode(model.decode(codes, source=source), source=RECODED[source])
 
 
-def log_det_bound(model, codes, *, scale, kind, draws=8):
+def log_det_bound(model: Perceptual, codes: tf.Tensor, *, scale: float, kind: str, draws: int = 8) -> tf.Tensor:
     """Monte Carlo estimate of E_delta[L_nll^theta], Eq. 7, at each code: `[B, H_dim]` to `[B]`, in nats.
 
     `scale` and `kind` are those of `pga.perturbation`; the noise is fixed, so that values compare from step to step.
@@ -33,7 +34,7 @@ def log_det_bound(model, codes, *, scale, kind, draws=8):
     return tf.reduce_mean(tf.reshape(values, [-1, draws]), axis=1)
 
 
-def log_det_exact(model, codes):
+def log_det_exact(model: Perceptual, codes: tf.Tensor) -> tf.Tensor:
     """log|det dh/dz| at each code by the full Jacobian: `[B, H_dim]` to `[B]`, in nats.
 
     It runs `H_dim` backward passes for each code at once: keep to `LARGEST_EXACT` dimensions and a few codes.

@@ -4,6 +4,9 @@ Training by the commands does not come through here: it hands float images of th
 """
 
 import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -26,13 +29,22 @@ class KerasDoor(Stepwise):
       options: the method's `Options`, instead of options by name.
       latent_dim, image_shape: read off the networks where they can be.
       seed: what noise derives from, in [0, 2^31).
+      named: options, and networks by role.
 
     Images that `fit`, `evaluate`, `predict` and `model(images)` take are uint8, or floats in `image_range`; others are
     refused by `fit`, `evaluate` and `predict` before the first step. A model gives reconstructions, one without an
     encoder images of codes. Raises `InputError` for networks that do not fit the method, and for options it lacks.
     """
 
-    def __init__(self, *networks, options=None, latent_dim=None, image_shape=None, seed=0, **named):
+    def __init__(
+        self,
+        *networks: keras.layers.Layer,
+        options: Any = None,
+        latent_dim: int | None = None,
+        image_shape: Sequence[int] | None = None,
+        seed: int = 0,
+        **named: Any,
+    ):
         options, given = self._sorted(networks, options, named)
         wanted, self._recipe = self.roles(options), None
         if all(isinstance(network, keras.Model) for network in given.values()):
@@ -65,20 +77,20 @@ class KerasDoor(Stepwise):
             )
         return options, given
 
-    def compile(self, optimizer="adam", **kwargs):
+    def compile(self, optimizer: str | keras.optimizers.Optimizer | dict = "adam", **kwargs: Any) -> None:
         """As `keras.Model.compile`; XLA only where `jit_compile=True` asks for it."""
         super().compile(optimizer, **{"jit_compile": False} | kwargs)
 
     # What comes in
 
-    def in_training_range(self, images):
+    def in_training_range(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
         """uint8 images as float32 in `image_range`; floats as they are."""
         images = tf.convert_to_tensor(images)
         if images.dtype.is_integer:
             return ranges.rescale(images, ranges.UINT8, self.image_range)
         return tf.cast(images, tf.float32)
 
-    def prepare(self, batch, step):
+    def prepare(self, batch: Any, step: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
         """Images of a batch in the training range; where a step takes several batches, the list of them."""
         images, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
         if y is not None:
@@ -126,7 +138,14 @@ class KerasDoor(Stepwise):
                 what, f"batches that are multiples of {group}", received, "choose another batch_size, or fewer images"
             )
 
-    def fit(self, x=None, y=None, batch_size=None, validation_data=None, **kwargs):
+    def fit(
+        self,
+        x: np.ndarray | tf.Tensor | tf.data.Dataset | None = None,
+        y: None = None,
+        batch_size: int | None = None,
+        validation_data: np.ndarray | tf.Tensor | tf.data.Dataset | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """As `keras.Model.fit`, of images alone. Raises `InputError` for images it does not take."""
         for part, what in ((x, "fit"), (validation_data, "fit(validation_data=...)")):
             if part is not None:
@@ -134,19 +153,25 @@ class KerasDoor(Stepwise):
                 self._require_groups(part, batch_size or KERAS_BATCH, what)
         return super().fit(x, batch_size=batch_size, validation_data=validation_data, **kwargs)
 
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+    def evaluate(
+        self,
+        x: np.ndarray | tf.Tensor | tf.data.Dataset | None = None,
+        y: None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> float | list[float] | dict[str, float]:
         """As `keras.Model.evaluate`: the losses of images, with the noise of no training step."""
         self._require(x, y, "evaluate")
         self._require_groups(x, batch_size or KERAS_BATCH, "evaluate")
         return super().evaluate(x, batch_size=batch_size, **kwargs)
 
-    def predict(self, x, **kwargs):
+    def predict(self, x: np.ndarray | tf.Tensor | tf.data.Dataset, **kwargs: Any) -> np.ndarray:
         """As `keras.Model.predict`: reconstructions of images, in `image_range`; or images of codes."""
         if isinstance(self, interfaces.Encodes):
             self._require(x, None, "predict")
         return super().predict(x, **kwargs)
 
-    def test_step(self, batch):
+    def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
         step = tf.constant(VALIDATION_NOISE, tf.int64)
         with keras.StatelessScope(), self.without_training():  # whatever the passes move is not kept
             values = self.with_total(self.update(self.prepare(batch, step), step))
@@ -154,14 +179,14 @@ class KerasDoor(Stepwise):
 
     # What goes out
 
-    def call(self, images, training=False):
+    def call(self, images: np.ndarray | tf.Tensor, training: bool = False) -> tf.Tensor:
         """Reconstructions of images, in `image_range`; of a method without an encoder, images of codes."""
         del training
         if isinstance(self, interfaces.Encodes):
             return self.reconstruct(self.in_training_range(images))
         return self.decode(images)
 
-    def sample(self, count, seed=0, start=0):
+    def sample(self, count: int, seed: int = 0, start: int = 0) -> np.ndarray:
         """Samples `start` to `start + count` of the method's own prior: uint8 `[count, H, W, C]`, or floats of points.
 
         Sample i is a function of (seed, i). Raises `InputError` for a method whose prior has to be fitted first.
@@ -187,7 +212,14 @@ class KerasDoor(Stepwise):
 
     # On disk
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Sequence | None = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.export`, of what `model(images)` gives: `serve` takes float32 images in `image_range`.
 
         `Run.export` writes what TensorFlow Serving samples, encodes and scores with.
@@ -197,7 +229,7 @@ class KerasDoor(Stepwise):
             input_signature = [keras.InputSpec(shape=(None, *taken), dtype="float32")]
         super().export(filepath, format=format, verbose=verbose, input_signature=input_signature, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         held = {} if self._recipe else {name: getattr(self, name).model for name in self.roles_held}
         return {
             "networks": {name: keras.saving.serialize_keras_object(network) for name, network in held.items()},
@@ -208,7 +240,7 @@ class KerasDoor(Stepwise):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> Self:
         options = cls.Options(**config["options"])
         recipe = config["recipe"]
         if recipe:
@@ -222,7 +254,9 @@ class KerasDoor(Stepwise):
         return cls(**given, options=options, latent_dim=config["latent_dim"], seed=config["seed"])
 
     @classmethod
-    def on_named_networks(cls, options, network_options, image_shape, *, seed=0):
+    def on_named_networks(
+        cls, options: Any, network_options: networks_lib.NetworkOptions, image_shape: Sequence[int], *, seed: int = 0
+    ) -> Self:
         """The method on networks of this package, whose weights are a function of `seed`.
 
         Args:
@@ -237,11 +271,11 @@ class KerasDoor(Stepwise):
         model._recipe = {"network": dataclasses.asdict(network_options), "image_shape": list(image_shape)}
         return model
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict:
         of_each = {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in self.optimizers.items()}
         return {"optimizers": of_each}
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict) -> None:
         of_each = config["optimizers"].items()
         self.compile({name: keras.saving.deserialize_keras_object(part) for name, part in of_each})
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from pga_tf.core.options import option
 from pga_tf.methods import jacobian
+from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, pga
@@ -21,6 +22,8 @@ from pga_tf.objectives import gaussian, pga
 
 @dataclasses.dataclass(frozen=True)
 class LPGAOptions(PerceptualOptions):
+    """Defaults are the published MNIST settings."""
+
     weight_nll: float = option(1.5e-2, "g: weight of L_nll", unit="factor", source="Eq. 9", minimum=0.0)
     perturbation: str = option("sphere", "S(eps), the law of delta", source="Eq. 7", choices=("sphere", "gaussian"))
     perturbation_scale: float = option(
@@ -29,16 +32,22 @@ class LPGAOptions(PerceptualOptions):
 
 
 class LPGA(Perceptual):
-    """Images in [-1, 1]. Interfaces: Encodes, Decodes."""
+    """Trained by the maximum likelihood of codes, Eq. 9; images in [-1, 1]. Interfaces: Encodes, Decodes.
+
+    Args:
+      networks: `encoder`, images `[B, H, W, C]` to codes `[B, H_dim]`; `decoder`, codes `[B, H_dim]` to images `[B,
+        H, W, C]`, tanh.
+      named: options, fields of `LPGAOptions`. What else there is: `KerasDoor`.
+    """
 
     Options = LPGAOptions
     LOSSES = ("L_r", "L_lr_N", "L_lr_H", "L_nll_phi", "L_nll_theta")
 
     @staticmethod
-    def roles(options):
+    def roles(options: LPGAOptions) -> Roles:
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh")}
 
-    def terms(self, x, step):
+    def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every loss of Eq. 9 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
         o, dim = self.options, self.latent_dim
         p = self.passes(x, step, perturb=lambda eps, _: pga.perturbation(eps, o.perturbation_scale, o.perturbation))
@@ -47,7 +56,7 @@ class LPGA(Perceptual):
             "L_nll_theta": pga.volume_nll(p.h_pert, p.h, p.delta) / dim,
         }
 
-    def update(self, images, step):
+    def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             losses = self.terms(images, step)
             l_nll = losses["L_nll_phi"] + losses["L_nll_theta"]
@@ -55,7 +64,7 @@ class LPGA(Perceptual):
             loss = losses["L_r"] + self.after_warmup(step) * rest
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
-    def diagnostics(self, images):
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Proposition 1 at data codes: the bound on log|det dh/dz| in nats, and for small latents its exact value."""
         scale, kind = self.options.perturbation_scale, self.options.perturbation
         codes = self.encode(images)

@@ -12,9 +12,11 @@ the first `warmup_steps` steps, as in the authors' settings.
 import dataclasses
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
+from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, pga, reciprocal
@@ -22,6 +24,8 @@ from pga_tf.objectives import gaussian, pga, reciprocal
 
 @dataclasses.dataclass(frozen=True)
 class LVPGAOptions(PerceptualOptions):
+    """Defaults are the published MNIST settings."""
+
     weight_vr: float = option(2e-2, "g': weight of L_vr", unit="factor", source="Eq. 16", minimum=0.0)
     weight_nll: float = option(0.0, "g: weight of L_nll^phi", unit="factor", source="Eq. 16", minimum=0.0)
     weight_vkl: float = option(2e-2, "eta: weight of L_vkl", unit="factor", source="Eq. 16", minimum=0.0)
@@ -31,19 +35,25 @@ class LVPGAOptions(PerceptualOptions):
 
 
 class LVPGA(Perceptual):
-    """Images in [-1, 1]. Interfaces: Encodes, Decodes, HasPosterior."""
+    """Trained by both, Eq. 16; images in [-1, 1]. Interfaces: Encodes, Decodes, HasPosterior.
+
+    Args:
+      networks: `encoder`, images `[B, H, W, C]` to (mean, stddev) of codes, `[B, H_dim]` each; `decoder`, codes `[B,
+        H_dim]` to images `[B, H, W, C]`, tanh.
+      named: options, fields of `LVPGAOptions`. What else there is: `KerasDoor`.
+    """
 
     Options = LVPGAOptions
     LOSSES = ("L_r", "L_lr_N", "L_lr_H", "L_vr", "L_nll_phi", "L_vkl")
 
     @staticmethod
-    def roles(options):
+    def roles(options: LVPGAOptions) -> Roles:
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
     def _bounded(self, stddev):
         return tf.sqrt(tf.square(stddev) + self.options.perturbation_scale**2)
 
-    def terms(self, x, step):
+    def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every loss of Eq. 16 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
         # delta' = sigma_phi(x) * eps: the encoder is trained through sigma alone.
         p = self.passes(x, step, perturb=lambda eps, stddev: self._bounded(stddev) * eps)
@@ -54,7 +64,7 @@ class LVPGA(Perceptual):
             "L_vkl": tf.reduce_mean(gaussian.kl_standard_normal(p.z, self._bounded(p.stddev)), axis=1),
         }
 
-    def update(self, images, step):
+    def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         o = self.options
         with tf.GradientTape() as tape:
             losses = self.terms(images, step)
@@ -63,9 +73,10 @@ class LVPGA(Perceptual):
             loss = losses["L_r"] + self.after_warmup(step) * rest
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
-    def posterior(self, images):
+    def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
+        """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         mean, stddev = self.encoder(images)
         return posteriors.diagonal_gaussian(mean, self._bounded(stddev))
 
-    def diagnostics(self, images):
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         return posteriors.diagnostics(self.posterior(images))

@@ -4,6 +4,8 @@ A method is a `Stepwise` model: its networks come in by role, its `update(images
 Keras users see of it is in keras_door.py.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 from pga_tf import networks
@@ -11,17 +13,20 @@ from pga_tf.core.players import Player
 from pga_tf.methods import posteriors
 from pga_tf.methods.keras_door import KerasDoor
 
+Roles = dict[str, networks.Encoder | networks.Decoder | networks.Critic | networks.Mapping]
+"""The networks that a method takes: what it asks of each, by name."""
+
 
 class Method(KerasDoor):
     """A model of images: a decoder and whatever trains it.
 
     Subclasses declare, beside what `Stepwise` asks for:
 
-      roles(options): the networks that it takes, dict of role to spec.
-      PRIOR: the registered prior that its codes follow by training: "normal", "uniform", "sphere"; "own" for a map
-        from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled.
-      STATISTICS: whose batch-norm statistics codes of a "prior" and, where there are such, of "data" are decoded with.
-      GROUP: examples of a replica that a step takes together.
+    * `roles(options)`: the networks that it takes, dict of role to spec.
+    * `PRIOR`: the registered prior that its codes follow by training: "normal", "uniform", "sphere"; "own" for a map
+      from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled.
+    * `STATISTICS`: whose batch-norm statistics codes of "prior" and, where there are such, of "data" are decoded with.
+    * `GROUP`: examples of a replica that a step takes together.
     """
 
     PLAYERS = ()
@@ -30,27 +35,27 @@ class Method(KerasDoor):
     GROUP = 1
 
     @staticmethod
-    def roles(options):
+    def roles(options: Any) -> Roles:
         """dict of role to spec. Raises `InputError` for options that contradict each other."""
         raise NotImplementedError
 
     @staticmethod
-    def training_range(options):
+    def training_range(options: Any) -> tuple[float, float]:
         """The range of pixels in training."""
         del options
         return (-1.0, 1.0)
 
-    def decode(self, codes, source="prior"):
+    def decode(self, codes: tf.Tensor, source: str = "prior") -> tf.Tensor:
         """Codes `[B, H_dim]` of a source, "data" or "prior", to images `[B, H, W, C]` in the training range."""
         return self.decoder(codes, sources=(self.STATISTICS[source],))
 
-    def diagnostics(self, images):
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """What TensorBoard shows beside losses, of fixed test images: dict of name to scalar or vector."""
         del images
         return {}
 
     @classmethod
-    def averaged_roles(cls, options):
+    def averaged_roles(cls, options: Any) -> list[str]:
         """The networks that `decode` and `encode` use: all but critics."""
         return [name for name, role in cls.roles(options).items() if not isinstance(role, networks.Critic)]
 
@@ -61,12 +66,12 @@ class Autoencoder(Method):
     PLAYERS = (Player("autoencoder", ("encoder", "decoder")),)
     STATISTICS = {"data": "data", "prior": "data"}
 
-    def encode(self, images, source="data"):
+    def encode(self, images: tf.Tensor, source: str = "data") -> tf.Tensor:
         """Images `[B, H, W, C]` in the training range to codes, means of posteriors: `[B, H_dim]`."""
         del source
         return self.encoder(images, sources=("data",))
 
-    def reconstruct(self, images):
+    def reconstruct(self, images: tf.Tensor) -> tf.Tensor:
         """g(f(x)) of images `[B, H, W, C]` in the training range."""
         return self.decode(self.encode(images), source="data")
 
@@ -76,7 +81,7 @@ class Deterministic(Autoencoder):
 
     PRIOR = None
 
-    def diagnostics(self, images):
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """How the codes of a batch spread: their root mean square, the variance of each dimension, active units."""
         codes = self.encode(images)
         variance = tf.math.reduce_variance(codes, axis=0)

@@ -8,7 +8,9 @@ parameters held on g(z) and g(z_pert). L_lr,H, where its weight is not zero, nee
 """
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from pga_tf.core import routing
@@ -46,11 +48,11 @@ class Perceptual(Autoencoder):
 
     STATISTICS = {"data": "data", "prior": "prior"}
 
-    def encode(self, images, source="data"):
+    def encode(self, images: tf.Tensor, source: str = "data") -> tf.Tensor:
         """Images `[B, H, W, C]` of a source out of `ENCODER_SOURCES` to codes, means of posteriors: `[B, H_dim]`."""
         return _mean(self.encoder(images, sources=(source,)))
 
-    def passes(self, x, step, *, perturb):
+    def passes(self, x: tf.Tensor, step: tf.Tensor, *, perturb: Callable) -> Passes:
         """Runs the passes for images `x` `[B, H, W, C]`: `Passes`.
 
         `perturb`: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`.
@@ -60,7 +62,7 @@ class Perceptual(Autoencoder):
         with_l_lr_h = self.options.weight_lr_h > 0
         return forward(self.encoder, self.decoder, x, z_n, eps, perturb=perturb, with_l_lr_h=with_l_lr_h)
 
-    def reconstruction_losses(self, x, p):
+    def reconstruction_losses(self, x: tf.Tensor, p: Passes) -> dict[str, tf.Tensor]:
         """L_r, L_lr,N and L_lr,H of Eqs. 1-3, means over dimensions: dict of `[B]`."""
         pixels, dim = x.shape[1:].num_elements(), self.latent_dim
         return {
@@ -69,16 +71,25 @@ class Perceptual(Autoencoder):
             "L_lr_H": pga.published_scale(dim) * pga.latent_reconstruction(tf.stop_gradient(p.z), p.h_data),
         }
 
-    def l_lr(self, losses):
+    def l_lr(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
         """a L_lr,N + b L_lr,H, Eq. 4: `[B]`."""
         return self.options.weight_lr_n * losses["L_lr_N"] + self.options.weight_lr_h * losses["L_lr_H"]
 
-    def after_warmup(self, step):
+    def after_warmup(self, step: tf.Tensor) -> tf.Tensor:
         """1 where more than L_r trains, else 0."""
         return tf.cast(step >= self.options.warmup_steps, tf.float32)
 
 
-def forward(f, g, x, z_n, eps, *, perturb, with_l_lr_h):
+def forward(
+    f: keras.layers.Layer,
+    g: keras.layers.Layer,
+    x: tf.Tensor,
+    z_n: tf.Tensor,
+    eps: tf.Tensor,
+    *,
+    perturb: Callable,
+    with_l_lr_h: bool,
+) -> Passes:
     """The passes of encoder `f` and decoder `g` on images `x` `[B, H, W, C]`: `Passes`.
 
     Args:

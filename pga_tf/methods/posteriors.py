@@ -8,12 +8,12 @@ from pga_tf.objectives import gaussian
 ACTIVE_VARIANCE = 1e-2  # Burda et al., 2016, section 2.1: a unit is active if its mean varies more than this
 
 
-def diagonal_gaussian(mean, stddev):
+def diagonal_gaussian(mean: tf.Tensor, stddev: tf.Tensor) -> tfp.distributions.MultivariateNormalDiag:
     """N(mean, diag stddev^2): `[B, H_dim]` each, to a distribution with batch `[B]` and event `[H_dim]`."""
     return tfp.distributions.MultivariateNormalDiag(loc=mean, scale_diag=stddev)
 
 
-def diagnostics(posterior):
+def diagnostics(posterior: tfp.distributions.Distribution) -> dict[str, tf.Tensor]:
     """Posterior health over a batch: scalars, and one vector over latent dimensions.
 
     Returns:

@@ -18,13 +18,15 @@ import tensorflow as tf
 from pga_tf.core import checks, routing
 from pga_tf.core.options import option
 from pga_tf.core.players import Player
-from pga_tf.methods.method import Deterministic
+from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Critic, Decoder, Encoder
 from pga_tf.objectives import interpolation, pga
 
 
 @dataclasses.dataclass(frozen=True)
 class PriorFreeOptions:
+    """What is set of the autoencoder and of its critic; the paper prints no values."""
+
     latent_batch_norm: bool = option(True, "codes pass through batch norm", source="Eq. 11")
     weight_interpolation: float = option(0.5, "w1: weight of |d(x_mu)|^2", unit="factor", source="Eq. 10", minimum=0.0)
     weight_reconstruction: float = option(
@@ -41,7 +43,13 @@ class PriorFreeOptions:
 
 
 class PriorFree(Deterministic):
-    """Images in [-1, 1]."""
+    """Trained by reconstruction and a critic of interpolations, Eqs. 9 and 10; images in [-1, 1].
+
+    Args:
+      networks: `encoder`, images `[B, H, W, C]` to codes `[B, H_dim]`; `decoder`, codes `[B, H_dim]` to images `[B,
+        H, W, C]`, tanh. `critic`, images to numbers `[B, 1]`.
+      named: options, fields of `PriorFreeOptions`. What else there is: `KerasDoor`.
+    """
 
     Options = PriorFreeOptions
     PLAYERS = (Player("autoencoder", ("encoder", "decoder")), Player("critic", ("critic",)))
@@ -51,7 +59,7 @@ class PriorFree(Deterministic):
     GROUP = 2  # examples of a replica come in pairs
 
     @staticmethod
-    def roles(options):
+    def roles(options: PriorFreeOptions) -> Roles:
         if not options.weight_interpolation and not options.weight_reconstruction:
             checks.refuse(
                 "--weight_interpolation and --weight_reconstruction",
@@ -65,7 +73,7 @@ class PriorFree(Deterministic):
             "critic": Critic(spectral=options.critic_norm == "spectral"),
         }
 
-    def terms(self, x, step):
+    def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """The losses of Eqs. 9 and 10 for images `[B, H, W, C]` in [-1, 1], B even: `[B]` each.
 
         L_r trains encoder and decoder, and so do the two terms of the held critic; L_dis trains the critic.
@@ -90,7 +98,7 @@ class PriorFree(Deterministic):
             "L_dis": interpolation.distance_critic(d_real, d_blend, d_mixed, mu, o.margin, weight_real=o.weight_real),
         }
 
-    def update(self, images, step):
+    def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         o = self.options
         with tf.GradientTape() as tape:
             losses = self.terms(images, step)

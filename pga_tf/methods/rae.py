@@ -14,7 +14,7 @@ import dataclasses
 import tensorflow as tf
 
 from pga_tf.core.options import option
-from pga_tf.methods.method import Deterministic
+from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import penalties, pga
 
@@ -36,21 +36,27 @@ class RAEOptions:
 
 
 class RAE(Deterministic):
-    """Images in [0, 1]."""
+    """Trained by reconstruction under a regulariser, L_rae; images in [0, 1]. Interfaces: Encodes, Decodes.
+
+    Args:
+      networks: `encoder`, images `[B, H, W, C]` to codes `[B, H_dim]`; `decoder`, codes `[B, H_dim]` to images `[B,
+        H, W, C]`, sigmoid.
+      named: options, fields of `RAEOptions`. What else there is: `KerasDoor`.
+    """
 
     Options = RAEOptions
     LOSSES = ("L_rec", "L_z", "L_reg")
 
     @staticmethod
-    def roles(options):
+    def roles(options: RAEOptions) -> Roles:
         spectral = options.regulariser == "spectral_norm"
         return {"encoder": Encoder(), "decoder": Decoder(output="sigmoid", spectral=spectral)}
 
     @staticmethod
-    def training_range(options):
+    def training_range(options: RAEOptions) -> tuple[float, float]:
         return (0.0, 1.0)
 
-    def terms(self, x, step):
+    def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """The losses for images `[B, H, W, C]` in [0, 1]: `[B]` each, in the units that the header names."""
         z = self.encoder(x, training=True)
         decode = lambda codes: self.decoder(codes, training=True)
@@ -68,7 +74,7 @@ class RAE(Deterministic):
             "L_reg": l_reg,
         }
 
-    def update(self, images, step):
+    def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         o = self.options
         with tf.GradientTape() as tape:
             losses = self.terms(images, step)

@@ -14,11 +14,12 @@ import math
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from pga_tf.core import checks
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
-from pga_tf.methods.method import Autoencoder
+from pga_tf.methods.method import Autoencoder, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian
 
@@ -28,6 +29,8 @@ LOG_GAMMA_LIMIT = 20.0  # exp(-2 * 20) still is a normal float32
 
 @dataclasses.dataclass(frozen=True)
 class VAEOptions:
+    """What is set of a VAE."""
+
     likelihood: str = option(
         "learned_gamma",
         "p(x|z)",
@@ -50,7 +53,13 @@ class VAEOptions:
 
 
 class VAE(Autoencoder):
-    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior."""
+    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior.
+
+    Args:
+      networks: `encoder`, images `[B, H, W, C]` to (mean, stddev) of codes, `[B, H_dim]` each; `decoder`, codes `[B,
+        H_dim]` to images `[B, H, W, C]`; tanh or sigmoid by `pixel_range`, logits for `likelihood="cross_entropy"`.
+      named: options, fields of `VAEOptions`. What else there is: `KerasDoor`.
+    """
 
     Options = VAEOptions
     LOSSES = ("nll", "kl")
@@ -58,7 +67,7 @@ class VAE(Autoencoder):
     TOTAL = "negative_elbo"
 
     @staticmethod
-    def roles(options):
+    def roles(options: VAEOptions) -> Roles:
         output = PIXEL_RANGES[options.pixel_range][1]
         if options.likelihood == "cross_entropy":
             if options.pixel_range != "unit":
@@ -72,10 +81,10 @@ class VAE(Autoencoder):
         return {"encoder": Encoder(stochastic=options.posterior_stddev == 0.0), "decoder": Decoder(output=output)}
 
     @staticmethod
-    def training_range(options):
+    def training_range(options: VAEOptions) -> tuple[float, float]:
         return PIXEL_RANGES[options.pixel_range][0]
 
-    def add_own_weights(self):
+    def add_own_weights(self) -> None:
         self.log_gamma = self.add_weight(
             name="log_gamma",
             shape=(),
@@ -83,7 +92,7 @@ class VAE(Autoencoder):
             trainable=self.options.likelihood == "learned_gamma",
         )
 
-    def networks(self):
+    def networks(self) -> dict[str, list[keras.Variable]]:
         networks = super().networks()
         if self.log_gamma.trainable:
             networks["decoder"].append(self.log_gamma)
@@ -98,7 +107,7 @@ class VAE(Autoencoder):
     def _gamma(self):
         return tf.clip_by_value(tf.convert_to_tensor(self.log_gamma), -LOG_GAMMA_LIMIT, LOG_GAMMA_LIMIT)
 
-    def terms(self, x, step):
+    def terms(self, x: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The two sides of the bound for images `[B, H, W, C]` in `image_range`: `[B]` each, nats, and the outputs."""
         mean, stddev = self._moments(x, training=True)
         eps = self.normal([tf.shape(x)[0], self.latent_dim], "posterior", step)
@@ -110,7 +119,7 @@ class VAE(Autoencoder):
         kl = tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)
         return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=list(range(1, len(x.shape))))
 
-    def update(self, images, step):
+    def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         scale = 1.0 / images.shape[1:].num_elements()
         if self.options.likelihood == "fixed_gamma":
             scale *= 2.0 * self.options.gamma**2
@@ -122,15 +131,16 @@ class VAE(Autoencoder):
         norms = self.minimise(tape, loss)
         return {**losses, **shown, "gamma": tf.exp(self._gamma()), **norms}
 
-    def encode(self, images, source="data"):
+    def encode(self, images: tf.Tensor, source: str = "data") -> tf.Tensor:
         return self._moments(images, training=False)[0]
 
-    def posterior(self, images):
+    def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
+        """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self._moments(images, training=False))
 
-    def decode(self, codes, source="prior"):
+    def decode(self, codes: tf.Tensor, source: str = "prior") -> tf.Tensor:
         images = super().decode(codes, source)
         return tf.sigmoid(images) if self.options.likelihood == "cross_entropy" else images
 
-    def diagnostics(self, images):
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         return posteriors.diagnostics(self.posterior(images))

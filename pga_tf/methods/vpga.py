@@ -11,10 +11,12 @@ coefficients apply.
 import dataclasses
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from pga_tf.core import replicas
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
+from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, pga
@@ -22,22 +24,30 @@ from pga_tf.objectives import gaussian, pga
 
 @dataclasses.dataclass(frozen=True)
 class VPGAOptions(PerceptualOptions):
+    """Defaults are the published MNIST settings."""
+
     weight_vr: float = option(1e-2, "weight of L_vr", unit="factor", source="Eqs. 12, 13", minimum=0.0)
     weight_vkl: float = option(2e-2, "eta: weight of L_vkl", unit="factor", source="Eqs. 12, 13", minimum=0.0)
     warmup_steps: int = option(0, "steps that train L_r alone", unit="steps", minimum=0)
 
 
 class VPGA(Perceptual):
-    """Images in [-1, 1]. Interfaces: Encodes, Decodes, HasPosterior."""
+    """Trained by variational inference, Eq. 13; images in [-1, 1]. Interfaces: Encodes, Decodes, HasPosterior.
+
+    Args:
+      networks: `encoder`, images `[B, H, W, C]` to (mean, stddev) of codes, `[B, H_dim]` each; `decoder`, codes `[B,
+        H_dim]` to images `[B, H, W, C]`, tanh.
+      named: options, fields of `VPGAOptions`. What else there is: `KerasDoor`.
+    """
 
     Options = VPGAOptions
     LOSSES = ("L_r", "L_lr_N", "L_lr_H", "L_vr", "L_vkl")
 
     @staticmethod
-    def roles(options):
+    def roles(options: VPGAOptions) -> Roles:
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
-    def terms(self, x, step):
+    def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every loss of Eq. 13 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
         # z' = sg(mu) + sigma_phi(x) * eps: the encoder is trained through sigma alone.
         p = self.passes(x, step, perturb=lambda eps, stddev: stddev * eps)
@@ -49,7 +59,7 @@ class VPGA(Perceptual):
             "L_vkl": tf.reduce_mean(gaussian.kl_standard_normal(p.z, p.stddev), axis=1),
         }
 
-    def update(self, images, step):
+    def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         o = self.options
         with tf.GradientTape() as tape:
             losses = self.terms(images, step)
@@ -57,8 +67,9 @@ class VPGA(Perceptual):
             loss = losses["L_r"] + self.after_warmup(step) * (self.l_lr(losses) + l_vae)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
-    def posterior(self, images):
+    def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
+        """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self.encoder(images))
 
-    def diagnostics(self, images):
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         return posteriors.diagnostics(self.posterior(images))

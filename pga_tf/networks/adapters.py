@@ -5,6 +5,8 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,16 +26,18 @@ class Adapted(SourceLayer):
     and samples together, and the running statistics are of all of them. `last`: layers of ours that its output passes.
     """
 
-    def __init__(self, model, *, name, last=()):
+    def __init__(self, model: keras.Model, *, name: str, last: Sequence[keras.layers.Layer] = ()):
         super().__init__(name=name, autocast=False)
         self.model = model
         self.last = self.adopt("last", last)
         self.built = True
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple:
         return self.model.compute_output_shape(input_shape)
 
-    def call(self, x, sources=("data",), training=False):
+    def call(
+        self, x: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         return call_layers(self.last, self._of_segments(x, sources, training), sources, training)
 
     def _of_segments(self, x, sources, training):
@@ -52,7 +56,13 @@ def _plain(outputs):
     return tf.cast(outputs, tf.float32)
 
 
-def adapted(wanted, given, *, latent_dim=None, image_shape=None):
+def adapted(
+    wanted: Mapping[str, Any],
+    given: Mapping[str, keras.Model],
+    *,
+    latent_dim: int | None = None,
+    image_shape: Sequence[int] | None = None,
+) -> tuple[dict[str, keras.layers.Layer], int, tuple[int, ...]]:
     """(networks by role, latent size, image shape) of a user's own Keras models.
 
     Args:
@@ -76,7 +86,7 @@ def adapted(wanted, given, *, latent_dim=None, image_shape=None):
     return made, latent_dim, image_shape
 
 
-def imported(name, spec, path, image_shape, latent_dim):
+def imported(name: str, spec: Any, path: str, image_shape: Sequence[int], latent_dim: int) -> keras.layers.Layer:
     """The network of role `name` that a user's function makes, checked against its role.
 
     Args:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -15,7 +17,7 @@ from pga_tf.networks.plan import NETWORKS, Plan
 from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES, Stack
 
 
-def names():
+def names() -> list[str]:
     """The registered networks, sorted."""
     return NETWORKS.names()
 
@@ -49,7 +51,13 @@ class NetworkOptions:
         return {role: getattr(self, role) for role in ("encoder", "decoder", "critic") if getattr(self, role)}
 
 
-def build(role, options, image_shape, *, name):
+def build(
+    role: roles.Encoder | roles.Decoder | roles.Critic | roles.Mapping,
+    options: NetworkOptions,
+    image_shape: Sequence[int],
+    *,
+    name: str,
+) -> keras.layers.Layer:
     """A built network for a role, a Keras layer whose weights exist.
 
     Args:
@@ -71,7 +79,9 @@ def build(role, options, image_shape, *, name):
     }[type(role)](role, options, image_shape, name)
 
 
-def build_all(wanted, options, image_shape):
+def build_all(
+    wanted: Mapping[str, Any], options: NetworkOptions, image_shape: Sequence[int] | None
+) -> dict[str, keras.layers.Layer]:
     """dict of name to network for a dict of name to role: a user's own where `options` name one, else see `build`."""
     validate(options)
     own = options.own()
@@ -128,12 +138,12 @@ def _plan(options, image_shape, *, latent_dim, stochastic=False, code_norm=False
     return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm)
 
 
-def parameter_count(network):
+def parameter_count(network: keras.layers.Layer) -> int:
     """Number of trainable scalars in a built network."""
     return sum(v.shape.num_elements() for v in network.trainable_variables)
 
 
-def table(network):
+def table(network: keras.layers.Layer) -> str:
     """A built network as text: its number of parameters; name, shape and size of each trained variable."""
     lines = [f"{network.name}: {parameter_count(network):,} parameters"]
     width = max(len(v.path) for v in network.trainable_variables)

@@ -7,11 +7,13 @@ bfloat16 would round a code near 1 by up to 4e-3, and PGA's theta loss measures 
 
 import functools
 import math
+from collections.abc import Callable
 
+import keras
 from keras import layers
 
 from pga_tf.networks.heads import code_head
-from pga_tf.networks.plan import NETWORKS, Architecture, leaky_relu, relu, unit
+from pga_tf.networks.plan import NETWORKS, Architecture, Plan, leaky_relu, relu, unit
 
 
 def _conv(filters, *, kernel_size, **kwargs):
@@ -22,7 +24,7 @@ def _deconv(filters, *, kernel_size, **kwargs):
     return layers.Conv2DTranspose(filters, kernel_size, strides=2, padding="same", **kwargs)
 
 
-def dense_encoder(plan, norm, *, units, kernel_size):
+def dense_encoder(plan: Plan, norm: Callable | None, *, units: int, kernel_size: int) -> list[keras.layers.Layer]:
     """Convolutions F and 2F, a dense layer, the head; norms on the second convolution and the dense layer."""
     conv = functools.partial(_conv, kernel_size=kernel_size)
     return [
@@ -34,7 +36,7 @@ def dense_encoder(plan, norm, *, units, kernel_size):
     ]
 
 
-def dense_decoder(plan, norm, *, units, kernel_size):
+def dense_decoder(plan: Plan, norm: Callable | None, *, units: int, kernel_size: int) -> list[keras.layers.Layer]:
     """Two dense layers, the second of (H/4, W/4, 2F) with a norm, and two deconvolutions, F and C."""
     grid = (*plan.grid(4), 2 * plan.filters)
     deconv = functools.partial(_deconv, kernel_size=kernel_size)
@@ -47,7 +49,7 @@ def dense_decoder(plan, norm, *, units, kernel_size):
     ]
 
 
-def conv_encoder(plan, norm, *, depth):
+def conv_encoder(plan: Plan, norm: Callable | None, *, depth: int) -> list[keras.layers.Layer]:
     """`depth` convolutions of F, 2F, 4F, ... and the head; norms on the last two convolutions."""
     conv = functools.partial(_conv, kernel_size=5)
     stack = []
@@ -57,7 +59,7 @@ def conv_encoder(plan, norm, *, depth):
     return [*stack, layers.Flatten(), code_head(plan)]
 
 
-def conv_decoder(plan, norm, *, depth):
+def conv_decoder(plan: Plan, norm: Callable | None, *, depth: int) -> list[keras.layers.Layer]:
     """Dense to 1/2^depth of the size, `depth` deconvolutions ending in F, C; norms on the first depth - 2."""
     grid = (*plan.grid(2**depth), plan.filters * 2 ** (depth - 1))
     deconv = functools.partial(_deconv, kernel_size=5)

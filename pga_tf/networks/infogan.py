@@ -7,11 +7,13 @@ of normal ones of 0.02, and no bias where a norm follows.
 
 import functools
 import math
+from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 from keras import layers
 
-from pga_tf.networks.plan import NETWORKS, Architecture, leaky_relu, relu, unit
+from pga_tf.networks.plan import NETWORKS, Architecture, Plan, leaky_relu, relu, unit
 from pga_tf.networks.spectral import SpectralConv2D, SpectralDense
 
 UNITS = 1024
@@ -21,16 +23,16 @@ STDDEV_MINIMUM = 1e-6  # Keeps log stddev finite where softplus underflows; the 
 class SoftplusSplit(layers.Layer):
     """`[B, 2 H_dim]` to (mean, stddev), each `[B, H_dim]`; stddev = softplus(second half) + 1e-6."""
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         half = (*input_shape[:-1], input_shape[-1] // 2)
         return half, half
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         mean, raw = tf.split(x, 2, axis=-1)
         return mean, tf.nn.softplus(raw) + STDDEV_MINIMUM
 
 
-def encoder(plan, norm):
+def encoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """Convolutions F, 2F with a norm, dense 1024 with a norm, and one dense head for mean and stddev."""
     conv = functools.partial(SpectralConv2D, kernel_size=4, strides=2)
     size = plan.latent_dim * (2 if plan.stochastic else 1)
@@ -45,7 +47,7 @@ def encoder(plan, norm):
     ]
 
 
-def critic(plan, norm):
+def critic(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """The same without spectral normalisation of its own, its head of one number: InfoGAN's critic."""
     conv = functools.partial(layers.Conv2D, kernel_size=4, strides=2, padding="same")
     return [
@@ -57,7 +59,7 @@ def critic(plan, norm):
     ]
 
 
-def decoder(plan, norm):
+def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """Dense 1024 and dense (H/4, W/4, 2F), deconvolution F, all with norms, and a deconvolution to C."""
     grid = (*plan.grid(4), 2 * plan.filters)
     deconv = functools.partial(layers.Conv2DTranspose, kernel_size=4, strides=2, padding="same")

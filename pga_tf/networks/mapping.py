@@ -1,5 +1,7 @@
 """Small networks on codes."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
@@ -16,7 +18,18 @@ class MLP(SourceLayer):
       spectral: whether kernels are divided by their spectral norms; the power iteration moves with `training=True`.
     """
 
-    def __init__(self, inputs, outputs, *, width, depth, join=False, norm=None, spectral=False, name):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int,
+        depth: int,
+        join: bool = False,
+        norm: Callable | None = None,
+        spectral: bool = False,
+        name: str | None,
+    ):
         super().__init__(name=name)
         self.join, self.inputs = join, inputs
         made = [keras.layers.Dense(width, name=f"dense_{i + 1}") for i in range(depth)]
@@ -30,7 +43,7 @@ class MLP(SourceLayer):
         self.head.build((None, width + inputs if join else width))
         self.built = True
 
-    def call(self, codes, sources=("data",), training=False):
+    def call(self, codes: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False) -> tf.Tensor:
         x = codes
         for i, layer in enumerate(self.hidden):
             x = tf.nn.relu(call_layers([layer, *self.norms[i : i + 1]], x, sources, training))

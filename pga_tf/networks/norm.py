@@ -6,6 +6,8 @@ for each source, inference on one source needs no training mode (METHODS.md, ope
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -36,13 +38,21 @@ class SourceBatchNorm(SourceLayer):
     policy's compute type.
     """
 
-    def __init__(self, *, known_sources, mode, affine=True, name=None, dtype=None):
+    def __init__(
+        self,
+        *,
+        known_sources: Sequence[str],
+        mode: str,
+        affine: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ):
         super().__init__(name=name, dtype=dtype, autocast=False)
         checks.require_member("Mode of SourceBatchNorm", mode, ("per_source", "shared"))
         self.known_sources, self.mode, self.affine = tuple(known_sources), mode, affine
         self.momentum = MOMENTUM
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         channels = input_shape[-1]
         rows = len(self.known_sources) if self.mode == "per_source" else 1
         scale = {"shape": (channels,), "trainable": self.affine, "autocast": False}
@@ -54,10 +64,10 @@ class SourceBatchNorm(SourceLayer):
         self.running_mean = self.add_weight(name="running_mean", initializer="zeros", **state)
         self.running_variance = self.add_weight(name="running_variance", initializer="ones", **state)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return input_shape
 
-    def call(self, x, sources=("data",), training=False):
+    def call(self, x: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False) -> tf.Tensor:
         rows = [self.known_sources.index(s) if self.mode == "per_source" else 0 for s in sources]
         gamma, beta = self.gamma.value, self.beta.value
         if training:
@@ -72,7 +82,7 @@ class SourceBatchNorm(SourceLayer):
         return tf.reshape(tf.cast(y, self.compute_dtype), [-1, *x.shape[1:]])
 
 
-def code_norm(kind):
+def code_norm(kind: str) -> list[keras.layers.Layer]:
     """The layers, one or none, by which an encoder of `code_norm` `kind` normalises codes `[B, H_dim]`."""
     if kind == "batch":
         one_set = {"known_sources": ENCODER_SOURCES, "mode": "shared", "affine": False}
@@ -88,18 +98,18 @@ class ExampleNorm(keras.layers.Layer):
     those of `keras.layers.LayerNormalization` are not: it holds the mean within the variance.
     """
 
-    def __init__(self, name=None, dtype=None):
+    def __init__(self, name: str | None = None, dtype: Any = None):
         super().__init__(name=name, dtype=dtype, autocast=False)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         scale = {"shape": (input_shape[-1],), "autocast": False}
         self.gamma = self.add_weight(name="gamma", initializer="ones", **scale)
         self.beta = self.add_weight(name="beta", initializer="zeros", **scale)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return input_shape
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         axes, x = list(range(1, len(x.shape))), tf.cast(x, self.variable_dtype)
         centred = x - tf.reduce_mean(x, axis=axes, keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), axis=axes, keepdims=True)
@@ -107,7 +117,7 @@ class ExampleNorm(keras.layers.Layer):
         return tf.cast(y, self.compute_dtype)
 
 
-def critic_norm(name):
+def critic_norm(name: str | None) -> Callable | None:
     """A factory of a critic's normalisation layers: "none" (None), "batch", real and generated ones apart, "layer"."""
     if name == "none":
         return None

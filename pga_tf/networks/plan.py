@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -20,7 +21,7 @@ class Plan:
     stochastic: bool
     code_norm: bool = False  # whether batch norm follows the head, and takes a bias of it away
 
-    def grid(self, factor):
+    def grid(self, factor: int) -> tuple[int, int]:
         """(H, W) divided by `factor`."""
         return self.image_shape[0] // factor, self.image_shape[1] // factor
 
@@ -45,7 +46,9 @@ class Architecture:
     critic: Callable | None = None
 
 
-def unit(layer, norm, activation, name, **kwargs):
+def unit(
+    layer: keras.layers.Layer, norm: Callable | None, activation: Callable, name: str | None, **kwargs: Any
+) -> list[keras.layers.Layer]:
     """A weight layer, a norm if `norm` is one, an activation: the list that most networks repeat.
 
     The weight layer has a bias only where no norm follows: beta is that bias.
@@ -56,9 +59,11 @@ def unit(layer, norm, activation, name, **kwargs):
     return [*layers, activation()]
 
 
-def relu():
+def relu() -> keras.layers.Layer:
+    """ReLU, as decoders have it."""
     return keras.layers.ReLU()
 
 
-def leaky_relu():
+def leaky_relu() -> keras.layers.Layer:
+    """Leaky ReLU of slope 0.2, as encoders have it."""
     return keras.layers.LeakyReLU(negative_slope=0.2)

@@ -6,12 +6,14 @@ repeats pixels, as in SN-GAN, where their code fills in zeros.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 from keras import layers
 
 from pga_tf.networks.heads import code_head
-from pga_tf.networks.plan import NETWORKS, Architecture, relu, unit
+from pga_tf.networks.plan import NETWORKS, Architecture, Plan, relu, unit
 from pga_tf.networks.sources import SourceLayer, build_layers, call_layers, output_shape
 
 
@@ -22,24 +24,26 @@ def _conv(filters, kernel_size=3, **kwargs):
 class Residual(SourceLayer):
     """shortcut(x) + branch(x), of two lists of layers; a shortcut without layers is x itself."""
 
-    def __init__(self, branch, shortcut, *, name=None):
+    def __init__(
+        self, branch: Sequence[keras.layers.Layer], shortcut: Sequence[keras.layers.Layer], *, name: str | None = None
+    ):
         super().__init__(name=name)
         self._parts = lambda: (branch, shortcut)  # hidden from Keras, which would keep layers that are replaced
 
-    def replace(self, function):
+    def replace(self, function: Callable) -> None:
         branch, shortcut = ([function(layer) for layer in part] for part in self._parts())
         self._parts = lambda: (branch, shortcut)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         branch, shortcut = self._parts()
         self.branch, self.shortcut = self.adopt("branch", branch), self.adopt("shortcut", shortcut)
         build_layers(self.branch, input_shape)
         build_layers(self.shortcut, input_shape)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return output_shape(self.branch, input_shape)
 
-    def call(self, x, sources=("data",), training=False):
+    def call(self, x: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False) -> tf.Tensor:
         shortcut = call_layers(self.shortcut, x, sources, training)
         return shortcut + call_layers(self.branch, x, sources, training)
 
@@ -54,7 +58,16 @@ class ResidualBlock(Residual):
     smaller of the two sizes, which gives the same values as at the larger one.
     """
 
-    def __init__(self, filters, *, channels, norm, scale=None, first=False, name=None):
+    def __init__(
+        self,
+        filters: int,
+        *,
+        channels: int,
+        norm: Callable | None,
+        scale: str | None = None,
+        first: bool = False,
+        name: str | None = None,
+    ):
         up = [layers.UpSampling2D(2)] if scale == "up" else []
         down = [layers.AveragePooling2D(2)] if scale == "down" else []
         start = [] if first else [*([norm(name="norm")] if norm else []), relu()]
@@ -63,12 +76,12 @@ class ResidualBlock(Residual):
         super().__init__([*start, *up, *convs, *down], project if scale or channels != filters else [], name=name)
 
 
-def encoder(plan, norm):
+def encoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """Two blocks down, two plain ones, all F wide, ReLU, and the head on the flattened (H/4, W/4, F)."""
     return [*_trunk(plan, norm), layers.Flatten(), code_head(plan)]
 
 
-def critic(plan, norm):
+def critic(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """The encoder's blocks, summed over positions before the head (Miyato et al., table 4)."""
     return [*_trunk(plan, norm), SumPooling(name="sum"), code_head(plan)]
 
@@ -76,10 +89,10 @@ def critic(plan, norm):
 class SumPooling(layers.Layer):
     """`[B, H, W, C]` to `[B, C]`, the sum over positions in float32."""
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (input_shape[0], input_shape[-1])
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(x, tf.float32), axis=[1, 2])
 
 
@@ -94,7 +107,7 @@ def _trunk(plan, norm):
     ]
 
 
-def decoder(plan, norm):
+def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """A dense layer to (H/8, W/8, 4F), three blocks up, F wide, ReLU, and a conv 3x3 to C."""
     width = plan.filters
     grid = (*plan.grid(8), 4 * width)

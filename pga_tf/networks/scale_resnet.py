@@ -7,11 +7,13 @@ deviation starts at 0.1 instead of 1.
 
 import functools
 import math
+from collections.abc import Callable
 
+import keras
 from keras import layers
 
 from pga_tf.networks.heads import code_head
-from pga_tf.networks.plan import NETWORKS, Architecture, relu
+from pga_tf.networks.plan import NETWORKS, Architecture, Plan, relu
 from pga_tf.networks.resnet import Residual
 
 BLOCKS = 2  # for each scale
@@ -41,7 +43,7 @@ def _halvings(plan):
     return count
 
 
-def encoder(plan, norm):
+def encoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """A conv to F, scales of F, 2F, 4F, ... with strided convs between, mean over positions, dense block, head."""
     filters, count = plan.filters, _halvings(plan) - 1
     stack = [_conv(filters, name="conv")]
@@ -54,7 +56,7 @@ def encoder(plan, norm):
     return [*stack, layers.GlobalAveragePooling2D(), dense, code_head(plan)]
 
 
-def decoder(plan, norm):
+def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """Dense to the smallest grid, then a deconvolution and a scale for each doubling, and a conv to C."""
     count = _halvings(plan)
     widths = [min(plan.filters * 2**k, LARGEST) for k in range(count, -1, -1)]

@@ -8,22 +8,24 @@ Spectral normalisation of the critic is the method's choice (`--critic_norm=spec
 """
 
 import math
+from collections.abc import Callable
 
+import keras
 from keras import layers
 
 from pga_tf.networks.heads import code_head
-from pga_tf.networks.plan import NETWORKS, Architecture, relu
+from pga_tf.networks.plan import NETWORKS, Architecture, Plan, relu
 from pga_tf.networks.resnet import ResidualBlock, SumPooling
 
 SCALES = 4  # halvings
 
 
-def encoder(plan, norm):
+def encoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """Blocks down to F, 2F, 4F, 8F, a plain one of 16F, ReLU, and the head on the flattened (H/16, W/16, 16F)."""
     return [*_trunk(plan, norm), layers.Flatten(), code_head(plan)]
 
 
-def critic(plan, norm):
+def critic(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """The encoder's blocks, summed over positions before the head."""
     return [*_trunk(plan, norm), SumPooling(name="sum"), code_head(plan)]
 
@@ -40,7 +42,7 @@ def _trunk(plan, norm):
     return [*stack, relu()]
 
 
-def decoder(plan, norm):
+def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """A dense layer to (H/16, W/16, 16F), blocks up to 8F, 4F, 2F, F, norm, ReLU, and a conv 3x3 to C."""
     grid = (*plan.grid(2**SCALES), plan.filters * 2**SCALES)
     stack = [layers.Dense(math.prod(grid), dtype="float32", name="dense"), layers.Reshape(grid)]

@@ -5,6 +5,10 @@ iteration a call (Miyato et al. 2018). The kernel itself is never rewritten, so 
 functional calls, see the same W. Gradients flow through sigma with u and v held.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
 from keras import layers
 
@@ -13,7 +17,7 @@ from pga_tf.networks.sources import SourceLayer
 EPSILON = 1e-12
 
 
-def power_iteration(matrix, u):
+def power_iteration(matrix: tf.Tensor, u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(sigma, next u) by one step on `matrix` `[K, N]` from `u` `[N]`: a scalar and a unit vector.
 
     v = W u / |W u|, u = W' v / |W' v|, sigma = v' W u. No gradient flows into u and v.
@@ -62,61 +66,61 @@ class _Spectral(SourceLayer):
 class SpectralDense(_Spectral):
     """`[B, F]` to `[B, units]`."""
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(units, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         self._add_weights((input_shape[-1], self.outputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*input_shape[:-1], self.outputs)
 
-    def call(self, x, sources=("data",), training=False):
+    def call(self, x: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False) -> tf.Tensor:
         return self._add_bias(tf.matmul(x, self._normalised_kernel(training)))
 
 
 class SpectralConv2D(_Spectral):
     """`[B, H, W, C]` to `[B, ceil(H / strides), ceil(W / strides), filters]`, "same" padding."""
 
-    def __init__(self, filters, kernel_size, *, strides, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, *, strides: int, **kwargs: Any):
         super().__init__(filters, **kwargs)
         self.kernel_size, self.strides = kernel_size, strides
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         self._add_weights((self.kernel_size, self.kernel_size, input_shape[-1], self.outputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         batch, height, width, _ = input_shape
         return batch, -(-height // self.strides), -(-width // self.strides), self.outputs
 
-    def call(self, x, sources=("data",), training=False):
+    def call(self, x: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False) -> tf.Tensor:
         return self._add_bias(tf.nn.conv2d(x, self._normalised_kernel(training), self.strides, "SAME"))
 
 
 class SpectralConv2DTranspose(_Spectral):
     """`[B, H, W, C]` to `[B, strides H, strides W, filters]`, "same" padding."""
 
-    def __init__(self, filters, kernel_size, *, strides, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, *, strides: int, **kwargs: Any):
         super().__init__(filters, **kwargs)
         self.kernel_size, self.strides = kernel_size, strides
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         self._add_weights((self.kernel_size, self.kernel_size, self.outputs, input_shape[-1]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         batch, height, width, _ = input_shape
         return batch, height * self.strides, width * self.strides, self.outputs
 
     def _matrix(self, kernel):
         return tf.reshape(tf.transpose(kernel, [0, 1, 3, 2]), [-1, self.outputs])
 
-    def call(self, x, sources=("data",), training=False):
+    def call(self, x: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False) -> tf.Tensor:
         shape = [tf.shape(x)[0], *self.compute_output_shape(x.shape)[1:]]
         y = tf.nn.conv2d_transpose(x, self._normalised_kernel(training), shape, self.strides, "SAME")
         return self._add_bias(y)
 
 
-def normalised(layer):
+def normalised(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The counterpart of an unbuilt Keras `Dense`, `Conv2D` or `Conv2DTranspose` here; any other layer as it is.
 
     Containers of layers (`SourceLayer`) get their own layers replaced.

@@ -7,16 +7,18 @@ norm follows; the standard deviation starts at 0.1 instead of 1.
 
 import functools
 import math
+from collections.abc import Callable
 
+import keras
 from keras import layers
 
 from pga_tf.networks.heads import code_head
-from pga_tf.networks.plan import NETWORKS, Architecture, relu, unit
+from pga_tf.networks.plan import NETWORKS, Architecture, Plan, relu, unit
 
 SCALES = 3  # halvings
 
 
-def encoder(plan, norm):
+def encoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """Convolutions F (stride 1), 2F, 4F, 8F (stride 2), and the head on the flattened (H/8, W/8, 8F)."""
     conv = functools.partial(layers.Conv2D, kernel_size=5, padding="same")
     stack = []
@@ -25,7 +27,7 @@ def encoder(plan, norm):
     return [*stack, layers.Flatten(), code_head(plan)]
 
 
-def decoder(plan, norm):
+def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """Dense to (H/8, W/8, 8F), deconvolutions 4F, 2F, F (stride 2), and one to C (stride 1)."""
     deconv = functools.partial(layers.Conv2DTranspose, kernel_size=5, padding="same")
     grid = (*plan.grid(2**SCALES), plan.filters * 2**SCALES)

@@ -22,7 +22,7 @@ from pga_tf.objectives import shapes
 KINDS = ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge")
 
 
-def critic_loss(kind, real_logits, generated_logits):
+def critic_loss(kind: str, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tf.Tensor:
     """What the critic descends on, by the table above.
 
     Args:
@@ -45,7 +45,7 @@ def critic_loss(kind, real_logits, generated_logits):
     return losses.wasserstein_hinge_discriminator_loss(real, generated, **_unreduced())
 
 
-def generator_loss(kind, generated_logits):
+def generator_loss(kind: str, generated_logits: tf.Tensor) -> tf.Tensor:
     """What the generator descends on, by the table above.
 
     Args:

@@ -9,7 +9,7 @@ from pga_tf.objectives import shapes
 LOG_2_PI = math.log(2.0 * math.pi)
 
 
-def kl_standard_normal(mean, stddev):
+def kl_standard_normal(mean: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:
     """KL(N(mean, diag stddev^2) || N(0, I)) for each latent dimension.
 
     1/2 (mean^2 + stddev^2 - log stddev^2 - 1); Kingma and Welling, appendix B; PGA Eq. 12 (L_vkl).
@@ -24,7 +24,7 @@ def kl_standard_normal(mean, stddev):
     return 0.5 * (tf.square(mean) + tf.square(stddev) - 1.0) - tf.math.log(stddev)
 
 
-def gaussian_nll(x, x_hat, log_gamma):
+def gaussian_nll(x: tf.Tensor, x_hat: tf.Tensor, log_gamma: tf.Tensor) -> tf.Tensor:
     """- log N(x; x_hat, gamma^2 I) = sum[(x - x_hat)^2 / (2 gamma^2) + log gamma + 1/2 log 2 pi].
 
     Dai and Wipf, 2019, section 4. With gamma learned the value falls below 0 as gamma goes to 0: a density,
@@ -42,7 +42,7 @@ def gaussian_nll(x, x_hat, log_gamma):
     return tf.reduce_sum(0.5 * squared + log_gamma + 0.5 * LOG_2_PI, axis=list(range(1, len(x.shape))))
 
 
-def bernoulli_nll(x, logits):
+def bernoulli_nll(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Cross-entropy - sum[x log p + (1 - x) log(1 - p)], p = sigmoid(logits).
 
     Args:

@@ -9,6 +9,9 @@ another's logit: batch norm in training mode would make every value wrong, witho
 made of needs right second derivatives, which `tf.nn.moments` has not, nor `keras.layers.LayerNormalization` over it.
 """
 
+from collections.abc import Callable, Sequence
+
+import keras
 import tensorflow as tf
 
 from pga_tf.core import replicas
@@ -17,12 +20,12 @@ from pga_tf.objectives import shapes
 SMALLEST_SQUARE = 1e-4  # under the root of a slope, whose own slope at 0 is infinite; compare_gan's
 
 
-def squared_weights(kernels):
+def squared_weights(kernels: Sequence[keras.Variable]) -> tf.Tensor:
     """|theta|^2, the L_REG of RAE-L2 (Ghosh et al. 2020): the sum of squares of a list of kernels, a scalar."""
     return tf.add_n([tf.reduce_sum(tf.square(tf.convert_to_tensor(kernel))) for kernel in kernels])
 
 
-def with_squared_jacobian(decode, z, probe):
+def with_squared_jacobian(decode: Callable, z: tf.Tensor, probe: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(g(z), an unbiased estimate of |dg/dz|_F^2), the L_REG of RAE-GP (Ghosh et al. 2020), by one projection.
 
     E|J' v|^2 = |J|_F^2 for v ~ N(0, I) (Hutchinson), which costs one backward pass where J itself would cost one for
@@ -41,7 +44,7 @@ def with_squared_jacobian(decode, z, probe):
     return images, tf.reduce_sum(tf.square(tape.gradient(projected, z)), axis=1)
 
 
-def wgan_gp(critic, real, generated, shares):
+def wgan_gp(critic: Callable, real: tf.Tensor, generated: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
     """(sqrt(SMALLEST_SQUARE + |grad T(x + a (y - x))|^2) - 1)^2, Gulrajani et al. 2017, Eq. 3, without its lambda.
 
     Args:
@@ -57,7 +60,7 @@ def wgan_gp(critic, real, generated, shares):
     return tf.square(slope - 1.0)
 
 
-def dragan(critic, real, noise, shares):
+def dragan(critic: Callable, real: tf.Tensor, noise: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
     """`wgan_gp` with y = x + 1/2 std(x) v: the slope around real examples, of Kodali et al. 2017 as compare_gan has it.
 
     std(x) is one number, over all entries of all examples of the global batch, so two replicas see that of one.
@@ -76,7 +79,7 @@ def dragan(critic, real, noise, shares):
     return wgan_gp(critic, real, real + 0.5 * tf.sqrt(variance) * tf.cast(noise, real.dtype), shares)
 
 
-def r1(critic, real):
+def r1(critic: Callable, real: tf.Tensor) -> tf.Tensor:
     """|grad T(x)|^2, Mescheder et al. 2018, Eq. 9, without its gamma / 2.
 
     Args:

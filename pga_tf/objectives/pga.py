@@ -18,7 +18,7 @@ def _half_squared_distance(name_a, a, name_b, b):
     return 0.5 * tf.reduce_sum(tf.square(a - b), axis=list(range(1, len(a.shape))))
 
 
-def reconstruction(x, x_hat):
+def reconstruction(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
     """L_r = 1/2 |x_hat - x|^2, Eq. 1.
 
     Args:
@@ -30,7 +30,7 @@ def reconstruction(x, x_hat):
     return _half_squared_distance("x", x, "x_hat", x_hat)
 
 
-def latent_reconstruction(z, z_hat):
+def latent_reconstruction(z: tf.Tensor, z_hat: tf.Tensor) -> tf.Tensor:
     """L_lr = 1/2 |h(z) - z|^2, Eqs. 2 and 3, for z from N(0, I) or from the data codes H.
 
     Args:
@@ -42,7 +42,7 @@ def latent_reconstruction(z, z_hat):
     return _half_squared_distance("z", z, "z_hat", z_hat)
 
 
-def code_nll(z):
+def code_nll(z: tf.Tensor) -> tf.Tensor:
     """L_nll^phi = 1/2 |z|^2, Eq. 6: - log N(z; 0, I) without its constant, in nats.
 
     Args:
@@ -54,7 +54,7 @@ def code_nll(z):
     return 0.5 * tf.reduce_sum(tf.square(z), axis=1)
 
 
-def volume_nll(h_perturbed, h, delta):
+def volume_nll(h_perturbed: tf.Tensor, h: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
     """L_nll^theta = H_dim / 2 * log(|h(z + delta) - h(z)|^2 / |delta|^2), Eq. 7.
 
     Its expectation over delta bounds log|det dh/dz| from above as |delta| -> 0 (Proposition 1).
@@ -75,7 +75,7 @@ def volume_nll(h_perturbed, h, delta):
     return 0.5 * h.shape[1] * (tf.math.log(moved) - tf.math.log(distance))
 
 
-def variational_reconstruction(z_hat, h_perturbed, sigma):
+def variational_reconstruction(z_hat: tf.Tensor, h_perturbed: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     """L_vr = 1/2 sum_i ((z_hat - h(z'))_i / sigma_i)^2, Eq. 12: - log N(z_hat; h(z'), sigma^2 I) less constants.
 
     Args:
@@ -89,7 +89,7 @@ def variational_reconstruction(z_hat, h_perturbed, sigma):
     return 0.5 * tf.reduce_sum(tf.square((z_hat - h_perturbed) / sigma), axis=1)
 
 
-def perturbation(noise, scale, kind):
+def perturbation(noise: tf.Tensor, scale: float, kind: str) -> tf.Tensor:
     """delta ~ S(eps), the perturbation of Eq. 7.
 
     Args:
@@ -108,7 +108,7 @@ def perturbation(noise, scale, kind):
     return radius * tf.math.l2_normalize(noise, axis=1, epsilon=0.0)
 
 
-def published_scale(dimensions):
+def published_scale(dimensions: int) -> float:
     """2 / D: takes a loss with a 1/2 and a sum over D dimensions to the mean squared difference.
 
     The published coefficients weigh such per-dimension means, not the sums that the equations write.

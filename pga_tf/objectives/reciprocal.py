@@ -15,7 +15,7 @@ from pga_tf.objectives import pga, shapes
 LARGEST_LOG = -0.5 * math.log(pga.SMALLEST_MOVE)  # of d; its smallest is as far below 1 as this is above
 
 
-def reciprocal(log_low, log_high):
+def reciprocal(log_low: tf.Tensor, log_high: tf.Tensor) -> tfp.distributions.TransformedDistribution:
     """The reciprocal distribution on [e^log_low, e^log_high], as a TFP distribution.
 
     `log_prob` is -inf outside the support and NaN at y <= 0. The bounds enter only as an additive constant.
@@ -25,7 +25,7 @@ def reciprocal(log_low, log_high):
     )
 
 
-def nll(log_distance, dimensions):
+def nll(log_distance: tf.Tensor, dimensions: int) -> tf.Tensor:
     """- log p(d^H), Eq. 15: H log d plus a constant, whose gradient is that of Eq. 7.
 
     Args:
@@ -40,7 +40,7 @@ def nll(log_distance, dimensions):
     return law.bijector.forward_log_det_jacobian(log_power, event_ndims=0) - law.distribution.log_prob(log_power)
 
 
-def volume_nll(h_perturbed, h, delta):
+def volume_nll(h_perturbed: tf.Tensor, h: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
     """Eq. 7 as a ratio of likelihoods: - log p(|h(z + delta) - h(z)|^H) + log p(|delta|^H).
 
     Arguments and value are those of `pga.volume_nll`, in nats, and so is what raises; |delta| must be within

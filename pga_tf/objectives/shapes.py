@@ -5,7 +5,7 @@ import tensorflow as tf
 from pga_tf.core import checks
 
 
-def require_same_shape(name_a, a, name_b, b):
+def require_same_shape(name_a: str, a: tf.Tensor, name_b: str, b: tf.Tensor) -> None:
     """Raises `InputError` unless the static shapes of `a` and `b` are compatible."""
     a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
     if not a.shape.is_compatible_with(b.shape):

@@ -12,6 +12,7 @@ end at its best. The generator steps against the critic that has just stepped.
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from pga_tf import networks
@@ -26,6 +27,8 @@ from pga_tf.priors import draws
 
 @dataclasses.dataclass(frozen=True)
 class LatentMapOptions:
+    """The paper prints none of them; the header says where the defaults are from."""
+
     map_width: int = option(256, "width of generator and critic", unit="units", minimum=1)
     map_depth: int = option(3, "hidden layers of generator and critic", unit="layers", minimum=1)
     map_critic_norm: str = option("spectral", "of the critic's kernels", source="SN-GAN", choices=("spectral", "none"))
@@ -52,7 +55,7 @@ class LatentMap(Stepwise):
     TOTAL = None
     REPORTED = ()
 
-    def __init__(self, latent_dim, options=None, *, seed=0):
+    def __init__(self, latent_dim: int, options: LatentMapOptions | None = None, *, seed: int = 0):
         options = options or LatentMapOptions()
         shape = {"width": options.map_width, "depth": options.map_depth}
         roles = {
@@ -63,15 +66,16 @@ class LatentMap(Stepwise):
         super().__init__(made, options, latent_dim=latent_dim, seed=seed)
         self.sample = draws.sampler(self._draw)
 
-    def state(self):
+    def state(self) -> dict[str, keras.Variable]:
+        """The variables that sampling needs, by name."""
         return {f"{i}/{v.path}": v for i, v in enumerate(self.generator.trainable_variables)}
 
-    def critic_loss(self, codes, mapped):
+    def critic_loss(self, codes: tf.Tensor, mapped: tf.Tensor) -> tf.Tensor:
         """Eq. 12: `[B, H_dim]` each side, to `[B]`. It moves the power iteration of a spectral critic."""
         real, generated = tf.split(self.critic(tf.concat([codes, mapped], axis=0), training=True)[:, 0], 2)
         return adversarial.critic_loss("hinge", real, generated)
 
-    def update(self, codes, step):
+    def update(self, codes: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         u, v = (
             self.normal([tf.shape(codes)[0], self.latent_dim], use, step) for use in ("fit/prior", "fit/prior_again")
         )

@@ -6,6 +6,7 @@ ICLR 2020). scikit-learn fits it; afterwards it is a TFP distribution.
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,8 @@ MOST_ITERATIONS = 300  # of EM; it ends before where an iteration gains less tha
 
 @dataclasses.dataclass(frozen=True)
 class MixtureOptions:
+    """What is set of a mixture; ten components are those of the paper."""
+
     components: int = option(10, "Gaussians of the mixture", unit="components", minimum=1)
 
 
@@ -30,7 +33,7 @@ class Mixture:
     FIT = "codes"
     DECODED_AS = "data"
 
-    def __init__(self, latent_dim, options=None, *, seed=0):
+    def __init__(self, latent_dim: int, options: MixtureOptions | None = None, *, seed: int = 0):
         self.options, self.latent_dim, self.seed = validate(options or MixtureOptions()), latent_dim, seed
         k = self.options.components
         self.weights = tf.Variable(tf.fill([k], 1.0 / k), trainable=False, name="weights")
@@ -38,10 +41,11 @@ class Mixture:
         self.factors = tf.Variable(tf.eye(latent_dim, batch_shape=[k]), trainable=False, name="factors")
         self.sample = draws.sampler(self._draw)
 
-    def state(self):
+    def state(self) -> dict[str, tf.Variable]:
+        """The variables that sampling needs, by name."""
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
-    def fit(self, codes, *, report=None):
+    def fit(self, codes: np.ndarray, *, report: Callable[[int, float], None] | None = None) -> dict[str, float]:
         """Fits to codes `[N, H_dim]`, and returns what was found, by name.
 
         Args:
@@ -81,14 +85,14 @@ class Mixture:
         self.factors.assign(np.linalg.cholesky(fitted.covariances_))
         return {"log_likelihood": float(fitted.lower_bound_), "iterations": iteration}
 
-    def distribution(self):
+    def distribution(self) -> tfp.distributions.MixtureSameFamily:
         """The mixture as a TFP distribution over codes `[H_dim]`."""
         return tfp.distributions.MixtureSameFamily(
             tfp.distributions.Categorical(probs=self.weights),
             tfp.distributions.MultivariateNormalTriL(self.means, self.factors),
         )
 
-    def log_prob(self, codes):
+    def log_prob(self, codes: tf.Tensor) -> tf.Tensor:
         """log p(z) of codes `[B, H_dim]`: `[B]`, nats."""
         return self.distribution().log_prob(codes)
 

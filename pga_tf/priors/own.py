@@ -1,6 +1,7 @@
 """The map from noise to codes that a method trains itself, as a prior. Interface: Samples."""
 
 from pga_tf.core import streams
+from pga_tf.core.interfaces import MapsPrior
 from pga_tf.priors import draws
 
 
@@ -9,7 +10,7 @@ class Own:
 
     DECODED_AS = "prior"
 
-    def __init__(self, model):
+    def __init__(self, model: MapsPrior):
         self.latent_dim = model.latent_dim
         self._map = model.map_noise
         self.sample = draws.sampler(self._draw)
@@ -18,5 +19,6 @@ class Own:
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
         return self._map(streams.normals_of(seeds, self.latent_dim, "sample/code"))
 
-    def state(self):
-        return {}  # the variables are the model's
+    def state(self) -> dict:
+        """No variable: they are the model's."""
+        return {}

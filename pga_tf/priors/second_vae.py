@@ -9,6 +9,7 @@ names for both stages is `--prior_weight_decay`, decoupled from Adam.
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from pga_tf import networks
@@ -44,7 +45,7 @@ class SecondVAE(Stepwise):
     TOTAL = None
     REPORTED = ("gamma",)
 
-    def __init__(self, latent_dim, options=None, *, seed=0):
+    def __init__(self, latent_dim: int, options: SecondVAEOptions | None = None, *, seed: int = 0):
         options = options or SecondVAEOptions()
         shape = {"width": options.second_width, "depth": options.second_depth, "join": True}
         roles = {"encoder": Mapping(outputs=2, **shape), "decoder": Mapping(**shape)}
@@ -52,32 +53,33 @@ class SecondVAE(Stepwise):
         super().__init__(made, options, latent_dim=latent_dim, seed=seed)
         self.sample = draws.sampler(self._draw)
 
-    def add_own_weights(self):
+    def add_own_weights(self) -> None:
         self.log_gamma = self.add_weight(name="log_gamma", shape=(), initializer="zeros")
 
-    def networks(self):
+    def networks(self) -> dict[str, list[keras.Variable]]:
         networks = super().networks()
         networks["decoder"].append(self.log_gamma)
         return networks
 
-    def state(self):
+    def state(self) -> dict[str, keras.Variable]:
+        """The variables that sampling needs, by name."""
         return {f"{i}/{v.path}": v for i, v in enumerate(self.trained_by(self.PLAYERS[0]))}
 
     def _gamma(self):
         return tf.clip_by_value(tf.convert_to_tensor(self.log_gamma), -LOG_GAMMA_LIMIT, LOG_GAMMA_LIMIT)
 
-    def posterior(self, codes):
+    def posterior(self, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """q(u|z): mean and standard deviation, `[B, H_dim]` each."""
         mean, spread = tf.split(self.encoder(codes), 2, axis=1)
         return mean, tf.nn.softplus(spread) + SMALLEST_STDDEV
 
-    def terms(self, codes, eps):
+    def terms(self, codes: tf.Tensor, eps: tf.Tensor) -> dict[str, tf.Tensor]:
         """The two sides of the bound for codes `[B, H_dim]`, given noise of that shape: `[B]` each, nats."""
         mean, stddev = self.posterior(codes)
         nll = gaussian.gaussian_nll(codes, self.decoder(mean + stddev * eps), self._gamma())
         return {"nll": nll, "kl": tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)}
 
-    def update(self, codes, step):
+    def update(self, codes: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         eps = self.normal([tf.shape(codes)[0], self.latent_dim], "fit/posterior", step)
         with tf.GradientTape() as tape:
             losses = self.terms(codes, eps)

@@ -5,6 +5,7 @@ number, which tells nothing of a code.
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -25,7 +26,7 @@ class Unfitted:
     FIT = "nothing"
     DECODED_AS = "prior"
 
-    def __init__(self, latent_dim, options=None, *, seed=0):
+    def __init__(self, latent_dim: int, options: Any = None, *, seed: int = 0):
         del options, seed
         self.latent_dim = latent_dim
         self.sample = draws.sampler(self._draw)
@@ -34,7 +35,8 @@ class Unfitted:
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
         return laws.draw(self.LAW, seeds, self.latent_dim)
 
-    def state(self):
+    def state(self) -> dict:
+        """No variable: a law has none."""
         return {}
 
 
@@ -43,7 +45,7 @@ class Normal(Unfitted):
 
     LAW = "normal"
 
-    def log_prob(self, codes):
+    def log_prob(self, codes: tf.Tensor) -> tf.Tensor:
         """log p(z) of codes `[B, H_dim]`: `[B]`, nats."""
         return -gaussian.gaussian_nll(codes, tf.zeros_like(codes), 0.0)
 

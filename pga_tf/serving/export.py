@@ -9,12 +9,15 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from pga_tf.core import checks
+from pga_tf.core.interfaces import Samples
 from pga_tf.evaluation import protocol
+from pga_tf.methods.method import Method
 from pga_tf.serving import gate, reference, versions, warmup
 from pga_tf.serving.signatures import DEFAULT, Served, served_variables
 from pga_tf.serving.stored import KINDS, TOLERANCES, Stored
@@ -29,16 +32,30 @@ class NotTheModel(checks.InputError):
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
+    """How a version is published.
+
+    Attributes:
+      name: of the model, its folder below `base`. base: TensorFlow Serving's model base, with models.config.
+      version: its number; 0: the one after the newest.
+      label: "stable" or "canary"; "": stable for a model's first version, canary for the others.
+      optimize: what weights are stored as, one of `stored.KINDS`; "none": float32.
+      tolerance: largest difference from the Python model that the gate lets pass, over max(1, largest value expected);
+        0: that of `optimize`.
+      batch_sizes: numbers of rows that the server is warmed up with.
+    """
+
     name: str
     base: str = versions.BASE
-    version: int = 0  # 0: the one after the newest
-    label: str = ""  # "": stable for a model's first version, canary for the others
+    version: int = 0
+    label: str = ""
     optimize: str = "none"
-    tolerance: float = 0.0  # of the gate; 0: that of `optimize`
-    batch_sizes: tuple = BATCH_SIZES  # warmed up
+    tolerance: float = 0.0
+    batch_sizes: tuple = BATCH_SIZES
 
 
-def export(model, prior, image_shape, options, facts):
+def export(
+    model: Method, prior: Samples, image_shape: Sequence[int], options: ExportOptions, facts: dict
+) -> tuple[pathlib.Path, dict[str, float]]:
     """Publishes `model` under `prior` as a version: (its folder, what the gate found by signature).
 
     Args:
@@ -81,7 +98,9 @@ def _validate(options):
     return options.tolerance or TOLERANCES[options.optimize]
 
 
-def write(model, prior, image_shape, folder, *, optimize="none"):
+def write(
+    model: Method, prior: Samples, image_shape: Sequence[int], folder: str | os.PathLike, *, optimize: str = "none"
+) -> None:
     """Writes the SavedModel with every signature that the pair can give into `folder`."""
     served = Served(model, prior, image_shape)
     signatures = served.signatures()

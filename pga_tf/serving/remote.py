@@ -9,6 +9,8 @@ clients into one batch, a single bad row fails them all.
 
 import functools
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import grpc
 import numpy as np
@@ -25,7 +27,16 @@ MAX_BYTES = 2**25  # of numbers in a request or an answer, which JSON makes up t
 class Remote:
     """A model on a server. Raises `InputError` for whatever a user can put right; methods take and give arrays."""
 
-    def __init__(self, target, model, *, version=None, label=None, rest=False, timeout=10.0):
+    def __init__(
+        self,
+        target: str,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        rest: bool = False,
+        timeout: float = 10.0,
+    ):
         """Connects to nothing yet.
 
         Args:
@@ -44,7 +55,7 @@ class Remote:
         self._transport.close()
 
     @functools.cached_property
-    def signatures(self):
+    def signatures(self) -> dict[str, specs.Signature]:
         """Signatures of the model by name, as its server describes them."""
         made = {}
         for name, signature in self._ask("metadata", self._transport.metadata).signature_def.items():
@@ -52,7 +63,7 @@ class Remote:
                 made[name] = specs.Signature(specs.tensors(signature.inputs), specs.tensors(signature.outputs))
         return made
 
-    def signature(self, name):
+    def signature(self, name: str) -> specs.Signature:
         """One of `signatures`. Raises `InputError` where the model has it not."""
         if name not in self.signatures:
             checks.refuse(
@@ -63,11 +74,11 @@ class Remote:
             )
         return self.signatures[name]
 
-    def status(self):
+    def status(self) -> Any:
         """`GetModelStatusResponse`: each version with its state and, where it does not load, the reason."""
         return self._ask("status", self._transport.status)
 
-    def predict(self, name, **inputs):
+    def predict(self, name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Outputs of signature `name` by name, for arrays of one length, however long: it is sent in batches."""
         signature = self.signature(name)
         arrays = specs.matched(name, signature, inputs)
@@ -82,28 +93,28 @@ class Remote:
         joined = lambda key, dtype: np.concatenate([np.asarray(part[key], dtype) for part in parts])
         return {key: joined(key, spec.dtype) for key, spec in signature.outputs.items()}
 
-    def sample(self, seeds):
+    def sample(self, seeds: Sequence[int]) -> np.ndarray:
         """Images `[N, H, W, C]` in [0, 1] for int64 seeds `[N]`; image i is a function of seed i alone."""
         return self.predict("sample", seed=np.asarray(seeds))["image"]
 
-    def decode(self, z):
+    def decode(self, z: np.ndarray) -> np.ndarray:
         """Images `[N, H, W, C]` in [0, 1] of codes `[N, D]`."""
         return self.predict("decode", z=z)["image"]
 
-    def encode(self, images):
+    def encode(self, images: np.ndarray) -> np.ndarray:
         """Codes `[N, D]` of images `[N, H, W, C]` in [0, 1]."""
         return self.predict("encode", image=specs.unit("images", images))["z"]
 
-    def reconstruct(self, images):
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """What is left of images `[N, H, W, C]` in [0, 1] after the way through the code, in the same form."""
         return self.predict("reconstruct", image=specs.unit("images", images))["image"]
 
-    def interpolate(self, a, b, t):
+    def interpolate(self, a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Images between `a` and `b` `[N, H, W, C]`, at t `[N]` from 0 (at `a`) to 1 (at `b`)."""
         inputs = {"image_a": specs.unit("images", a), "image_b": specs.unit("images", b), "t": specs.unit("t", t)}
         return self.predict("interpolate", **inputs)["image"]
 
-    def score(self, images):
+    def score(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Dict of `reconstruction_error` `[N]` (mean squared error per pixel) and, where there is one, `log_prior`."""
         return self.predict("score", image=specs.unit("images", images))
 

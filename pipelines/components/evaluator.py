@@ -92,7 +92,7 @@ def _write_priors(folder, config, request, dataset):
 FALSE_ALARM = 0.025  # how often a model that is as good as the last blessed one may be refused
 
 
-def gate(result, baseline, max_frechet):
+def gate(result: dict, baseline: dict | None, max_frechet: float) -> list[str]:
     """What speaks against blessing a model: list of sentences, empty if nothing does.
 
     Its Frechet distance must be at most `max_frechet` and, where the last blessed model was scored under the same card,

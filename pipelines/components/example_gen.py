@@ -37,7 +37,7 @@ def example_gen(examples: str, dataset: str, test_fraction: float, shards: int) 
     return close(examples, dataset, counts, sum(counts.values()) - len(seen))
 
 
-def open_shards(folder, count, stack):
+def open_shards(folder: str, count: int, stack: contextlib.ExitStack) -> dict:
     """dict of split to the writers of its shards, closed with `stack`."""
     writers = {}
     for split in examples_lib.SPLITS:
@@ -49,7 +49,7 @@ def open_shards(folder, count, stack):
     return writers
 
 
-def close(folder, dataset, counts, duplicates):
+def close(folder: str, dataset: str, counts: dict, duplicates: int) -> dict:
     """Writes what was counted, and returns it. Raises `InputError` for a split without images."""
     empty = [split for split, count in counts.items() if not count]
     if empty:

@@ -42,7 +42,7 @@ def _line(anomaly):
     return f"{anomaly['what']}: expected {anomaly['expected']}, received {anomaly['received']}{shown}"
 
 
-def find(statistics, schema, previous):
+def find(statistics: dict, schema: dict, previous: dict | None) -> list[dict]:
     """The anomalies of `statistics`, a list of dicts; `previous`: statistics, or None."""
     return [
         *_shapes(statistics, schema),

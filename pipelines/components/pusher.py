@@ -62,7 +62,7 @@ def _pushed_before(there, origin):
     return None
 
 
-def is_there(pushed):
+def is_there(pushed: str) -> bool:
     """Whether what `pusher` noted in `pushed` still holds: the model lies in its place, or none was pushed."""
     model = json.loads((pathlib.Path(pushed) / PUSHED).read_text())["model"]
     return model is None or (pathlib.Path(model) / export.CARD).exists()

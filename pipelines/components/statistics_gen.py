@@ -23,7 +23,7 @@ def statistics_gen(examples: str, statistics: str) -> dict:
     return write(statistics, summary.result())
 
 
-def write(folder, result):
+def write(folder: str, result: dict) -> dict:
     """Writes the statistics; returns those of them that are single numbers."""
     files.write_json(pathlib.Path(folder) / STATISTICS, result)
     figures = {key: value for key, value in result.items() if isinstance(value, int | float)}

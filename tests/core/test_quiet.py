@@ -1,5 +1,6 @@
 """What commands should not leave on a terminal: TensorFlow's start-up lines, and commands that do not paste."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -54,3 +55,13 @@ def test_commands_are_printed_as_this_one_was_started(started, expected, monkeyp
     if started:
         monkeypatch.setenv(commands.STARTED_AS, started)
     assert commands.line("sample", workdir="my runs/a", seed=3) == expected
+
+
+def test_tensorflows_log_keeps_all_but_what_misleads(caplog):
+    quiet.hold_back_noise()
+    log = logging.getLogger("tensorflow")
+    with caplog.at_level("INFO", logger="tensorflow"):
+        log.warning("%s out of the last 5 calls to %s triggered tf.function retracing. Tracing is expensive", 5, "f")
+        log.info("Assets written to: %s", "models/.exporting-x/assets")
+        log.warning("Gradients do not exist for variables %s", ["w"])
+    assert [record.getMessage() for record in caplog.records] == ["Gradients do not exist for variables ['w']"]

@@ -4,6 +4,9 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parents[2]
+FOR_DEVELOPMENT = {
+    "ruff", "mkdocs", "mkdocs-material", "mkdocstrings-python", "nbformat", "nbclient", "ipykernel"
+}  # fmt: skip
 LIMITED_BY_TFX = {"absl-py", "scikit-learn", "tensorflow-serving-api"}
 
 
@@ -22,5 +25,5 @@ def test_apache_beam_is_added_to_the_environment_of_the_project_and_changes_no_v
 def test_the_environment_of_tfx_has_the_pins_of_the_project():
     own, other = pins("requirements.txt"), pins("requirements-tfx.txt")
     assert {name for name in own.keys() & other.keys() if own[name] != other[name]} == LIMITED_BY_TFX
-    assert own.keys() - other.keys() == {"ruff"}
+    assert own.keys() - other.keys() == FOR_DEVELOPMENT
     assert other.items() <= pins("constraints-tfx.txt").items()
