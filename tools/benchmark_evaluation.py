@@ -1,5 +1,7 @@
 """What evaluation costs: tools/run python tools/benchmark_evaluation.py [--dimensions=64,512,2048] [--neighbours].
 
+    tools/run python tools/benchmark_evaluation.py --dimensions= --networks=imagenet --images=500
+
 1. Seconds and peak memory from features to Frechet distance, beside TF-GAN's function and SciPy's sqrtm on the same
    features, in turns. 2. Features per second of the command's path beside the bare network on ready batches.
 3. With --neighbours: peak memory of precision, recall, density and coverage at 50,000 images a side (many minutes).
@@ -27,6 +29,7 @@ from pga_tf.evaluation.prdc import prdc
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("dimensions", ["64", "512", "2048"], "feature dimensions to measure")
+flags.DEFINE_list("networks", [], "shipped feature networks to measure; default: all")
 flags.DEFINE_integer("images", 5000, "images on each side")
 flags.DEFINE_integer("rounds", 3, "rounds in which the candidates take turns")
 flags.DEFINE_boolean("neighbours", False, "also measure precision and recall at 50,000 images a side")
@@ -101,12 +104,12 @@ def distances():
 
 
 def feature_speed():
-    for name in features.shipped():
+    for name in FLAGS.networks or features.shipped():
         network = features.load(name)
-        extract = network.extractor()
-        images = np.random.default_rng(0).integers(0, 256, (5000, *network.input_shape), np.uint8)
+        extract, count, size = network.extractor(), FLAGS.images, network.batch
+        images = np.random.default_rng(0).integers(0, 256, (count, *network.input_shape), np.uint8)
         bare = tf.function(network.apply, autograph=False)
-        ready = [tf.constant(images[i : i + features.BATCH], tf.float32) for i in range(0, 5000, features.BATCH)]
+        ready = [tf.constant(images[i : i + size], tf.float32) for i in range(0, count, size)]
 
         def bare_pass(bare=bare, ready=ready):
             return [bare(batch).numpy() for batch in ready]
@@ -119,7 +122,7 @@ def feature_speed():
             for kind, function in paths.items():
                 began = time.perf_counter()
                 function()
-                speeds[kind].append(5000 / (time.perf_counter() - began))
+                speeds[kind].append(count / (time.perf_counter() - began))
         ratio = statistics.median(c / b for c, b in zip(speeds["command"], speeds["bare"], strict=True))
         print(
             f"{name} features: {statistics.median(speeds['command']):,.0f} images/s, {ratio:.2f} of the bare network's"

@@ -154,6 +154,8 @@ def save(model, path, dtype):
         with zipfile.ZipFile(whole) as archive:
             parts = {name: archive.read(name) for name in ("config.json", "model.weights.h5")}
             versions = json.loads(archive.read("metadata.json"))
+    without_addresses = lambda entries: {key: entries[key] for key in entries if key != "shared_object_id"}
+    parts["config.json"] = json.dumps(json.loads(parts["config.json"], object_hook=without_addresses)).encode()
     parts["metadata.json"] = json.dumps({"keras_version": versions["keras_version"]}).encode()
     parts["model.weights.h5"] = _recast(parts["model.weights.h5"], dtype)
     with files.replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
