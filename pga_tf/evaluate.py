@@ -93,8 +93,7 @@ def _request():
 def _evaluate_run():
     config = config_lib.of_run(FLAGS.workdir)
     result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
-    used, own = result["card"]["generated"]["prior"], trained.noted_prior(config)
-    return _finish(result, pictures, RunDirectory(FLAGS.workdir).evaluation_of(used, own))
+    return _say(result, run.keep_of_run(config, result, pictures))
 
 
 def _evaluate_priors():
@@ -124,7 +123,9 @@ def _evaluate_images():
     prepared = {"size": FLAGS.images_size, "crop": FLAGS.images_crop}
     prepared = ", ".join(f"{name} {value}" for name, value in prepared.items() if value) or "as they are"
     result, pictures = assessment.of_images(given, against, _request(), title=FLAGS.images, prepared=prepared)
-    return _finish(result, pictures, RunDirectory(FLAGS.workdir).evaluation)
+    folder = RunDirectory(FLAGS.workdir).evaluation
+    run.keep(result, pictures, folder)
+    return _say(result, folder)
 
 
 def _given():
@@ -157,8 +158,7 @@ def _against(name):
     return run.dataset_name(name)
 
 
-def _finish(result, pictures, folder):
-    run.keep(result, pictures, folder)
+def _say(result, folder):
     print(report.text(result))
     print(f"\n  {folder / 'evaluation.json'}\n  {folder / 'report.html'}")
     return 0

@@ -15,7 +15,7 @@ from pga_tf.data import DataOptions
 from pga_tf.evaluation import report
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
-from pga_tf.runs import assessment, drawing, fitted, trained
+from pga_tf.runs import assessment, drawing, fitted, hparams, trained
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import fitting, loop
@@ -147,8 +147,7 @@ class Run:
         """
         request = _request(checkpoint=self.checkpoint, **values)
         result, pictures = assessment.of_run(self.config, request, prior)
-        used, own = result["card"]["generated"]["prior"], trained.noted_prior(self.config)
-        keep(result, pictures, self.directory.evaluation_of(used, own))
+        keep_of_run(self.config, result, pictures)
         return Scores(result)
 
     def export(self, name: str, base: str = "runs/models", prior: str = "", **values: Any) -> pathlib.Path:
@@ -293,6 +292,15 @@ def _request(**values):
     for name in values:
         checks.require_member("Option of evaluate", name, known)
     return assessment.Request(**{"cache_dir": str(default_cache())} | values)
+
+
+def keep_of_run(config: config_lib.Config, result: dict, pictures: dict) -> pathlib.Path:
+    """Writes what was found of the run of `config` under a prior, and its scores into TensorBoard: the folder."""
+    directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
+    folder = directory.evaluation_of(result["card"]["generated"]["prior"], own)
+    keep(result, pictures, folder)
+    hparams.write_scores(directory, result, own)
+    return folder
 
 
 def keep(result: dict, pictures: dict, folder: pathlib.Path) -> None:

@@ -67,20 +67,20 @@ def main():
         return _write_array(draw)
 
     kind = "" if draw.prior_name == draw.model.PRIOR else f"_{draw.prior_name}"
-    pictures = {f"grid{kind}_seed{FLAGS.seed}": (draw.samples(rows * columns, FLAGS.seed), columns)}
+    pictures = {f"grid{kind}_seed{FLAGS.seed}": drawing.picture(draw.samples(rows * columns, FLAGS.seed), columns)}
     if FLAGS.reconstruct or FLAGS.interpolate:
         drawing.require_encoder(draw.model, "--reconstruct and --interpolate")
         source = data.load(config.data)
         images, value_range = source.examples("test", 64), source.value_range
     if FLAGS.reconstruct:
-        pictures["reconstructions"] = (draw.reconstructions(images, value_range), 16)
+        pictures["reconstructions"] = drawing.picture_of_bands(draw.reconstructions(images, value_range), 16)
     if FLAGS.interpolate:
         rows_of_images = draw.interpolations(images[:16], value_range, FLAGS.interpolate)
-        pictures["interpolations"] = (rows_of_images, FLAGS.interpolate)
+        pictures["interpolations"] = drawing.picture_of_paths(rows_of_images, FLAGS.interpolate)
     folder = RunDirectory(FLAGS.workdir).samples
     folder.mkdir(exist_ok=True)
-    for name, (content, width) in pictures.items():
-        grids.write_png(folder / f"{name}.png", drawing.picture(content, width))
+    for name, picture in pictures.items():
+        grids.write_png(folder / f"{name}.png", picture)
         print(folder / f"{name}.png")
     return 0
 

@@ -11,6 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = ("pga_tf", "pipelines")
 HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+PAGES = ROOT / "pga_tf" / "core" / "pages.py"  # renders templates: its own, and those beside whoever imports it
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pillow")
 
 
@@ -23,6 +24,9 @@ def digest(function):
     found = hashlib.sha256()
     for path in files(pathlib.Path(sys.modules[function.__module__].__file__).resolve()):
         found.update(f"{path.name} {_read(path)[0]}\0".encode())
+        if path == PAGES or PAGES in _read(path)[1]:
+            for template in sorted((path.parent / "templates").glob("*")):
+                found.update(template.read_bytes() + b"\0")
     for library in LIBRARIES:
         found.update(f"{library} {importlib.metadata.version(library)}\0".encode())
     return found.hexdigest()[:16]

@@ -1,120 +1,85 @@
 """ROOT/pipeline.html: the graph and each step's figures, on a page that opens offline."""
 
-import base64
-import collections
-import html
 import pathlib
 import urllib.parse
 
+import numpy as np
+from PIL import Image
+
+from pga_tf.core import pages
+from pipelines import layout
+
 NAME = "pipeline.html"
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-svg { max-width: 100%; height: auto } svg text { font: 13px system-ui, sans-serif; fill: #222 }
-.run { fill: #d7ecd9; background: #d7ecd9 } .cached { fill: #e4e7f2; background: #e4e7f2 }
-.failed { fill: #f6cfcb; background: #f6cfcb } .not-run { fill: #eee; background: #eee }
-h2 { font-size: 1.05rem; margin: 1.6rem 0 .3rem } h2 span { font-weight: normal; padding: 0 .5em; border-radius: 3px }
-table { border-collapse: collapse } td { border-top: 1px solid #ddd; padding: .15rem .8rem .15rem 0 }
-td { vertical-align: top }
-td:first-child { color: #666; white-space: nowrap } td { overflow-wrap: anywhere } pre { white-space: pre-wrap }
-figure { margin: .5rem 0 } figure img { image-rendering: pixelated; min-width: 16rem; max-width: 100% }
-"""
-WIDTH, HEIGHT, GAP = 150, 40, 26
+SHOWN = (".html", ".json")  # what of an artifact a browser shows
+STATES = {"run": "ran", "cached": "cached", "failed": "failed", "not run": "not run"}
 
 
 def page(settings, results):
     """The page of `Settings` and the runner's results by name."""
-    title = f"Pipeline {settings.options.name}: {settings.config.run.method} on {settings.config.data.dataset}"
-    body = [f"<h1>{_text(title)}</h1>", _graph(results)]
-    body += [_section(result, settings.options.pipeline_root) for result in results.values()]
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
-        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    options, config = settings.options, settings.config
+    done = [result for result in results.values() if result.state == "run"]
+    counts = {told: sum(result.state == state for result in results.values()) for state, told in STATES.items()}
+    facts = [
+        ("method", config.run.method),
+        ("dataset", config.data.dataset),
+        ("steps", ", ".join(f"{count} {told}" for told, count in counts.items() if count)),
+        ("time of those that ran", duration(sum(result.seconds for result in done))),
+    ]
+    return pages.render(
+        "pipelines",
+        "pipeline.html",
+        title=f"Pipeline {options.name}: {config.run.method} on {config.data.dataset}",
+        kicker="Pipeline",
+        facts=facts,
+        contents=[("graph", "Graph"), *((f"step-{name}", name) for name in results)],
+        graph=layout.graph({name: result.step.needs() for name, result in results.items()}),
+        steps=[_step(result, options.pipeline_root) for result in results.values()],
+        needs={name: _inputs(result.step) for name, result in results.items()},
     )
 
 
-def _text(value):
-    # surrogateescape: file names need not be UTF-8, and a page must be.
-    return html.escape(str(value).encode("utf-8", "replace").decode())
+def duration(seconds):
+    """A time as people say it: 4.2 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _class(state):
-    return state.replace(" ", "-")
-
-
-def _graph(results):
-    """An SVG with a row for each depth of the graph. `results`: every step after those that it needs."""
-    depth, place, filled = {}, {}, collections.Counter()
-    for name, result in results.items():
-        depth[name] = row = max((depth[need] + 1 for need in result.step.needs()), default=0)
-        place[name] = (filled[row] * (WIDTH + GAP), row * (HEIGHT + GAP))
-        filled[row] += 1
-    lines, boxes = [], []
-    for name, result in results.items():
-        x, y = place[name]
-        boxes.append(
-            f'<a href="#{_text(name)}"><rect class="{_class(result.state)}" x="{x}" y="{y}" width="{WIDTH}" '
-            f'height="{HEIGHT}" rx="5"/><text x="{x + 10}" y="{y + 17}">{_text(name)}</text>'
-            f'<text x="{x + 10}" y="{y + 33}" opacity=".65">{_text(_state(result))}</text></a>'
-        )
-        for need in sorted(result.step.needs()):
-            lines.append(_line(*place[need], x, y, around=depth[name] - depth[need] > 1))
-    width = max(x for x, _ in place.values()) + WIDTH + 80
-    height = max(y for _, y in place.values()) + HEIGHT
-    size = f'width="{width}" height="{height + 4}" viewBox="-2 -2 {width} {height + 4}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(lines + boxes)}</svg>'
-
-
-def _line(from_x, from_y, to_x, to_y, *, around):
-    """From one box to another: straight down, or `around` the boxes between, on their right."""
-    if around:
-        start, end = (from_x + WIDTH, from_y + HEIGHT // 2), (to_x + WIDTH, to_y + HEIGHT // 2)
-        path = f"M {start[0]} {start[1]} C {start[0] + 60} {start[1]}, {end[0] + 60} {end[1]}, {end[0]} {end[1]}"
-    else:
-        path = f"M {from_x + WIDTH // 2} {from_y + HEIGHT} L {to_x + WIDTH // 2} {to_y}"
-    return f'<path d="{path}" fill="none" stroke="#999"/>'
-
-
-def _state(result):
-    return f"{result.state}, {result.seconds:.1f} s" if result.state in ("run", "failed") else result.state
-
-
-def _section(result, root):
+def _step(result, root):
+    """What the page tells of a step: dict of plain values."""
     execution = result.execution
-    name, state = _text(result.step.name), _text(_state(result))
-    parts = [f'<h2 id="{name}">{name} <span class="{_class(result.state)}">{state}</span></h2>']
-    if result.error:
-        parts.append(f"<pre>{_text(result.error)}</pre>")
-    if execution:
-        places = [(output, _links(artifact.path, root)) for output, artifact in execution.outputs.items()]
-        parts.append(_table([*_cells(execution.figures), *places]))
-        given = _table(_cells(execution.parameters | {"code": execution.code}))
-        parts.append(f"<details><summary>parameters and code</summary>{given}</details>")
-        parts += _pictures(execution)
-    return "".join(parts)
+    took = execution.seconds if result.state == "cached" and execution else result.seconds
+    return {
+        "name": result.step.name,
+        "state": STATES[result.state],
+        "kind": result.state.replace(" ", "-"),
+        "took": "" if result.state == "not run" or took is None else duration(took),
+        "error": result.error,
+        "figures": list(_told(execution.figures)) if execution else [],
+        "outputs": [(name, *_links(artifact.path, root)) for name, artifact in execution.outputs.items()]
+        if execution
+        else [],
+        "given": list(_told(execution.parameters | {"code": execution.code})) if execution else [],
+        "pictures": [pages.picture(image, f"samples of {result.step.name}") for image in _pictures(execution)],
+    }
 
 
-def _table(rows):
-    """Rows of (name, HTML)."""
-    return "<table>" + "".join(f"<tr><td>{_text(name)}</td><td>{cell}</td></tr>" for name, cell in rows) + "</table>"
+def _inputs(step):
+    """What a step takes: list of (step, output or nothing)."""
+    return [*step.inputs.values(), *((name, "") for name in step.after)]
 
 
-def _cells(values):
-    """(name, HTML) of values that say something."""
+def _told(values):
+    """(name, text) of values that say something."""
     for name, value in values.items():
         if value not in ("", None):
-            text = _text(_figure(value))
-            yield name, f"<pre>{text}</pre>" if "\n" in text else text
-
-
-def _links(folder, root):
-    """The folder, and those of its files that a browser shows."""
-    place = pathlib.Path(folder).relative_to(root)
-    shown = [path.name for path in sorted(pathlib.Path(folder).iterdir()) if path.suffix in (".html", ".json")]
-    links = "".join(f', <a href="{urllib.parse.quote(str(place / name))}">{_text(name)}</a>' for name in shown)
-    return f"{_text(place)}{links}"
+            yield name, _figure(value)
 
 
 def _figure(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, dict):
@@ -122,8 +87,19 @@ def _figure(value):
     return str(value)
 
 
+def _links(folder, root):
+    """(folder below the root, its address, (name, address) of those of its files that a browser shows)."""
+    place = pathlib.Path(folder).relative_to(root)
+    shown = [path.name for path in sorted(pathlib.Path(folder).iterdir()) if path.suffix in SHOWN]
+    return str(place), _address(place), [(name, _address(place / name)) for name in shown]
+
+
+def _address(path):
+    return urllib.parse.quote(path.as_posix())
+
+
 def _pictures(execution):
-    for artifact in execution.outputs.values():
+    for artifact in execution.outputs.values() if execution else ():
         for path in sorted(pathlib.Path(artifact.path).glob("samples.png")):
-            data = base64.b64encode(path.read_bytes()).decode()
-            yield f'<figure><img alt="samples" src="data:image/png;base64,{data}"></figure>'
+            with Image.open(path) as image:
+                yield np.atleast_3d(np.asarray(image))

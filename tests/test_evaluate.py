@@ -14,6 +14,10 @@ from unittest import mock
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 from pga_tf import data
 from pga_tf.core.checks import InputError
@@ -24,7 +28,7 @@ from pga_tf.runs import scoring, trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import fitting, loop
-from tests import commands
+from tests import commands, markup
 from tests.training import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -143,10 +147,36 @@ def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     draw, _ = trained.load(config_lib.of_run(run))
     first = draw.samples(1)[0, ..., 0].repeat(5, axis=0).repeat(5, axis=1)
     np.testing.assert_array_equal(shown[:40, :40], first)
-    assert page.count("<svg") == 4  # the training curve, and VPGA has posterior variances
+    shown = {node["aria-label"].split(":")[0] for node in markup.Page(page).all("svg")}
+    assert {"Posterior variances", "L_vr", "frechet", "gradient_norm/encoder", "Pixel error against steps"} <= shown
     steps, errors = load(run)["curves"]["root mean squared pixel error"]
     logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert (steps, [e**2 for e in errors]) == ([m["step"] for m in logged], pytest.approx([m["L_r"] for m in logged]))
+
+
+def test_scores_stand_beside_the_hyperparameters_in_tensorboard(run, evaluated):
+    """As TensorBoard itself reads a folder of runs."""
+    logs = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(run.parent)).Reload()
+    provider = data_provider.MultiplexerDataProvider(logs, str(run.parent))
+    context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    experiment = context.experiment_from_metadata(
+        RequestContext(), "", include_metrics=True,
+        hparams_run_to_tag_to_content=context.hparams_metadata(RequestContext(), ""),
+        data_provider_hparams=[],
+    )  # fmt: skip
+    metrics = [metric.name.tag for metric in experiment.metric_infos]
+    names = ("frechet", "kernel", "precision", "recall", "density", "coverage")
+    assert {f"evaluation/{name}" for name in names} <= set(metrics)
+    request = api_pb2.ListSessionGroupsRequest(
+        start_index=0, slice_size=10, allowed_statuses=[api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_RUNNING],
+        col_params=[api_pb2.ColParams(metric=api_pb2.MetricName(tag=f"evaluation/{name}")) for name in names],
+    )  # fmt: skip
+    (group,) = list_session_groups.Handler(RequestContext(), context, "", request).run().session_groups
+    assert group.hparams["method"].string_value == "vpga"
+    assert group.hparams["filters"].number_value == 16
+    values = {value.name.tag: (value.value, value.training_step) for value in group.metric_values}
+    for name, entry in load(run)["scores"].items():
+        assert values[f"evaluation/{name}"] == (pytest.approx(entry["value"], rel=1e-6), 40), name
 
 
 def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp_path):
@@ -218,7 +248,7 @@ def test_what_needs_no_features_is_scored_without_any(run, evaluated, cache, tmp
     assert bare["memory"]["sample_copies"] == whole["memory"]["sample_copies"]
     assert "note: without features, Frechet and kernel distance" in printed
     assert "--features=digits brings them" in printed
-    assert "Reconstructions of 297 held-out images" in printed
+    assert "Reconstructions: of 297 held-out images" in printed
     assert "nearest training" not in (copy / "evaluation" / "report.html").read_text()
     np.savez(tmp_path / "images.npz", images=np.zeros((10, 8, 8, 1), np.uint8))
     for refused in (["--priors=all"], [f"--images={tmp_path}/images.npz", "--against=digits"]):

@@ -3,8 +3,9 @@
     tools/run python tools/figure_swiss_roll.py --out=swiss_roll.png
 
 Trains flagfiles/{vae,lpga,prior_free}_swiss_roll.flags (Geng et al., 2020, figures 4 and 5: input, reconstructed and
-generated points, then codes, prior and what the prior is mapped to), one row for each, and prints how far generated
-points lie from the roll and how much of it they reach. Runs are kept in --workdir, and used again if they are there.
+generated points, then codes, prior and what the prior is mapped to), one row for each, and says in its title and on
+the terminal how many samples lie near the roll and how much of it they reach. Runs are kept in --workdir, and used
+again if they are there.
 """
 
 import pathlib
@@ -24,7 +25,12 @@ from pga_tf.runs import trained
 from pga_tf.training import fitting, loop
 
 ROOT = pathlib.Path(__file__).parents[1]
-ROWS = {"vae": "VAE, learned gamma", "lpga": "LPGA", "prior_free": "prior-free"}
+ROWS = {
+    "vae": "VAE with a learned gamma",
+    "lpga": "LPGA",
+    "prior_free": "Prior-free autoencoder, with a map M from noise to codes",
+}
+PANELS = ("data x", "reconstructions g(f(x))", "samples", "codes f(x)", "noise, N(0, I)")
 POINTS = 5000  # of the training split, and as many samples
 NEAR = 0.05  # the roll's noise is 0.25 / 16 = 0.016, and its turns lie 0.39 apart
 FLAGS = absl_flags.FLAGS
@@ -52,7 +58,7 @@ def trained_run(name, workdir):
 
 
 def parts(draw, source):
-    """The six sets of points of a row, `[N, 2]` each: data, reconstructions, samples, codes, prior, mapped prior."""
+    """The six sets of points of a row, `[N, 2]` each: data, reconstructions, samples, codes, noise, decoded codes."""
     images = source.examples("train", POINTS)
     noise = priors.PRIORS.get("normal")(draw.model.latent_dim)
     codes = draw.encode(images, source.value_range)
@@ -72,21 +78,24 @@ def distances(real, generated):
 
 
 def draw_figure(rows):
+    """A figure with a row for each model. `rows`: dict of a row's title to its six sets of points."""
     from matplotlib.figure import Figure
 
-    titles = ("data", "reconstructed", "generated", "codes", "prior", "mapped prior")
-    figure = Figure(figsize=(2.1 * len(titles), 2.2 * len(rows)), layout="constrained", dpi=110)
-    axes = figure.subplots(len(rows), len(titles), squeeze=False)
-    for row, (line, (name, sets)) in enumerate(zip(axes, rows.items(), strict=True)):
+    columns = len(PANELS) + 1
+    figure = Figure(figsize=(2.1 * columns, 2.65 * len(rows)), layout="constrained", dpi=110)
+    parts_of_figure = np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.06))
+    for part, (title, sets) in zip(parts_of_figure, rows.items(), strict=True):
+        part.suptitle(title, x=0.005, ha="left", fontsize=12, fontweight="bold")
+        mapped = not np.allclose(sets[4], sets[5])
+        titles = (*PANELS, "M(noise): what is decoded" if mapped else "the noise is what is decoded")
         reach = 1.05 * max(np.abs(points).max() for points in sets[3:])  # one range for all latent panels of a row
         colours = np.hypot(*sets[0].T)  # the radius grows along the roll: colour is the place on it
-        for k, (panel, points, title) in enumerate(zip(line, sets, titles, strict=True)):
+        for k, (panel, points, name) in enumerate(zip(part.subplots(1, columns), sets, titles, strict=True)):
             of_data = k in (0, 1, 3)
-            panel.scatter(*points.T, s=1, lw=0, c=colours if of_data else "#444444", cmap="viridis")
-            panel.set(title="" if row else title, xticks=[], yticks=[], aspect="equal")
+            panel.scatter(*points.T, s=1, lw=0, **({"c": colours, "cmap": "viridis"} if of_data else {"c": "#444444"}))
+            panel.set_title(name, fontsize=9)
             limit = 1.0 if k < 3 else reach
-            panel.set(xlim=(-limit, limit), ylim=(-limit, limit))
-        line[0].set_ylabel(name)
+            panel.set(xticks=[], yticks=[], aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
     return figure
 
 
@@ -98,8 +107,9 @@ def main(argv):
         for name, title in ROWS.items():
             sets = parts(*trained_run(name, workdir))
             on_roll, reached = distances(sets[0], sets[2])
-            rows[title] = sets
-            print(f"{title}: {on_roll:.1%} of generated points within {NEAR} of the roll, {reached:.1%} of it reached")
+            found = f"{on_roll:.1%} of samples within {NEAR} of the roll, {reached:.1%} of it reached"
+            rows[f"{title}: {found}"] = sets
+            print(f"{title}: {found}")
         out.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(out) as file:
             draw_figure(rows).savefig(file, format="png")

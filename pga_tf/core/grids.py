@@ -5,13 +5,16 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from pga_tf.core import checks, files
 
 READABLE_SIDE = 40  # images smaller than this are enlarged, pixel by pixel
 GAP = 2  # grey pixels between images
 GREY = 96
+WHITE = 255  # of captions, on GREY
+FONT_SIZE = 13  # pixels
+CAPTIONED_WIDTH = 720  # a captioned grid is enlarged towards it, so that it need not be enlarged where it is shown
 
 
 def tile(images: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -20,16 +23,7 @@ def tile(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     Images are enlarged to at least `READABLE_SIDE` pixels and set `GAP` grey pixels apart. `columns` defaults to
     the nearest to a square; cells left over are grey. Raises `InputError` on anything else.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.dtype != np.uint8 or not len(images) or images.shape[-1] not in (1, 3):
-        checks.refuse(
-            "A grid of images",
-            expected="a non-empty uint8 array [N, H, W, 1 or 3]",
-            received=f"{images.dtype} {images.shape}",
-            remedy="quantise the images and stack them",
-        )
-    enlarge = math.ceil(READABLE_SIDE / images.shape[1])
-    images = images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+    images = _enlarged(images, READABLE_SIDE)
     count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -38,6 +32,72 @@ def tile(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     cells = cells.reshape(rows, columns, height + GAP, width + GAP, channels)
     picture = cells.transpose(0, 2, 1, 3, 4).reshape(rows * (height + GAP), columns * (width + GAP), channels)
     return picture[:-GAP, :-GAP]
+
+
+def tile_rows(images: np.ndarray, captions: Sequence[str], columns: int, *, heads: Sequence[str] = ()) -> np.ndarray:
+    """Tiles uint8 images `[N, H, W, C]`, C 1 or 3, in bands of rows that belong together, such as images and theirs.
+
+    Image i of band b is the i-th of each of its rows: `images` holds, one after another, `len(captions)` images that
+    stand below each other. A band has a row for each caption, which stands to its left, and `columns` images in a row.
+    Bands are set apart by more than the images in them. `heads`, `columns` short texts, stand above the columns.
+
+    Returns:
+      uint8 picture `[H', W', C]`, of whole pixels for each of the images', near `CAPTIONED_WIDTH` wide. Raises
+      `InputError` on anything but such images, and where they are no whole number of columns of a band.
+    """
+    _require_images(images)
+    if len(images) % len(captions):
+        checks.refuse(
+            "A captioned grid",
+            expected=f"a multiple of {len(captions)} images, for the rows {', '.join(map(repr, captions))}",
+            received=len(images),
+            remedy="give each its partner",
+        )
+    font = ImageFont.load_default(FONT_SIZE)
+    margin = math.ceil(max(map(font.getlength, captions))) + (8 * GAP if any(captions) else 0)
+    images = _enlarged(images, max(READABLE_SIDE, CAPTIONED_WIDTH * images.shape[1] // images.shape[2] // columns))
+    sets = images.reshape(-1, len(captions), *images.shape[1:])
+    height, width, channels = images.shape[1:]
+    head = 2 * FONT_SIZE if heads else 0
+    apart = 5 * GAP if len(captions) > 1 else GAP
+    band = len(captions) * (height + GAP) + apart
+    bands = math.ceil(len(sets) / columns)
+    shape = head + bands * band - GAP - apart, margin + columns * (width + GAP) - GAP, channels
+    picture = np.full(shape, GREY, np.uint8)
+    for i, column in enumerate(sets):
+        left, top = margin + i % columns * (width + GAP), head + i // columns * band
+        for row, image in enumerate(column):
+            start = top + row * (height + GAP)
+            picture[start : start + height, left : left + width] = image
+    drawn = Image.fromarray(picture[..., 0] if channels == 1 else picture)
+    pen = ImageDraw.Draw(drawn)
+    fill = WHITE if channels == 1 else (WHITE,) * 3
+    for i in range(bands):
+        for row, caption in enumerate(captions):
+            middle = head + i * band + row * (height + GAP) + height // 2
+            pen.text((4 * GAP, middle), caption, fill=fill, font=font, anchor="lm")
+    for i, text in enumerate(heads):
+        pen.text((margin + i * (width + GAP) + width // 2, head // 2), text, fill=fill, font=font, anchor="mm")
+    return np.asarray(drawn).reshape(shape)
+
+
+def _require_images(images):
+    images = np.asarray(images)
+    if images.ndim != 4 or images.dtype != np.uint8 or not len(images) or images.shape[-1] not in (1, 3):
+        checks.refuse(
+            "A grid of images",
+            expected="a non-empty uint8 array [N, H, W, 1 or 3]",
+            received=f"{images.dtype} {images.shape}",
+            remedy="quantise the images and stack them",
+        )
+
+
+def _enlarged(images, side):
+    """Images of whole multiples of their pixels: the fewest that make them `READABLE_SIDE` high, or up to `side`."""
+    _require_images(images)
+    images = np.asarray(images)
+    enlarge = max(math.ceil(READABLE_SIDE / images.shape[1]), side // images.shape[1])
+    return images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
 
 
 def is_points(image_shape: Sequence[int]) -> bool:

@@ -9,7 +9,7 @@ from pga_tf import data
 from pga_tf.core import checks, grids, ranges
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import features, measures, neighbours, protocol, scores, statistics
-from pga_tf.runs import drawing, fitted, scoring, trained
+from pga_tf.runs import drawing, fitted, history, scoring, trained
 from pga_tf.runs.directory import RunDirectory
 
 
@@ -81,8 +81,8 @@ def of_run(config, request, prior):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
     The result is what evaluation.json holds: title, run, flags, card, scores, notes (sentences on what they lack), gap,
-    reconstruction, latent, memory and curves. Raises `InputError` for a checkpoint, prior or feature network that is
-    not there.
+    reconstruction, latent, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
+    network that is not there.
     """
     directory = RunDirectory(config.run.workdir)
     dataset, shape = config.data.dataset, directory.read_image_shape()
@@ -136,6 +136,8 @@ def of_run(config, request, prior):
         "latent": health,
         "memory": memory,
         "curves": scoring.training_curves(directory, config.method),
+        "history": history.of_run(directory),
+        "commands": history.commands_of_run(config, request, prior),
     }
     return result, _pictures(draw, drawn.shown, held_out, pairs, paths, health)
 
@@ -214,18 +216,20 @@ def _pictures(draw, shown, held_out, pairs, paths, health):
     if grids.is_points(shape):
         return pictures
     if pairs is not None:
-        pictures["samples and their nearest training images"] = drawing.picture(pairs.reshape(-1, *shape), 10)
+        pictures["samples above their nearest training images"] = drawing.picture_of_bands(
+            pairs.reshape(-1, *shape), 10, ("sample", "nearest")
+        )
     if not draw.encodes:
         return pictures
     restored = draw.reconstructions(held_out[:32], ranges.UINT8)
     directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
-    caused = ", ".join(f"{dimension}: {variance:.2g}" for dimension, variance in directions)
+    caused = [f"z{dimension}: {variance:.2g}" for dimension, variance in directions]
     return pictures | {
-        "held-out images beside their reconstructions": drawing.picture(restored, 16),
-        "interpolations between held-out images": drawing.picture(
+        "held-out images above their reconstructions": drawing.picture_of_bands(restored, 16),
+        "interpolations between held-out images, linear between codes": drawing.picture_of_paths(
             draw.interpolations(held_out[:16], ranges.UINT8, 10), 10
         ),
-        f"along single latent directions (dimension: pixel variance that it causes) {caused}": drawing.picture(
-            paths.reshape(-1, *shape), paths.shape[1]
+        "along single latent directions (dimension: pixel variance that it causes)": drawing.picture_of_bands(
+            paths.swapaxes(0, 1).reshape(-1, *shape), paths.shape[1], caused
         ),
     }

@@ -165,10 +165,12 @@ class RunDirectory:
 
     def read_curve(self, name):
         """(steps, values) of one quantity in metrics.jsonl, in order of steps; empty where it was not logged."""
-        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        logged = [json.loads(line) for line in lines if _step_of(line) is not None]
-        points = [(line["step"], line[name]) for line in logged if name in line]
+        points = [(line["step"], line[name]) for line in self.read_metrics() if name in line]
         return [step for step, _ in points], [value for _, value in points]
+
+    def read_metrics(self):
+        """The lines of metrics.jsonl: list of dicts, in order of steps."""
+        return _read_lines(self.metrics)
 
     def append_metrics(self, values):
         _append(self.metrics, values)
@@ -203,7 +205,7 @@ class RunDirectory:
 
     def read_scores(self):
         """The lines of scores.jsonl: list of dicts, in order of steps."""
-        return [json.loads(line) for line in self.scores.read_text().splitlines()] if self.scores.exists() else []
+        return _read_lines(self.scores)
 
 
 def _append(path, values):
@@ -211,6 +213,11 @@ def _append(path, values):
         file.write(json.dumps(values) + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _read_lines(path):
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if _step_of(line) is not None]
 
 
 def _step_of(line):

@@ -103,3 +103,21 @@ def picture(images, columns=None):
     if grids.is_points(images.shape[1:]):
         return grids.scatter(images)
     return grids.tile(images, columns)
+
+
+def picture_of_bands(images, columns, captions=("original", "reconstruction")):
+    """A picture of images that belong together, by default pairs as `reconstructions` gives them, `columns` in a row.
+
+    Those of one set stand below each other, with their captions to the left; a scatter plot of points.
+    """
+    if grids.is_points(images.shape[1:]):
+        return grids.scatter(images)
+    return grids.tile_rows(images, captions, columns)
+
+
+def picture_of_paths(images, columns):
+    """A picture of rows of `columns` images, as `interpolations` gives them, with the share of the way above each."""
+    if grids.is_points(images.shape[1:]):
+        return grids.scatter(images)
+    heads = ["from", *(f"{t:.2f}" for t in np.linspace(0.0, 1.0, columns)[1:-1]), "to"]
+    return grids.tile_rows(images, ("",), columns, heads=heads)

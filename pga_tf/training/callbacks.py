@@ -10,7 +10,6 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
 
 from pga_tf.core import checks, grids
 from pga_tf.runs import drawing
@@ -119,7 +118,8 @@ class Pictures(keras.callbacks.Callback):
         if draw.encodes:
             restored = draw.reconstructions(self.images[:32], self.value_range)
             between = draw.interpolations(self.images[:16], self.value_range, 8)
-            pictures |= {"reconstructions": drawing.picture(restored, 8), "interpolations": drawing.picture(between, 8)}
+            pictures["reconstructions"] = drawing.picture_of_bands(restored, 8)
+            pictures["interpolations"] = drawing.picture_of_paths(between, 8)
         shown = next(iter(pictures))  # samples, or what there is before a prior is fitted
         name = "step" if shown == "samples" else f"{shown}_step"
         grids.write_png(self.run_directory.samples / f"{name}_{step:07d}.png", pictures[shown])
@@ -235,9 +235,3 @@ class StopOnSignal(keras.callbacks.Callback):
     def restore(self):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-
-
-def write_hyperparameters(writer, config):
-    """Enters the run's options into TensorBoard's HParams tab."""
-    with writer.as_default(0):
-        hparams.hparams({k: v for k, v in config.values().items() if k not in ("workdir", "dry_run")})

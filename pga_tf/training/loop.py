@@ -10,7 +10,7 @@ from pga_tf.core import checks, commands
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
-from pga_tf.runs import drawing, fitted, scoring, trained
+from pga_tf.runs import drawing, fitted, hparams, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks as callbacks_lib
@@ -80,7 +80,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
     config, model = experiment.config, experiment.model
     run = config.run
     writer = tf.summary.create_file_writer(str(directory.logs))
-    callbacks_lib.write_hyperparameters(writer, config)
+    hparams.write_options(writer, config)
     clock = callbacks_lib.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
     stop = callbacks_lib.StopOnSignal()
     draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment)

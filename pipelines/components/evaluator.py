@@ -5,10 +5,8 @@ import json
 import math
 import pathlib
 
-from scipy import stats
-
 from pga_tf.core import files, grids
-from pga_tf.evaluation import protocol, report
+from pga_tf.evaluation import difference, protocol, report
 from pga_tf.runs import assessment, fitted
 from pga_tf.runs import config as config_lib
 from pipelines.components import artifacts
@@ -55,6 +53,7 @@ def evaluator(
     result, pictures = assessment.of_run(config, request, "")
     _name_source(result, dataset)
     result["run"]["dataset"] = dataset
+    del result["commands"]  # the run's flags name images in a folder of before; the pipeline's command makes it again
     result["title"] = f"{config.run.method} on {dataset}, {result['title'].split(', ', 1)[1]}"
     folder = pathlib.Path(evaluation)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
@@ -89,17 +88,13 @@ def _write_priors(folder, config, request, dataset):
     files.write_text(folder / "priors.html", report.matrix(title, results, pictures)[1])
 
 
-FALSE_ALARM = 0.025  # how often a model that is as good as the last blessed one may be refused
-
-
 def gate(result: dict, baseline: dict | None, max_frechet: float) -> list[str]:
     """What speaks against blessing a model: list of sentences, empty if nothing does.
 
     Its Frechet distance must be at most `max_frechet` and, where the last blessed model was scored under the same card,
-    not above that one's by more than the choice of samples explains on both sides: the `FALSE_ALARM` point of Welch's
-    t-test times sqrt(error^2 + error^2), about 2 times for many seeds and 2.8 times for 3. An error that one side lacks
-    is taken to be the other's, since the card, and with it the number of samples, is the same; where both lack it, a
-    larger distance counts as worse. `result`, `baseline`: as in evaluation.json; the latter or None.
+    not above that one's by more than the choice of samples explains on both sides (`difference.explained`; the card,
+    and with it the number of samples, is the same). Where no error is known, a larger distance counts as worse.
+    `result`, `baseline`: as in evaluation.json; the latter or None.
     """
     after, reasons = result["scores"]["frechet"], []
     value = after["value"]
@@ -109,22 +104,10 @@ def gate(result: dict, baseline: dict | None, max_frechet: float) -> list[str]:
         reasons.append(f"Frechet distance {value:.4g}, above --max_frechet={max_frechet:g}")
     if baseline and protocol.digest(protocol.plain(baseline["card"])) == protocol.digest(result["card"]):
         before = baseline["scores"]["frechet"]
-        margin = _margin(after, before)
+        margin = difference.explained(after, before)
         if value > before["value"] + margin:
             reasons.append(
                 f"Frechet distance {value:.4g}, worse than {before['value']:.4g} of the last blessed model "
                 f"by more than the {margin:.2g} that the choice of samples explains"
             )
     return reasons
-
-
-def _margin(*scored):
-    """How far two equal models may lie apart: scores as in evaluation.json, with `error` and `per_seed`."""
-    known = [entry for entry in scored if entry["error"] is not None]
-    if not known or not any(entry["error"] for entry in known):
-        return 0.0
-    squares = [(entry["error"] ** 2, len(entry["per_seed"]) - 1) for entry in (known * 2)[:2]]
-    total = sum(square for square, _ in squares)
-    # An error over n seeds has n - 1 degrees of freedom; one by influences is as good as known.
-    doubt = sum(square**2 / freedom for square, freedom in squares if freedom) / total**2
-    return float(stats.t.ppf(1.0 - FALSE_ALARM, 1.0 / doubt if doubt else math.inf) * math.sqrt(total))

@@ -92,6 +92,40 @@ def test_a_grid_puts_images_row_by_row():
         grids.tile(images.astype(np.float32))
 
 
+def test_a_grid_of_bands_has_captions_and_sets_what_belongs_together_apart():
+    images = np.arange(1, 13, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    picture = grids.tile_rows(images, ("original", "reconstruction"), columns=4)[..., 0].astype(int)
+    side = 176  # 720 / 4 = 180, of whole 8s
+    margin = picture.shape[1] - (4 * (side + 2) - 2)
+    tops = [np.argmax(picture[:, margin + 5] == value) for value in (1, 2, 9, 10)]
+    # Pairs 0 to 3 above each other, then, further apart, pairs 4 and 5.
+    assert np.diff(tops).tolist() == [side + 2, side + 2 + 10, side + 2]
+    rows = picture[[tops[0] + 5, tops[1] + 5, tops[2] + 5, tops[3] + 5], margin:][:, 5 :: side + 2]
+    assert rows.tolist() == [
+        [1, 3, 5, 7],
+        [2, 4, 6, 8],
+        [9, 11, grids.GREY, grids.GREY],
+        [10, 12, grids.GREY, grids.GREY],
+    ]
+    for top in tops:  # text in the margin, beside the middle of its row and nowhere else
+        lines = np.nonzero((picture[top : top + side, :margin] > 200).any(axis=1))[0]
+        assert side / 2 - 10 < lines.min() <= lines.max() < side / 2 + 10
+    wide = lambda top: np.ptp(np.nonzero((picture[top : top + side, :margin] > 200).any(axis=0))[0])
+    assert wide(tops[1]) > 1.5 * wide(tops[0])
+    with pytest.raises(checks.InputError, match=r"a multiple of 2 images, .* received 3"):
+        grids.tile_rows(images[:3], ("original", "reconstruction"), columns=4)
+
+
+def test_the_columns_of_a_grid_have_heads():
+    images = np.full((6, 40, 40, 1), 10, np.uint8)
+    plain = grids.tile_rows(images, ("",), columns=3)
+    headed = grids.tile_rows(images, ("",), columns=3, heads=("from", "", "to"))
+    head = len(headed) - len(plain)
+    np.testing.assert_array_equal(headed[head:], plain)
+    columns = np.array_split(headed[:head, :, 0], 3, axis=1)
+    assert [bool((column > 200).any()) for column in columns] == [True, False, True]
+
+
 def test_a_scatter_plot_shows_points_where_they_are():
     left = grids.scatter(np.full((50, 1, 1, 2), -0.9)).astype(int)
     right = grids.scatter(np.full((50, 1, 1, 2), 0.9)).astype(int)

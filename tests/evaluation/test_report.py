@@ -1,11 +1,13 @@
 """The terminal's table and the page, of evaluations that are whole and of those where parts are missing."""
 
+import itertools
 import re
 
 import numpy as np
 import pytest
 
-from pga_tf.evaluation import features, measures, neighbours, protocol, report, rounding, statistics
+from pga_tf.evaluation import difference, features, measures, neighbours, plots, protocol, report, rounding, statistics
+from tests import markup
 from tests.evaluation.toys import DIM, HELD_OUT, SHAPE, TRAINING, decoder, extract, subject
 
 
@@ -42,31 +44,145 @@ def without_encoder():
     return result(decoder(), title="a decoder")
 
 
-def test_the_page_needs_nothing_from_outside_and_has_every_number(two_seeds):
-    found = two_seeds | {"title": "a <run>"}
-    picture = np.zeros((5, 5, 1), np.uint8)
-    page = report.page(found, {"samples": picture})
-    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:|#)", page)
-    assert "@import" not in page
-    assert "a &lt;run&gt;" in page
-    assert "<run>" not in page
-    assert page.count("<svg") == 3
-    text = report.text(found)
-    latent = found["latent"]
-    for value in (
-        latent["mmd"],
-        latent["mmd_mapped"],
-        1.5,
-        2.5,
-    ):
-        assert report.number(value) in page
-        assert report.number(value) in text
-    score = found["scores"]["frechet"]
-    for value in (score["value"], found["gap"]["samples"]):
-        shown, _ = rounding.supported(value, score["error"])
-        assert f"<td>{shown}</td>" in page
-        assert f" {shown} " in text
-    assert report.page(found, {"samples": picture}) == page
+HOSTILE = "<script>alert(1)</script> \"' $x_{ & runs/a\udcff"
+STEPS = list(range(10, 310, 10))
+
+
+@pytest.fixture(scope="module")
+def whole(two_seeds):
+    """An evaluation with every part: (the record, its page)."""
+    curve = lambda end: (STEPS, np.linspace(1.0, end, len(STEPS)).tolist())
+    found = two_seeds | {
+        "title": HOSTILE,
+        "run": {"method": "vae", "dataset": "digits", "step": 300, "checkpoint": "last"},
+        "flags": {"dataset": f"folder:{HOSTILE}", "steps": 300},
+        "curves": {"root mean squared pixel error": curve(0.5)},
+        "history": {
+            "losses": {"nll": curve(-2.0), "frechet": curve(3.0)},
+            "rates": {"learning_rate": curve(0.1)},
+            "scores": {"frechet": curve(0.25)},
+        },
+        "commands": [f"python -m pga_tf.evaluate --workdir='{HOSTILE}'"],
+    }
+    pictures = {
+        "samples": np.zeros((418, 418, 1), np.uint8),
+        "held-out images above their reconstructions": np.zeros((100, 820, 3), np.uint8),
+        f"along {HOSTILE}": np.zeros((30, 30, 1), np.uint8),
+    }
+    return found, report.page(found, pictures), report.page(found, pictures)
+
+
+@pytest.fixture(scope="module")
+def page(whole):
+    return markup.Page(whole[1])
+
+
+def section(page, key):
+    return page.one("section", id=key)
+
+
+def test_the_same_record_gives_the_same_page(whole):
+    assert whole[1] == whole[2]
+
+
+def test_the_page_needs_nothing_from_outside(whole, page):
+    assert all(address.startswith(("data:", "#")) for address in page.addresses())
+    assert all(address.startswith("#") for address in re.findall(r"url\(([^)]*)", whole[1]))
+    assert "@import" not in whole[1]
+    assert not page.all("script")
+
+
+def test_names_and_flags_are_shown_and_do_nothing(page):
+    told = HOSTILE.encode("utf-8", "replace").decode()
+    assert page.one("h1").text == told
+    assert page.one("title").text == told
+    (command,) = page.all("pre", class_="command")
+    assert command.text == f"python -m pga_tf.evaluate --workdir='{told}'"
+    flags = dict(page.table(section(page, "flags")))
+    assert flags == {"dataset": f"folder:{told}", "steps": "300"}
+    assert f"Along {told}" in [node["alt"] for node in page.all("img")]
+    assert not any(name.startswith("on") for node in page.nodes for name in node.attributes)
+
+
+def test_the_page_is_one_that_readers_of_screens_find_their_way_in(page):
+    assert page.one("html")["lang"] == "en"
+    assert page.one("meta", name="viewport")["content"].startswith("width=device-width")
+    levels = [int(node.tag[1]) for node in page.nodes if re.fullmatch("h[1-6]", node.tag)]
+    assert levels[0] == levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    named = [node["id"] for node in page.nodes if node["id"]]
+    assert len(named) == len(set(named))  # over all plots too
+    linked = [node["href"][1:] for node in page.all("a", page.one("nav"))]
+    assert linked == [node["id"] for node in page.all("section")]
+    assert all(node["aria-labelledby"] in named for node in page.all("section"))
+    assert all(node["alt"] for node in page.all("img"))
+    assert all(node["aria-label"] for node in page.all("svg"))
+    assert {address[1:] for address in page.addresses() if address.startswith("#")} <= set(named)
+
+
+def test_small_pictures_are_enlarged_by_whole_factors(page):
+    samples, pairs, _ = page.all("img")
+    assert (samples["width"], samples["height"], samples["class"]) == ("836", "836", "pixels")
+    assert (pairs["width"], pairs["height"], pairs["class"]) == ("820", "100", None)
+
+
+def test_every_number_of_the_page_is_the_records(whole, page):
+    found = whole[0]
+    close = lambda text: pytest.approx(float(text), rel=6e-4)
+    header, *rows = page.table(section(page, "scores"))
+    assert header[:3] == ["score", "value", "error"]
+    assert len(rows) == len(found["scores"])
+    for (_, value, error, better), (name, entry) in zip(rows, found["scores"].items(), strict=True):
+        told = rounding.supported(entry["value"], entry["error"])
+        assert (value, re.match(r"± (\S+) \(choice of samples, over 2 seeds\)", error)[1]) == told, name
+        assert better == ("lower" if name in ("frechet", "kernel") else "higher")
+    frechet = found["scores"]["frechet"]
+    supported = lambda value: rounding.supported(value, frechet["error"])[0]
+    assert supported(frechet["value"]) == page.one("p", class_="score").text
+    *gap, data, prior = page.tiles(section(page, "gap")).values()
+    assert gap == [supported(found["gap"][name]) for name in report.STEPS]
+    assert found["gap"]["latent_error_data"] == close(data)
+    assert found["gap"]["latent_error_prior"] == close(prior)
+    restored = [float(value) for value in page.tiles(section(page, "reconstruction")).values()]
+    assert restored == pytest.approx([found["reconstruction"][name] for name in ("mse", "psnr", "ssim")], rel=6e-4)
+    latent = page.tiles(section(page, "latent"))
+    assert found["latent"]["mmd"] == close(latent["MMD to the prior"])
+    assert found["latent"]["mmd_mapped"] == close(latent["the same after h"])
+    assert (latent["log|det dh/dz| [nats]"], latent["bound of Eq. 7"]) == ("1.5", "2.5")
+    memory = list(page.tiles(section(page, "memory")).values())
+    assert memory[1:] == ["3 of 300", "37 of 2,000"]
+    assert found["memory"]["ratio"] == close(memory[0])
+    card = protocol.flat(found["card"])
+    shown = dict(page.table(section(page, "protocol")))
+    assert shown.keys() == card.keys()
+    assert shown["generated.seeds"] == "0, 1"
+    assert shown["features.network"] == card["features.network"]
+
+
+def test_the_gap_is_drawn_as_what_each_step_adds(whole, page):
+    gap = whole[0]["gap"]
+    label = page.one("svg", section(page, "overview"))["aria-label"]
+    steps = [gap[name] for name in ("training_images", "reconstructions", "resampled", "samples")]
+    added = [float(number) for number in re.findall(r"(?:floor|decoder|codes|prior) ([-+]?[\d.e-]+)", label)]
+    assert added == pytest.approx([steps[0], *np.diff(steps)], abs=whole[0]["scores"]["frechet"]["error"])
+
+
+def test_losses_and_scores_are_drawn_against_steps(page):
+    drawn = {}
+    for node in page.all("figure", section(page, "training")):
+        drawn.setdefault(page.one("figcaption", node).text, []).append(page.one("svg", node)["aria-label"])
+    assert drawn.keys() == {"nll", "frechet", "learning_rate", "Pixel error against steps"}
+    assert drawn["nll"] == ["nll: 1 at step 10, -2 at step 300"]
+    # The loss and the score of one name stand beside each other, the score first.
+    assert drawn["frechet"] == [f"frechet: 1 at step 10, {end} at step 300" for end in ("0.25", "3")]
+
+
+def test_plots_take_text_and_colours_from_the_page(whole):
+    drawn = "".join(re.findall(r"<svg.*?</svg>", whole[1], flags=re.DOTALL))
+    assert "<text" in drawn
+    assert not re.search(r"(fill|stroke): ?#(?!0b0)|#0b0", drawn)
+    assert all(f": {colour}" in drawn for colour in ("currentColor", "var(--muted)", "var(--series-1)"))
+    assert "font-family" not in drawn
 
 
 def test_copies_are_counted_beside_the_ratio(two_seeds):
@@ -86,7 +202,9 @@ def test_every_table_says_of_what_an_error_is(two_seeds):
 
 def test_a_model_without_an_encoder_is_reported_with_what_there_is(two_seeds, without_encoder):
     text, page = report.text(without_encoder), report.page(without_encoder, {})
-    for shown in (text, page):
+    page = markup.Page(page)
+    page_text = " ".join(node.text for node in page.all("section") if node["id"] != "protocol")
+    for shown in (text, page_text):
         assert "encoder: none" in shown
         error = without_encoder["scores"]["frechet"]["error"]
         assert rounding.supported(without_encoder["gap"]["samples"], error)[0] in shown
@@ -111,8 +229,65 @@ def test_scores_of_other_protocols_are_set_apart_and_the_entries_named(two_seeds
     assert "2 protocols" in text
     assert "generated.seeds: 0, 1 | 0" in text
     assert text.index("second") < text.index("Protocol 2") < text.index("third")
-    assert "generated.seeds" in page
-    assert page.count("<img") == 1
+    page = markup.Page(page)
+    assert "generated.seeds: 0, 1 | 0" in page.one("div", class_="warning").text
+    first, second = (node for node in page.all("table", section(page, "scores")))
+    assert ["first" in node.text and "second" in node.text for node in (first, second)] == [True, False]
+    assert "third" in second.text
+    (picture,) = page.all("figure", section(page, "samples"))
+    assert picture.text == "second"
+
+
+def scored(title, **values):
+    """A result of scores by name: (value, error), over 3 seeds."""
+    scores = {
+        name: {"value": value, "error": error, "error_kind": error and "choice of samples", "per_seed": [value] * 3}
+        for name, (value, error) in values.items()
+    }
+    return {"title": title, "names": {"frechet": "F", "kernel": "K"}, "card": {"generated": {}}, "scores": scores}
+
+
+def test_the_best_is_marked_and_so_is_what_the_error_does_not_tell_from_it():
+    """Errors of 1 over 3 seeds on both sides: 4 degrees of freedom, 2.776 sqrt(2) = 3.926."""
+    runs = [
+        scored("a", frechet=(13.92, 1.0), precision=(0.5, None)),
+        scored("b", frechet=(10.0, 1.0), precision=(0.75, None)),
+        scored("<c> $", frechet=(13.94, 1.0), precision=(0.75, None)),
+        scored("broken", frechet=(float("nan"), None), precision=(0.0, None)),
+    ]
+    text, page = report.compare(runs, [np.zeros((4, 4, 1), np.uint8)] * 4)
+    lines = {line.split("  ")[1]: line for line in text.splitlines() if line.startswith("  ")}
+    assert [bool(re.search(r"13\.9 \+- 1\.0 ~", lines["a"])), "~" in lines["<c> $"], "~" in lines["b"]] == [
+        True,
+        False,
+        False,
+    ]
+    assert ["10.0 +- 1.0 *" in lines["b"], "0.75 *" in lines["b"], "0.75 *" in lines["<c> $"]] == [True, True, True]
+    assert not re.search(r"[*~]", lines["broken"])
+    page = markup.Page(page)
+    rows = page.all("tr", page.one("table", section(page, "scores")))[1:]
+    marks = [[cell.text for cell in page.all("span", row, class_="mark")] for row in rows]
+    assert marks == [["within error"], ["best", "best"], ["best"], []]
+    assert [page.one("th", row).text for row in rows] == ["a", "b", "<c> $", "broken"]
+    captions = [page.one("figcaption", node).text for node in page.all("figure", section(page, "samples"))]
+    assert captions == ["a", "b", "<c> $", "broken"]
+    assert [node["alt"] for node in page.all("img")] == [f"samples of {name}" for name in captions]
+    drawn = page.one("svg", section(page, "overview"))
+    assert {"a", "b", "<c> $", "13.9"} <= {node.text for node in page.all("text", drawn)}  # "$" begins no formula
+
+
+def test_a_difference_is_measured_by_the_errors_of_both_sides():
+    entry = lambda error, seeds: {"error": error, "per_seed": [0.0] * seeds}
+    assert difference.explained(entry(1.0, 3), entry(1.0, 3)) == pytest.approx(2.776445 * 2**0.5, rel=1e-6)
+    assert difference.explained(entry(1.0, 1), entry(1.0, 1)) == pytest.approx(1.959964 * 2**0.5, rel=1e-6)
+    assert difference.explained(entry(None, 1), entry(2.0, 1)) == pytest.approx(1.959964 * 8**0.5, rel=1e-6)
+    assert difference.explained(entry(None, 1), entry(None, 1)) == 0.0
+
+
+def test_a_decoder_alone_has_one_step_from_the_floor(without_encoder):
+    drawn = plots.gap("gap", without_encoder["gap"])
+    assert "decoder and prior +" in drawn.svg
+    assert plots.gap("gap", without_encoder["gap"] | {"training_images": None}) is None
 
 
 def test_a_network_whose_name_is_not_inception_never_gives_a_fid(two_seeds):
@@ -131,9 +306,9 @@ def test_no_table_prints_digits_that_the_error_does_not_support(two_seeds):
     for shown in alone:
         assert "9.22" in shown
         assert "9.23" in shown
-        assert "+- 0.02 (choice" in shown
+        assert "+- 0.02 (choice" in shown.replace("±", "+-")
     for shown in tables:
-        assert "9.22 +- 0.02" in shown
+        assert "9.22 +- 0.02" in shown.replace("±", "+-")
 
 
 def test_notes_stand_beside_the_scores_of_every_table(two_seeds):
@@ -142,7 +317,7 @@ def test_notes_stand_beside_the_scores_of_every_table(two_seeds):
     compared = report.compare([found, found], [None, None])
     for text, page in ((report.text(found), report.page(found, {})), priors, compared):
         assert text.count("note: only 24 real images <so few>") == 1
-        assert page.count("note: only 24 real images &lt;so few&gt;") == 1
+        assert page.count('role="note">Only 24 real images &lt;so few&gt;.') == 1
         assert text.index("note: ") < text.index(report.label(found, "frechet"))
     assert "note: " not in report.text(two_seeds)
 
@@ -152,7 +327,7 @@ def test_an_evaluation_without_features_shows_what_there_is(two_seeds):
     found = two_seeds | {"names": {}, "scores": {}, "gap": gap, "notes": ["left out"]}
     found["memory"] = two_seeds["memory"] | {"ratio": None, "distances": []}
     for shown in (report.text(found), report.page(found, {}), *report.compare([found, found], [None, None])):
-        assert "note: left out" in shown
+        assert "note: left out" in shown or 'role="note">Left out.' in shown
         assert report.number(found["latent"]["mmd"]) in shown
     for shown in (report.text(found), report.page(found, {})):
         assert report.number(gap["latent_error_prior"]) in shown

@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import sys
+import urllib.parse
 
 import pytest
 import tensorflow as tf
@@ -18,7 +19,7 @@ from pga_tf.training import loop
 from pipelines import graph, lineage, page, run, runner
 from pipelines.components import artifacts
 from pipelines.store import TFX_DATABASE, Store
-from tests import commands
+from tests import commands, markup
 from tests.pipelines import helpers
 from tests.serving import models
 from tests.training import helpers as training
@@ -188,19 +189,37 @@ def test_a_version_that_is_gone_is_pushed_again(ran):
 
 def test_the_page_escapes_and_needs_no_network(ran):
     chosen, _, _ = ran
-    results = again(chosen)
-    strange = helpers.tiny(chosen.options.pipeline_root, options={"name": NAME})
-    results["Trainer"] = runner.Result(results["Trainer"].step, "failed", 1.0, error="<script>alert(1)</script>")
-    made = page.page(strange, results)
-    assert "<b>" not in made
-    assert "<script" not in made
-    assert "&lt;b&gt;tiny" in made
-    assert "http" not in made.replace("http://www.w3.org/2000/svg", "")
-    linked = re.findall(r'href="([^"#]+)"', made)
+    results, root = again(chosen), pathlib.Path(chosen.options.pipeline_root)
+    strange = helpers.tiny(root, options={"name": NAME})
+    error = "<script>alert(1)</script>"
+    results["Trainer"] = runner.Result(results["Trainer"].step, "failed", 83.0, error=error)
+    text = page.page(strange, results)
+    made = markup.Page(text)
+    assert not made.all("script")
+    assert not made.all("b")
+    assert made.one("h1").text.startswith(f"Pipeline {NAME}: ")
+    assert made.one("pre", made.one("section", id="step-Trainer")).text == error
+    assert "http" not in text
+    linked = [address for address in made.addresses() if not address.startswith(("#", "data:"))]
+    assert all((root / urllib.parse.unquote(path)).exists() for path in linked)
+    assert any(path.endswith("evaluation.json") for path in linked)
     assert any(path.endswith("report.html") for path in linked)
-    assert all(pathlib.Path(chosen.options.pipeline_root, path).is_file() for path in linked)
-    for name in STEPS:
-        assert f'<h2 id="{name}">' in made
+    assert all(node["alt"] for node in made.all("img"))
+    header, *rows = made.table(made.one("section", id="graph"))
+    assert header == ["step", "state", "took"]
+    assert {name: state for name, state, _ in rows} == dict.fromkeys(STEPS, "cached") | {"Trainer": "failed"}
+    times = {name: took for name, _, took in rows}
+    assert times["Trainer"] == "1 min 23 s"
+    seconds = results["Transform"].execution.seconds
+    assert times["Transform"] == f"{seconds:.1f} s"  # what it took when it ran
+    drawn = made.one("svg")
+    assert len(made.all("path", drawn, class_="arrow")) == sum(len(result.step.needs()) for result in results.values())
+    assert {node["href"] for node in made.all("a", drawn)} == {f"#step-{name}" for name in STEPS}
+    section = made.one("section", id="step-Evaluator")
+    (figures, *_) = made.all("div", section, class_="scroll")
+    evaluated = dict(made.table(figures))
+    assert float(evaluated["frechet"]) == pytest.approx(results["Evaluator"].execution.figures["frechet"], rel=1e-4)
+    assert evaluated["blessed"] == "yes"
 
 
 def test_training_that_was_killed_goes_on(tmp_path):

@@ -146,6 +146,18 @@ def test_a_step_depends_on_what_it_imports_at_any_remove():
     assert "pipelines/image_statistics.py" not in imported(trainer)
 
 
+def test_a_step_depends_on_the_templates_of_the_pages_that_it_writes(monkeypatch):
+    from pipelines.components.evaluator import evaluator
+    from pipelines.components.trainer import trainer
+
+    before, read = [code_hash.digest(step) for step in (evaluator, trainer)], pathlib.Path.read_bytes
+    for changed in ("report.html", "style.css"):
+        other = lambda path, changed=changed: read(path) + (b" " if path.name == changed else b"")
+        monkeypatch.setattr(pathlib.Path, "read_bytes", other)
+        after = [code_hash.digest(step) for step in (evaluator, trainer)]
+        assert [a == b for a, b in zip(before, after, strict=True)] == [False, True], changed
+
+
 @pytest.mark.parametrize("failing", ORDER)
 def test_a_failure_stops_what_needs_it_and_is_taken_up_again(tmp_path, failing):
     def fail(name):

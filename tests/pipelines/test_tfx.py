@@ -76,7 +76,7 @@ def test_records_are_those_of_the_local_runner(ran, tmp_path):
     chosen, _, lines = ran
     root = chosen.options.pipeline_root
     made = (pathlib.Path(root) / page.NAME).read_text()
-    assert all(f'<h2 id="{name}">{name} <span class="run">run, ' in made for name in STEPS)
+    assert all(f'<h2 id="title-{name}">{name} <span class="state run">ran, ' in made for name in STEPS)
     store = lineage.opened(root)
     pushed = lineage.find(store, pathlib.Path(chosen.options.push_base, "tiny_model", "1"))
     assert lineage.text(store, pushed) == lines[-1].strip()
@@ -141,7 +141,7 @@ def test_failures_are_told_and_the_next_run_goes_on(tmp_path, monkeypatch):
     assert states(ended.stdout.splitlines()) == dict.fromkeys(STEPS[:3], "run") | dict.fromkeys(STEPS[4:9], "not run")
     assert not list(Store(root).executions("ExampleValidator"))
     assert not any((root / "ExampleValidator").glob("anomalies/*"))
-    assert '<span class="failed">' in (root / page.NAME).read_text()
+    assert '<span class="state failed">' in (root / page.NAME).read_text()
 
     (photos / "003.png").unlink()
     with monkeypatch.context() as patched:

@@ -1,0 +1,31 @@
+"""A run in TensorBoard's HParams tab: its options when it is trained, its scores when it is evaluated."""
+
+import math
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api
+
+
+def write_options(writer, config):
+    """Enters the options of a `Config` as the hyperparameters of the run that `writer` logs."""
+    with writer.as_default(0):
+        api.hparams({k: v for k, v in config.values().items() if k not in ("workdir", "dry_run")})
+
+
+def write_scores(directory, result, own):
+    """Enters the scores of an evaluation, which become columns beside the hyperparameters.
+
+    They are scalars of the run's logs at the step that was scored: `evaluation/frechet` and its like under the prior
+    that the run is sampled with, named `own`, and `evaluation/NAME/frechet` under another one.
+
+    Args:
+      directory: the `RunDirectory`. result: what evaluation.json holds.
+    """
+    prior, step = result["card"]["generated"]["prior"], result["run"]["step"]
+    group = "evaluation" if prior == own else f"evaluation/{prior}"
+    writer = tf.summary.create_file_writer(str(directory.logs), filename_suffix=".evaluation")
+    with writer.as_default(step):
+        for name, entry in result["scores"].items():
+            if math.isfinite(entry["value"]):
+                tf.summary.scalar(f"{group}/{name}", entry["value"])
+    writer.close()
