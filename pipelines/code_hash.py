@@ -69,6 +69,9 @@ def _read(path):
 def _parsed(path, _):
     tree, names = ast.parse(path.read_text()), set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "typing.TYPE_CHECKING":
+            node.body = [ast.Pass()]  # editors read it and nothing runs it
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -306,9 +306,9 @@ def test_no_table_prints_digits_that_the_error_does_not_support(two_seeds):
     for shown in alone:
         assert "9.22" in shown
         assert "9.23" in shown
-        assert "+- 0.02 (choice" in shown.replace("±", "+-")
+        assert "+- 0.02 (choice" in shown.replace("±\N{NO-BREAK SPACE}", "+- ")
     for shown in tables:
-        assert "9.22 +- 0.02" in shown.replace("±", "+-")
+        assert "9.22 +- 0.02" in shown.replace("±\N{NO-BREAK SPACE}", "+- ")
 
 
 def test_notes_stand_beside_the_scores_of_every_table(two_seeds):

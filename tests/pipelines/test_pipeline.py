@@ -38,7 +38,17 @@ def ran(tmp_path_factory):
     given = {"push_base": str(root / "models"), "name": "tiny"}
     chosen = helpers.tiny(root / "root", prior="mixture", options=given)
     lines = []
-    return chosen, run.run(chosen, out=lines.append), lines
+    status = run.run(chosen, out=lines.append)
+    return chosen, status, ended(lines)
+
+
+def ended(lines):
+    """The lines but those of steps that began, each of which comes before the one that ended it."""
+    began = [line.split()[0] for line in lines if line.split()[1:] == ["begins"]]
+    for name in began:
+        first, last = [i for i, line in enumerate(lines) if line.split()[:1] == [name]]
+        assert first < last
+    return [line for line in lines if line.split()[1:] != ["begins"]]
 
 
 def again(chosen):
@@ -148,9 +158,10 @@ def test_one_flag_of_trainer_runs_from_trainer_on_and_an_untrained_model_is_not_
     lines = []
     with models.gate_in_process(monkeypatch):
         assert run.run(untrained, out=lines.append) == 1
-    ended = {line.split()[0]: line.split()[1] for line in lines[:10]}
+    lines = ended(lines)
+    states = {line.split()[0]: line.split()[1] for line in lines[:10]}
     first = STEPS.index("Trainer")
-    assert ended == dict.fromkeys(STEPS[:first], "cached") | dict.fromkeys(STEPS[first:], "run")
+    assert states == dict.fromkeys(STEPS[:first], "cached") | dict.fromkeys(STEPS[first:], "run")
     assert lines[-1].startswith("not blessed, not pushed: Frechet distance")
     assert "above --max_frechet=60" in lines[-1]
     assert [path.name for path in pathlib.Path(base, "tiny").iterdir()] == ["1"]
@@ -171,6 +182,7 @@ def test_an_export_that_gives_something_else_is_not_blessed_and_not_pushed(ran, 
     other = dataclasses.replace(chosen, options=dataclasses.replace(chosen.options, name="other"))
     lines = []
     assert run.run(other, out=lines.append) == 1
+    lines = ended(lines)
     assert {line.split()[0]: line.split()[1] for line in lines[8:10]} == {"InfraValidator": "run", "Pusher": "run"}
     assert re.match("not blessed, not pushed: The exported model, in a fresh process: expected what", lines[-1])
     assert [path.name for path in pathlib.Path(chosen.options.push_base).glob("*/*")] == ["1"]

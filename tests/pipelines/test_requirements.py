@@ -5,7 +5,7 @@ import re
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOR_DEVELOPMENT = {
-    "ruff", "mkdocs", "mkdocs-material", "mkdocstrings-python", "nbformat", "nbclient", "ipykernel"
+    "ruff", "mkdocs", "mkdocs-material", "mkdocstrings-python", "nbformat", "nbclient", "ipykernel", "pyte"
 }  # fmt: skip
 LIMITED_BY_TFX = {"absl-py", "scikit-learn", "tensorflow-serving-api"}
 
