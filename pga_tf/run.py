@@ -150,7 +150,9 @@ class Run:
         keep_of_run(self.config, result, pictures)
         return Scores(result)
 
-    def export(self, name: str, base: str = "runs/models", prior: str = "", **values: Any) -> pathlib.Path:
+    def export(
+        self, name: str, base: str | os.PathLike = "runs/models", prior: str = "", **values: Any
+    ) -> pathlib.Path:
         """Publishes a version for TensorFlow Serving behind the gate, and returns its folder.
 
         Args:
@@ -194,7 +196,7 @@ def load(workdir: str | os.PathLike, checkpoint: str = "last") -> Run:
     return Run(workdir, checkpoint)
 
 
-def train(*, callbacks: tuple = (), out: Callable[[str], None] = print, **values: Any) -> Run:
+def train(*, callbacks: Sequence = (), out: Callable[[str], None] = print, **values: Any) -> Run:
     """Trains a run, or goes on with it, and fits its prior where one is named: what `pga_tf.train` does.
 
     Args:
@@ -257,7 +259,7 @@ def train_config(
     return True
 
 
-def evaluate(images: np.ndarray, against: str, *, workdir: str | None = None, **values: Any) -> Scores:
+def evaluate(images: np.ndarray, against: str, *, workdir: str | os.PathLike | None = None, **values: Any) -> Scores:
     """Scores of images from anywhere against real ones.
 
     Args:

@@ -92,7 +92,7 @@ class Folder:
             images = [image for image in pool.map(decoded, order.spread(self.count, limit)) if image is not None]
         return np.stack(images) if images else np.zeros((0, *self._shape), np.uint8)
 
-    def read(self, index: int) -> np.ndarray:
+    def read(self, index: int | np.integer) -> np.ndarray:
         """Image `index`, or the next one that decodes: uint8 `[H, W, C]`."""
         for offset in range(self.count):
             image = self._decode(self._names[(index + offset) % self.count])

@@ -5,7 +5,6 @@ e = p // count. Each epoch is a permutation of its own, computed index by index,
 without those before it.
 """
 
-import numpy as np
 import tensorflow as tf
 
 
@@ -35,7 +34,7 @@ def indices(step: tf.Tensor, *, batch_size: int, count: int, seed: int | tf.Tens
     )
 
 
-def spread(count: int, limit: int) -> np.ndarray:
+def spread(count: int, limit: int) -> list[int]:
     """Python ints: at most `limit` indices below `count`, evenly spaced, the first one 0."""
     taken = min(count, limit)
     return [i * count // taken for i in range(taken)]

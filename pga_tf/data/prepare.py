@@ -1,5 +1,7 @@
 """Crop, colour and resize for arrays and tensors; `folder` does the same to files with PIL."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,7 +11,7 @@ from pga_tf.data.options import DataOptions
 CHANNELS = {"grey": 1, "rgb": 3}
 
 
-def prepared_shape(shape: tuple[int, int, int], options: DataOptions, *, name: str) -> tuple[int, int, int]:
+def prepared_shape(shape: Sequence[int | None], options: DataOptions, *, name: str) -> tuple[int, int, int]:
     """The shape (H, W, C) that images of `shape` get; H and W may be None where the images differ in size.
 
     Raises:

@@ -118,8 +118,8 @@ def _chunks(draw, count):
 
 def gap(
     subject: Subject,
-    extract: Callable[[np.ndarray], np.ndarray],
-    real: statistics.Statistics,
+    extract: Callable[[np.ndarray], np.ndarray] | None,
+    real: statistics.Statistics | None,
     images: np.ndarray,
     floor: statistics.Statistics | None,
     *,

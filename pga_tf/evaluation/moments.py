@@ -55,7 +55,7 @@ class Moments:
         self.count = total
         return self
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, int | np.ndarray]:
         """What `of_arrays` makes the same moments of: dict of arrays."""
         return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
 

@@ -1,7 +1,7 @@
 """Nearest neighbours in feature space, and copies among images: does a model remember its training images?"""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -94,7 +94,7 @@ def memory(
     drawn: Any,
     held_out: np.ndarray,
     training: Iterable[np.ndarray],
-    kept: np.ndarray,
+    kept: Sequence | np.ndarray,
     extract: Callable[[np.ndarray], np.ndarray] | None,
     *,
     count: int = 10,
