@@ -1,6 +1,7 @@
 """The front door: a run as an object, and what the commands do as functions; notebooks and commands come in here."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -62,6 +63,7 @@ class Run:
         self.directory = RunDirectory(workdir)
         self.config = config_lib.of_run(workdir)
         self.model, self.step = trained.load_model(self.config, checkpoint)
+        self._drawings = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.workdir)!r}): {self.config.run.method} on {self.config.data.dataset}, step {self.step:,}"
@@ -74,7 +76,13 @@ class Run:
     def drawing(self, prior: str = "") -> drawing.Drawing:
         """What draws from the model under a prior; "" is the run's own. Raises `InputError` where there is none."""
         name = prior or trained.prior_of(self.config)
-        return drawing.Drawing(self.model, fitted.load(self.config, self.model, name), name)
+        file = self.directory.prior(name) / fitted.FITTED
+        written = file.stat().st_mtime_ns if file.exists() else None  # one that is fitted anew is read anew
+        held = self._drawings.get(name)
+        if held is None or held[0] != written:
+            held = written, drawing.Drawing(self.model, fitted.load(self.config, self.model, name), name)
+            self._drawings[name] = held
+        return held[1]
 
     def sample(self, count: int, seed: int = 0, start: int = 0, prior: str = "") -> np.ndarray:
         """Samples `start` to `start + count`: uint8 `[count, H, W, C]`; sample i is a function of (seed, i) alone."""
@@ -83,7 +91,7 @@ class Run:
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Images to codes, means of posteriors: float32 `[N, H_dim]`."""
         drawing.require_encoder(self.model, "encode")
-        return self._without_prior().encode(self._checked(images, "encode"), self.model.image_range)
+        return self._without_prior.encode(self._checked(images, "encode"), self.model.image_range)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes `[N, H_dim]`, of data where the method has an encoder, to uint8 images `[N, H, W, C]`."""
@@ -95,7 +103,7 @@ class Run:
                 received=f"{list(codes.shape)}",
                 remedy="pass what encode gives",
             )
-        draw = self._without_prior()
+        draw = self._without_prior
         return draw.decode(codes, "data" if draw.encodes else "prior")
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
@@ -116,6 +124,7 @@ class Run:
         images = self.decode((a[:, None] * (1.0 - t) + b[:, None] * t).reshape(-1, a.shape[1]))
         return images.reshape(len(a), steps, *images.shape[1:])
 
+    @functools.cached_property
     def _without_prior(self):
         return drawing.Drawing(self.model, None, None)
 

@@ -65,7 +65,7 @@ ROWS = {
 ROAD = {"optimizer", "learning_rate", "momentum", "schedule", "epochs", "warmup_steps", "batch_size"}
 TEXTS = [*FLAGFILES, ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 PLACEHOLDER = re.compile(r"\b[A-Z]{3,}_[A-Z_]{3,}\b")
-NAMES_IN_CAPITALS = re.compile(r"TFDS_DATA_DIR|AVX512_BF16|TF_\w+|KEEPS_BEST")
+NAMES_IN_CAPITALS = re.compile(r"TFDS_DATA_DIR|AVX512_BF16|TF_\w+|KEEPS_BEST|MODEL_BASE|MODEL_NAME")
 
 
 @pytest.mark.parametrize(("method", "dataset"), ROWS)

@@ -1,5 +1,6 @@
 """`import pga_tf` as a user does it: light, and with functions that do what the commands do."""
 
+import shutil
 import subprocess
 import sys
 
@@ -127,6 +128,18 @@ def test_a_run_draws_encodes_and_decodes(run):
     assert between.shape == (3, 5, 8, 8, 1)
     np.testing.assert_array_equal(between[:, 0], run.reconstruct(images[:3]))
     np.testing.assert_array_equal(between[:, -1], run.reconstruct(images[3:]))
+
+
+def test_graphs_are_traced_once_and_a_prior_that_is_fitted_anew_is_read_anew(run, tmp_path):
+    copied = pga_tf.load(shutil.copytree(run.workdir, tmp_path / "run"))
+    assert copied.drawing() is copied.drawing("mixture")
+    before = copied.sample(4, prior="mixture")
+    shutil.rmtree(copied.directory.prior("mixture"))
+    copied.fit_prior("mixture", components=5, out=str)
+    assert (copied.sample(4, prior="mixture") != before).any()
+    traced = copied.drawing()._decoders
+    copied.sample(3)
+    assert [decoder.experimental_get_tracing_count() for decoder in traced.values()] == [1]
 
 
 def test_a_run_is_scored_and_exported(run, tmp_path):
