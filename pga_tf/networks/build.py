@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ def names() -> list[str]:
     return NETWORKS.names()
 
 
+AUTO = "auto"
 OWN = "{} of your own, PACKAGE.MODULE:FUNCTION of (image_shape, latent_dim) that returns a Keras model"
 
 
@@ -29,7 +31,9 @@ OWN = "{} of your own, PACKAGE.MODULE:FUNCTION of (image_shape, latent_dim) that
 class NetworkOptions:
     """What a user chooses about the networks."""
 
-    network: str = option("conv_mnist", "architecture of encoder and decoder", choices=tuple(names()))
+    network: str = option(
+        AUTO, "architecture of encoder and decoder; auto: the one that suits the images' size", choices=(AUTO, *names())
+    )
     latent_dim: int = option(32, "H_dim, the size of a code", unit="dimensions", minimum=1)
     filters: int = option(
         0,
@@ -49,6 +53,16 @@ class NetworkOptions:
     def own(self) -> dict[str, str]:
         """The roles whose networks are a user's own: dict of role to PACKAGE.MODULE:FUNCTION."""
         return {role: getattr(self, role) for role in ("encoder", "decoder", "critic") if getattr(self, role)}
+
+
+def resolved(options: NetworkOptions, image_shape: Sequence[int]) -> NetworkOptions:
+    """`options` with the network that "auto" stands for: convolutions where the images' size has room for them."""
+    if options.network != AUTO:
+        return options
+    side, multiple = min(image_shape[:2]), math.gcd(*image_shape[:2])
+    room = {"conv_64": (48, 16), "conv_32": (24, 8), "conv_mnist": (24, 4), "conv_8": (8, 4), "mlp": (1, 1)}
+    name = next(name for name, (least, factor) in room.items() if side >= least and not multiple % factor)
+    return dataclasses.replace(options, network=name)
 
 
 def build(
@@ -132,8 +146,11 @@ def _stack(made, known_sources, name, input_shape):
 
 def _plan(options, image_shape, *, latent_dim, stochastic=False, code_norm=False):
     validate(options)
-    architecture, image_shape = NETWORKS.get(options.network), tuple(image_shape)
-    _require_fit(options.network, image_shape)
+    image_shape = tuple(image_shape)
+    _require_shape(image_shape)
+    name = resolved(options, image_shape).network
+    architecture = NETWORKS.get(name)
+    _require_fit(name, image_shape)
     filters = options.filters or architecture.filters
     return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm)
 
@@ -158,7 +175,7 @@ def _norm(mode, known_sources):
     return functools.partial(SourceBatchNorm, known_sources=known_sources, mode=mode)
 
 
-def _require_fit(name, image_shape):
+def _require_shape(image_shape):
     if len(image_shape) != 3 or not all(isinstance(n, int) and n >= 1 for n in image_shape):
         checks.refuse(
             "Image shape",
@@ -166,6 +183,9 @@ def _require_fit(name, image_shape):
             received=image_shape,
             remedy="check the data set",
         )
+
+
+def _require_fit(name, image_shape):
     height, width, _ = image_shape
     multiple = NETWORKS.get(name).multiple
     if height % multiple or width % multiple:

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from pga_tf import data, methods
+from pga_tf import data, methods, networks
 from pga_tf.core import players
 from pga_tf.methods import METHODS
 from pga_tf.runs import config as config_lib
@@ -42,12 +42,20 @@ def _side_by_side(images, count):
     return tf.transpose(batches, [1, 0, *range(2, len(images.shape) + 1)])
 
 
-def resolved(config):
-    """`config` with what depends on the machine or on other options decided, to be written down and compared."""
+STEPS = 20_000  # length of training where neither steps nor epochs are asked for
+
+
+def resolved(config, image_shape=None):
+    """`config` with what depends on the machine or on other options decided, to be written down and compared.
+
+    `image_shape`: (H, W, C) of its images, by which a network is chosen where none is named; None leaves that open.
+    """
+    run = config.run
     precision = devices.resolve_precision(config.run.mixed_precision)
     return dataclasses.replace(
         config,
-        run=dataclasses.replace(config.run, mixed_precision=precision),
+        run=dataclasses.replace(run, mixed_precision=precision, steps=run.steps or (0 if run.epochs else STEPS)),
+        network=networks.resolved(config.network, image_shape) if image_shape else config.network,
         optimizer=dataclasses.replace(config.optimizer, learning_rate=optimizers.peak(config.optimizer)),
     )
 
@@ -59,6 +67,7 @@ def build(config):
     method.roles(config.method)  # refuses contradictions before data is read
     strategy = devices.strategy(config.run.replicas)
     source = data.load(config.data)
+    config = resolved(config, source.image_shape)
     of_a_step = config.run.batch_size * players.batches(method.players(config.method))
     steps_per_epoch = source.counts["train"] / of_a_step
     total_steps = config.run.steps or max(1, round(config.run.epochs * steps_per_epoch))

@@ -13,7 +13,7 @@ from pga_tf.runs.directory import RunDirectory
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
-    optimizer: str = option("sgd", "update rule", choices=("sgd", "adam", "rmsprop"))
+    optimizer: str = option("adam", "update rule", choices=("sgd", "adam", "rmsprop"))
     learning_rate: float = option(
         0.0, "peak learning rate; 0: 0.1 with sgd, 0.001 with adam and rmsprop", unit="factor", minimum=0.0
     )
@@ -57,7 +57,7 @@ class RunOptions:
     workdir: str = option("", "run directory; default runs/NAME-OF-THE-FLAGFILE")
     seed: int = option(0, "everything random derives from it and the step", minimum=0, maximum=2**31 - 1)
     batch_size: int = option(64, "over all replicas", unit="examples", minimum=1)
-    steps: int = option(0, "length of training; 0: by --epochs", unit="steps", minimum=0)
+    steps: int = option(0, "length of training; 0: by --epochs, and 20,000 without these", unit="steps", minimum=0)
     epochs: float = option(0.0, "length of training, if --steps is 0", unit="passes over the data", minimum=0.0)
     log_every: int = option(100, "metrics.jsonl and TensorBoard scalars", unit="steps", minimum=1)
     image_every: int = option(1000, "grids and diagnostics", unit="steps", minimum=1)
@@ -183,10 +183,6 @@ def validate(config):
     for field in dataclasses.fields(config):
         options.validate(getattr(config, field.name))
     run = config.run
-    if not run.steps and not run.epochs:
-        checks.refuse(
-            "Length of training", expected="--steps or --epochs above 0", received="neither", remedy="set one"
-        )
     roles = METHODS.get(run.method).roles(config.method)
     for role in config.network.own():
         if role not in roles:

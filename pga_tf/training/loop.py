@@ -34,7 +34,8 @@ def train(config, *, callbacks=(), out=print):
     """
     run = config.run
     directory = RunDirectory(run.workdir)
-    directory.require_same_config(build_lib.resolved(config))
+    shape = directory.read_image_shape() if directory.config.exists() else None
+    directory.require_same_config(build_lib.resolved(config, shape))
     experiment = build_lib.build(config)
     score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)

@@ -100,6 +100,20 @@ def test_sizes_that_do_not_fit_are_refused(network, size, multiple, fits):
         make(network, (*size, 3))
 
 
+@pytest.mark.parametrize(
+    ("image_shape", "network"),
+    [
+        ((8, 8, 1), "conv_8"), ((12, 20, 3), "conv_8"), ((28, 28, 1), "conv_mnist"), ((32, 32, 3), "conv_32"),
+        ((40, 32, 3), "conv_32"), ((64, 64, 3), "conv_64"), ((128, 96, 3), "conv_64"), ((60, 60, 1), "conv_mnist"),
+        ((50, 50, 3), "mlp"), ((1, 1, 2), "mlp"), ((4, 4, 1), "mlp"),
+    ],
+)  # fmt: skip
+def test_where_none_is_named_the_images_choose_a_network_that_takes_them(image_shape, network):
+    assert networks.resolved(networks.NetworkOptions(), image_shape).network == network
+    encoder, _ = make("auto", image_shape, latent_dim=2)
+    assert encoder(tf.zeros([2, *image_shape])).shape == (2, 2)
+
+
 @pytest.mark.parametrize("image_shape", [(28, 28), (28, 28, 0), (None, 28, 1)])
 def test_incomplete_image_shapes_are_refused(image_shape):
     with pytest.raises(InputError, match="height, width, channels"):

@@ -19,7 +19,7 @@ def config(workdir, *, method="lpga", dataset="fake:8x8x1", **values):
     defaults = {
         "method": method, "workdir": str(workdir), "steps": 8, "batch_size": 8, "log_every": 2, "image_every": 100,
         "checkpoint_every": 4, "dataset": dataset, "network": "conv_8", "latent_dim": 3, "filters": 4,
-        "learning_rate": 0.05,
+        "optimizer": "sgd", "learning_rate": 0.05,
     }  # fmt: skip
     if "warmup_steps" in {f.name for f in dataclasses.fields(method_class.Options)}:
         defaults["warmup_steps"] = 2
