@@ -8,6 +8,7 @@ from absl import flags as absl_flags
 
 from pga_tf import command_line, data
 from pga_tf.core import checks, files, grids, ranges
+from pga_tf.core.progress import Progress
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import drawing, trained
 from pga_tf.runs.directory import RunDirectory
@@ -19,6 +20,7 @@ Writes PNG grids under RUN/samples/, or raw samples as array `images` of FILE.np
 picture."""
 
 FLAGS = absl_flags.FLAGS
+CHUNK = 4 * drawing.BATCH  # samples between two looks at the clock
 
 
 def define_flags():
@@ -86,7 +88,12 @@ def main():
 
 
 def _write_array(draw):
-    images = draw.samples(FLAGS.num_samples, FLAGS.seed)
+    count, parts = FLAGS.num_samples, []
+    with Progress("samples", count) as progress:
+        for start in range(0, count, CHUNK):
+            parts.append(draw.samples(min(CHUNK, count - start), FLAGS.seed, start))
+            progress.advance(len(parts[-1]))
+    images = np.concatenate(parts)
     if images.dtype != np.uint8:
         images = ranges.to_uint8(images, draw.model.image_range).numpy()
     with files.replacing(FLAGS.out) as file:

@@ -68,7 +68,7 @@ def test_commands_are_passed_on(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_trains_scores_and_exports(tmp_path):
+def test_an_installed_wheel_trains_scores_and_serves(tmp_path):
     """In an environment of its own, away from the source tree."""
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
@@ -88,4 +88,19 @@ def test_an_installed_wheel_trains_scores_and_exports(tmp_path):
     small = ["--method=vae", "--dataset=digits", "--network=conv_8", "--latent_dim=4", "--filters=8", "--steps=30"]
     run("train", *small, "--workdir=run")
     assert "Frechet distance (digits features)" in run("evaluate", "--workdir=run", "--num_samples=100", "--seeds=1")
-    assert "the gate was passed" in run("export", "--workdir=run", "--name=mine", "--export_base=models")
+    told = run("export", "--workdir=run", "--name=mine")
+    assert "the gate was passed" in told
+    assert "pga-tf serve --model_base=runs/models" in told
+    served = subprocess.Popen(
+        [bin_folder / "pga-tf", "serve", "--port=0", "--rest_api_port=0"], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        target = re.match(r"serving gRPC on (\S+),", served.stdout.readline())[1]
+        run("client", "sample", f"--target={target}", "--model=mine", "--seeds=0:4", "--out=grid.png")
+    finally:
+        served.terminate()
+        served.wait()
+        served.stdout.close()
+    assert (tmp_path / "grid.png").exists()
+    assert run("train", "--help").startswith("python -m pga_tf.train")

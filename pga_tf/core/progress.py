@@ -61,6 +61,12 @@ class Progress:
     def advance(self, units=1):
         self.to(self.done + units)
 
+    def skip(self, units):
+        """So many are done without work, such as what a cache held: they say nothing of the speed."""
+        self.done += units
+        if self.began is not None:
+            self.timed_from += units
+
     def to(self, done, text=""):
         """`done` units are done; `text`, or what it gives when it is called to be shown, comes after all else."""
         now = time.monotonic()

@@ -56,7 +56,9 @@ class Request:
         """(statistics, card) of real images: those that are asked for, unless `split` and `count` say others."""
         split, count = split or self.split, self.num_real if count is None else count
         cache = statistics.Cache(self.cache_dir, warn=bar.say)
-        return scoring.real_statistics(source, split, count, network, extract, cache, advance=bar.advance)
+        return scoring.real_statistics(
+            source, split, count, network, extract, cache, advance=bar.advance, skip=bar.skip
+        )
 
     def card_of_samples(self, config, draw):
         return {
@@ -94,9 +96,9 @@ def of_run(config, request, prior):
     training_images = source.counts["train"]
     held = min(training_images, request.num_samples)
     steps_away = 4 if draw.encodes else 2  # floor and samples; reconstructions and resampled codes
-    total = request.real_count(source) + training_images + steps_away * held + request.seeds * request.num_samples
+    total = request.real_count(source) + 2 * training_images + steps_away * held + request.seeds * request.num_samples
     if network is None:
-        total = request.num_samples
+        total = request.num_samples + training_images
     with Progress("real images", total) as bar:
         real, card = request.real(source, network, extract, bar)
         floor = pool = None
@@ -115,7 +117,7 @@ def of_run(config, request, prior):
         held_out = np.concatenate(list(scoring.real_images(source, "test", measures.LATENT)))
         health, paths = measures.latent_health(subject, held_out)
         bar.describe("memorisation")
-        training_set = scoring.real_images(source, "train")
+        training_set = scoring.watched(scoring.real_images(source, "train"), bar.advance)
         memory, pairs = neighbours.memory(drawn, held_out, training_set, pool and pool.features, extract)
         restored = measures.restored(subject, held_out)
     result = {

@@ -103,17 +103,32 @@ def images_at(source, split, indices):
     return np.stack([found[i] for i in indices])
 
 
-def real_statistics(source, split, count, network, extract, cache, *, advance):
+def real_statistics(source, split, count, network, extract, cache, *, advance, skip):
     """(statistics of a split's images, what the card says of them). A second call reads them from `cache`.
 
-    The statistics are None without a network.
+    The statistics are None without a network. `advance`, `skip`: called with how many images were looked at, and with
+    how many a cache held.
     """
     key, entry = real_identity(source, split, count, network)
     if network is None:
         return None, entry
-    found = cache.get(key, lambda: statistics.collect(real_images(source, split, count), extract, what="real images"))
-    advance(entry["count"])
+    built = []
+
+    def build():
+        built.append(True)
+        return statistics.collect(watched(real_images(source, split, count), advance), extract, what="real images")
+
+    found = cache.get(key, build)
+    if not built:
+        skip(entry["count"])
     return found, entry
+
+
+def watched(batches, advance):
+    """Yields batches, and calls `advance` with the length of each once it has been dealt with."""
+    for images in batches:
+        yield images
+        advance(len(images))
 
 
 def real_identity(source, split, count, network):
