@@ -7,8 +7,9 @@ import textwrap
 
 from absl import app, flags, logging
 
-from pga_tf.core import checks
+from pga_tf.core import checks, commands
 
+COMMAND = re.compile(r"(\S*tools/run )?(python -m|pga-tf) |flags:")
 HANGING = 20  # columns; what is indented further goes on with the line before
 
 
@@ -19,7 +20,7 @@ def run(main, *, usage, help_text=None, arguments=False):
     """
     if any(argument in ("--helpshort", "--help", "-h", "-help") for argument in sys.argv[1:]):
         known = help_text() if help_text else "\nflags:" + flags.FLAGS.main_module_help().partition(":")[2]
-        print(to_width(f"{usage}\n{known}", max(40, shutil.get_terminal_size((120, 24)).columns)))
+        print(to_width(f"{commands.as_started(usage)}\n{known}", max(40, shutil.get_terminal_size((120, 24)).columns)))
         return
 
     def guarded(argv):
@@ -51,7 +52,7 @@ def to_width(text, width):
     """
     lines = []
     for line in text.splitlines():
-        prose = line and line[0] not in " -" and not line.startswith(("python -m", "flags:"))
+        prose = line and line[0] not in " -" and not COMMAND.match(line)
         if lines and (line.startswith(" " * HANGING) or (prose and lines[-1][1])):
             lines[-1][0] += " " + line.strip()
         else:

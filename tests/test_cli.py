@@ -103,4 +103,4 @@ def test_an_installed_wheel_trains_scores_and_serves(tmp_path):
         served.wait()
         served.stdout.close()
     assert (tmp_path / "grid.png").exists()
-    assert run("train", "--help").startswith("python -m pga_tf.train")
+    assert run("train", "--help").startswith("pga-tf train --flagfile")

@@ -12,6 +12,14 @@ def line(command: str, **flags: object) -> str:
     return _joined(prefix, command if prefix == "pga-tf" else f"pga_tf.{command}", flags)
 
 
+def as_started(text: str) -> str:
+    """`text` with each `python -m pga_tf.COMMAND` in it as this process itself was started."""
+    prefix = os.environ.get(STARTED_AS, "python -m")
+    if prefix == "pga-tf":
+        return text.replace("python -m pipelines.run", "pga-tf pipeline").replace("python -m pga_tf.", "pga-tf ")
+    return text.replace("python -m ", f"{prefix} ")
+
+
 def tensorboard(logdir):
     """The command line of TensorBoard in the same environment: `tools/run python -m tensorboard.main --logdir=X`."""
     prefix = os.environ.get(STARTED_AS, "python -m")

@@ -55,6 +55,7 @@ def test_commands_are_printed_as_this_one_was_started(started, expected, monkeyp
     if started:
         monkeypatch.setenv(commands.STARTED_AS, started)
     assert commands.line("sample", workdir="my runs/a", seed=3) == expected
+    assert commands.as_started("python -m pga_tf.sample '--workdir=my runs/a' --seed=3") == expected
 
 
 def test_tensorflows_log_keeps_all_but_what_misleads(caplog):
