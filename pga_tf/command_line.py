@@ -1,5 +1,6 @@
 """What every command is run by: flags parsed, help printed, errors of input told in a line. It loads no TensorFlow."""
 
+import os
 import re
 import shutil
 import sys
@@ -35,6 +36,9 @@ def run(main, *, usage, help_text=None, arguments=False):
         except (checks.InputError, checks.NonFiniteError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except BrokenPipeError:  # whoever read what is printed, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         except OSError as error:  # a disk that is full or read-only, at whatever file it showed
             print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
             return 2
@@ -73,5 +77,5 @@ def _parse(argv):
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error).removeprefix('ERROR:: ')}", file=sys.stderr)
         sys.exit(2)

@@ -54,7 +54,12 @@ def main():
         tolerance=FLAGS.tolerance,
         batch_sizes=_batch_sizes(FLAGS.batch_sizes),
     )
-    folder, found = run.publish(run.load(FLAGS.workdir, FLAGS.checkpoint), options, FLAGS.prior)
+    loaded = run.load(FLAGS.workdir, FLAGS.checkpoint)
+    used = loaded.drawing(FLAGS.prior).prior_name
+    folder, found = run.publish(loaded, options, FLAGS.prior)
+    others = [name for name in loaded.priors() if name != used]
+    more = f"; the run has {', '.join(others)} too, by --prior" if others else ""
+    print(f"prior: {used}{more}")
     print(f"{folder}: the gate was passed, largest difference from the Python model")
     for signature, ratio in found.items():
         print(f"  {signature:12} {ratio:.2g}")

@@ -131,8 +131,10 @@ def test_the_command_prints_and_writes_the_same_numbers(run, evaluated):
     assert re.search(rf"features\)\s+{re.escape(value)}\s+\+- {re.escape(error)} \(choice", evaluated.stdout)
     assert f"{result['memory']['ratio']:.4g}" in evaluated.stdout
     # 297 scans for the network's 64 dimensions
-    assert "only 297 real images for 64 dimensions" in result["notes"][0]
-    assert f"note: {result['notes'][0]}" in evaluated.stdout
+    scored, real = result["notes"]
+    assert "only 200 images scored at a time for 64 dimensions" in scored
+    assert "only 297 real images for 64 dimensions" in real
+    assert f"note: {scored}\nnote: {real}\n" in evaluated.stdout
     assert "FID" not in evaluated.stdout
     assert str(run / "evaluation" / "report.html") in evaluated.stdout
     assert "images/s" in evaluated.stderr  # the progress bar

@@ -90,10 +90,11 @@ def test_the_door_of_keras_models_normalises_codes_too(tmp_path):
     ("role", "path", "message"),
     [
         (Encoder(), f"{HERE}:nothing", "has no attribute 'nothing'"),
+        (Encoder(), f"{HERE}:encodre", f"did you mean {HERE}:encoder"),
         (Encoder(), "nowhere:encoder", "No module named 'nowhere'.*PYTHONPATH"),
         (Encoder(), HERE, "expected PACKAGE.MODULE:FUNCTION"),
         (Encoder(), f"{HERE}:L", "expected a function of"),
-        (Encoder(), f"{HERE}:broken", "RuntimeError: no layers left"),
+        (Encoder(), f"{HERE}:broken", r"RuntimeError: no layers left \(own_networks\.py, line \d+\)"),
         (Encoder(), f"{HERE}:number", "expected a Keras model, received int"),
         (Encoder(), f"{HERE}:posterior", "expected one output, the codes, received 2"),
         (Encoder(), f"{HERE}:of_eight", "codes of --latent_dim=3, received codes of 8"),

@@ -21,7 +21,8 @@ def refuse(
     what: str, *, expected: object, received: object, remedy: str, kind: type[InputError] = InputError
 ) -> NoReturn:
     """Raises `InputError`, or a `kind` of it, with the four parts of a message that a user can act on."""
-    raise kind(f"{what}: expected {expected}, received {received}. Remedy: {remedy}.")
+    # What a library raised before, where it did, is told in `received`.
+    raise kind(f"{what}: expected {expected}, received {received}. Remedy: {remedy.removesuffix('?')}.") from None
 
 
 def nearest(name: object, names: Iterable) -> str | None:

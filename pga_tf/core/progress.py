@@ -1,5 +1,7 @@
 """How far a command has come: on a terminal one row that is rewritten, in a log file whole lines, seldom."""
 
+import math
+import os
 import sys
 import time
 
@@ -14,6 +16,13 @@ def duration(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _whole(said, room):
+    """`said` without the pairs of a name and a value at its end that `room` columns cut."""
+    while len(said) > room and said.count(" ") > 8:  # what comes before the pairs
+        said = said.rsplit(" ", 2)[0]
+    return said
 
 
 class Progress:
@@ -98,7 +107,13 @@ class Progress:
             print(said, file=self.stream, flush=True)
             return
         self.row.n = self.done
-        self.row.set_description_str(said)
+        self.row.set_description_str(_whole(said, self._columns() - 13 if self.total else math.inf))
+
+    def _columns(self):
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or math.inf
+        except (OSError, ValueError):
+            return math.inf
 
     def _pace(self):
         speed = self.speed()

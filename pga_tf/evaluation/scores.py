@@ -63,6 +63,18 @@ def of_one_set(real: Statistics, generated: Statistics) -> dict[str, dict]:
     return summary
 
 
+def few_scored(count: int, real: Statistics) -> str | None:
+    """A sentence for fewer scored images than the features of `real` ask for, or None where they suffice."""
+    dimensions = len(real.moments.mean)
+    if count >= REAL_OF_A_DIMENSION * dimensions:
+        return None
+    return (
+        f"only {count:,} images scored at a time for {dimensions:,} dimensions of features, fewer than "
+        f"{REAL_OF_A_DIMENSION} for each: the Frechet distance is too large by what they lack, no error covers that, "
+        "and it can be compared only with others of equally many images"
+    )
+
+
 def few_real(real: Statistics) -> str | None:
     """A sentence for real `Statistics` of fewer images than their features ask for, or None where they suffice."""
     count, dimensions = real.moments.count, len(real.moments.mean)

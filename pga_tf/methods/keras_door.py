@@ -5,6 +5,7 @@ Training by the commands does not come through here: it hands float images of th
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -47,6 +48,11 @@ class KerasDoor(Stepwise):
     ):
         options, given = self._sorted(networks, options, named)
         wanted, self._recipe = self.roles(options), None
+        if not all(isinstance(network, keras.layers.Layer) for network in given.values()):
+            foreign = next(name for name, network in given.items() if not isinstance(network, keras.layers.Layer))
+            _refuse(
+                f"{type(self).__name__}: {foreign}", "a Keras model", type(given[foreign]).__name__, "wrap it in one"
+            )
         if all(isinstance(network, keras.Model) for network in given.values()):
             given, latent_dim, image_shape = networks_lib.adapted(
                 wanted, given, latent_dim=latent_dim, image_shape=image_shape
@@ -120,6 +126,12 @@ class KerasDoor(Stepwise):
             )
         if values.dtype == np.uint8:
             return
+        if values.dtype.kind == "f" and values.size and low < 0.0 <= values.min() and 0.5 < values.max() <= 1.0:
+            warnings.warn(
+                f"{what}: floats are taken as in [{low:g}, {high:g}], and none here is below 0. Images in [0, 1] want "
+                "2 * images - 1, or uint8.",
+                stacklevel=3,
+            )
         if values.dtype.kind != "f" or not np.isfinite(values).all() or values.min() < low or values.max() > high:
             _refuse(
                 what,

@@ -4,7 +4,9 @@ import collections
 import contextlib
 import importlib
 import os
+import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,8 +107,8 @@ def imported(name: str, spec: Any, path: str, image_shape: Sequence[int], latent
         _refuse(
             f"{name} {path}",
             f"a function of (image_shape={tuple(image_shape)}, latent_dim={latent_dim})",
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
-            "call it by hand to see where",
+            f"{type(error).__name__}: {_reason(error)} ({_place(error)})",
+            "mend it there",
         )
     if isinstance(spec, specs.Encoder):
         found = _encoder_size(model, spec, tuple(image_shape))
@@ -137,6 +139,12 @@ def _function(name, path):
         function = importlib.import_module(module)
         for part in attribute.split("."):
             function = getattr(function, part)
+    except AttributeError as error:
+        if attribute.split(".")[0] in dir(sys.modules.get(module)):
+            raise
+        close = checks.nearest(attribute, [known for known in dir(sys.modules.get(module)) if known[0] != "_"])
+        remedy = f"did you mean {module}:{close}" if close else "correct its name"
+        _refuse(f"{name} {path}", f"a function of module {module}", str(error), remedy)
     except Exception as error:  # whatever a module raises when it is run
         _refuse(
             f"{name} {path}",
@@ -217,8 +225,21 @@ def _tried(name, model, shape):
     try:
         return _plain(model(tf.constant(np.zeros([2, *shape], np.float32))))
     except Exception as error:  # whatever layers raise for an input of another shape
-        reason = str(error).strip().splitlines()[0]
+        reason = _reason(error)
         return _refuse(name, f"a model that takes [B, {', '.join(map(str, shape))}]", reason, "change its input shape")
+
+
+def _place(error):
+    """File and line where an error was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{os.path.basename(last.filename)}, line {last.lineno}"
+
+
+def _reason(error):
+    """The line of an error that says why; Keras puts where it was before that, and colours it."""
+    lines = [re.sub("\x1b\\[[0-9;]*m", "", line).strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return told[0].removesuffix(".") if told else type(error).__name__
 
 
 def _refuse(name, expected, received, remedy):

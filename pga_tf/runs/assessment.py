@@ -131,7 +131,7 @@ def of_run(config, request, prior):
         "flags": config.values(),
         "names": _names(network),
         "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw)),
-        "notes": _notes(real, source, shape),
+        "notes": _notes(real, source, shape, request.num_samples),
         "scores": found,
         "gap": gap,
         "reconstruction": restored,
@@ -167,7 +167,7 @@ def of_priors(config, request):
                 subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance
             )
             card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, draw))
-            notes = _notes(real, source, shape)
+            notes = _notes(real, source, shape, request.num_samples)
             results.append(
                 {"title": name, "names": _names(network), "card": card_of_it, "notes": notes, "scores": found}
             )
@@ -191,7 +191,7 @@ def of_images(given, against, request, *, title, prepared):
         batches = (images for split in given.readers for images in scoring.real_images(given, split))
         found, drawn = measures.of_images(batches, extract, real, advance=bar.advance)
     offered = {"count": count, "image_shape": list(given.image_shape), "prepared": prepared}
-    notes = _notes(real, against, against.image_shape)
+    notes = _notes(real, against, against.image_shape, count)
     others = {name: held for name, held in against.counts.items() if name != request.split and held > card["count"]}
     if notes and others and not request.num_real:
         notes += [f"--split={name} has {held:,} real images" for name, held in others.items()]
@@ -200,14 +200,14 @@ def of_images(given, against, request, *, title, prepared):
     return result, {"images": drawing.picture(drawn.shown)}
 
 
-def _notes(real, source, shape):
-    """Sentences on what the scores against `real`, statistics or None, of images of `source` lack."""
+def _notes(real, source, shape, count):
+    """Sentences on what scores of `count` images at a time against `real`, statistics or None, lack."""
     unreadable = source.unreadable().removeprefix("warning: ")
     if real is None:
         left_out = "Frechet and kernel distance, precision, recall, density, coverage and the memorisation ratio"
         notes = [f"without features, {left_out} are left out: {features.missing(source.name, shape)}"]
     else:
-        notes = [scores.few_real(real)]
+        notes = [scores.few_scored(count, real), scores.few_real(real)]
     return [note for note in [*notes, unreadable] if note]
 
 

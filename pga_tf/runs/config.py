@@ -54,7 +54,7 @@ class OptimizerOptions:
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
     method: str = option("lpga", "what to train, by its registered name")
-    workdir: str = option("", "run directory; default runs/NAME-OF-THE-FLAGFILE")
+    workdir: str = option("", "run directory; default runs/ and the flagfile's name, or METHOD_DATASET")
     seed: int = option(0, "everything random derives from it and the step", minimum=0, maximum=2**31 - 1)
     batch_size: int = option(64, "over all replicas", unit="examples", minimum=1)
     steps: int = option(0, "length of training; 0: by --epochs, and 20,000 without these", unit="steps", minimum=0)

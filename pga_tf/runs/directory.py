@@ -100,6 +100,8 @@ class RunDirectory:
             changeable -= {"prior_steps"}
         names = [n for n in sorted(old.keys() | new.keys()) if n not in changeable and old.get(n) != new.get(n)]
         if names:
+            if set(names) <= {"steps", "epochs", "prior_steps"}:
+                remedy += "; the length of a cosine cannot be changed, with --schedule=constant it can"
             differing = ", ".join(f"--{n}={new.get(n)} (the run there: {old.get(n)})" for n in names)
             checks.refuse(
                 f"--workdir={self.path}",

@@ -186,6 +186,7 @@ class Evaluate(keras.callbacks.Callback):
             self.best.save()
             self.run_directory.write_best({**self.mark, "step": step, "value": self.lowest})
         self.run_directory.append_scores({"step": step, "protocol": self.mark["protocol"], **values})
+        self.say(f"step {step:,}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
         with self.writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(f"scores/{name}", value)

@@ -34,8 +34,9 @@ def train(config, *, callbacks=(), out=print):
     """
     run = config.run
     directory = RunDirectory(run.workdir)
-    shape = directory.read_image_shape() if directory.config.exists() else None
-    directory.require_same_config(build_lib.resolved(config, shape))
+    if not run.dry_run:
+        shape = directory.read_image_shape() if directory.config.exists() else None
+        directory.require_same_config(build_lib.resolved(config, shape))
     experiment = build_lib.build(config)
     score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
@@ -164,8 +165,9 @@ def _closing(experiment, report, directory, checkpoints, score, stopped_by):
     elif gave_up and checkpoints.step < experiment.total_steps:
         step, value, since = gave_up
         lowest = "none was a number" if step is None else f"the lowest was {value:.4g} at step {step}"
+        counted = "1 score" if since == 1 else f"{since} scores in a row"
         state = (
-            f"stopped early after step {checkpoints.step} of {experiment.total_steps}: {since} scores in a row did not "
+            f"stopped early after step {checkpoints.step} of {experiment.total_steps}: {counted} did not "
             f"lower the {_judged_by(run)} distance, {lowest}; a higher --stop_after goes on from here"
         )
     unreadable = experiment.source.unreadable(told=report.corrupt)

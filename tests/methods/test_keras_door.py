@@ -207,3 +207,17 @@ def test_a_method_without_an_encoder_gives_images_of_codes():
     assert int(model.step) == 2
     assert model.predict(np.zeros([2, builders.LATENT], np.float32), verbose=0).shape == (2, *SHAPE)
     assert model.sample(3).shape == (3, *SHAPE)
+
+
+def test_floats_that_look_like_another_range_are_pointed_out():
+    model = of_users("ae")
+    model.compile("adam")
+    with pytest.warns(UserWarning, match=r"taken as in \[-1, 1\].*2 \* images - 1"):
+        model.fit(digits(8).astype(np.float32) / 255.0, verbose=0)
+
+
+def test_what_is_no_model_is_refused_by_name():
+    with pytest.raises(InputError, match="AE: encoder: expected a Keras model, received function"):
+        pga_tf.AE(lambda images: images, decoder())
+    with pytest.raises(InputError, match=r"decoder: expected a model that takes .* received .*incompatible"):
+        pga_tf.AE(encoder(latent=2), decoder(latent=3))

@@ -133,5 +133,7 @@ def test_the_default_rate_is_that_of_the_update_rule_and_is_written_down(optimiz
     assert build.resolved(config).optimizer.learning_rate == rate
     made = build.build_model(config, (8, 8, 1)).optimizers["autoencoder"]
     assert float(made.learning_rate) == pytest.approx(rate)
+    assert build.resolved(helpers.config(tmp_path, steps=0)).run.steps == build.STEPS
+    assert build.resolved(helpers.config(tmp_path, steps=0, epochs=2.0)).run.steps == 0  # epochs decide
     chosen = helpers.config(tmp_path, optimizer=optimizer, learning_rate=0.25)
     assert build.resolved(chosen).optimizer.learning_rate == 0.25

@@ -26,7 +26,6 @@ from tests.training import helpers
         ({"batch_size": -4}, r"--batch_size.*received -4"),
         ({"learning_rate": -0.1}, r"--learning_rate.*>= 0"),
         ({"learning_rate": float("nan")}, r"--learning_rate.*finite"),
-        ({"steps": 0}, r"--steps or --epochs"),
         ({"weight_nll": -1.0}, r"--weight_nll.*>= 0"),
         ({"perturbation": "sphre"}, r"did you mean 'sphere'"),
         ({"network": "conv_mnits"}, r"did you mean 'conv_mnist'"),

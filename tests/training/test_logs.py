@@ -91,6 +91,12 @@ def test_tensorboard_has_the_options_as_hyperparameters(events):
     assert "workdir" not in values
 
 
+def test_a_dry_run_needs_no_folder_of_its_own(run):
+    said = []
+    loop.train(helpers.config(run[0].path, network="mlp", latent_dim=2, dry_run=True), out=said.append)
+    assert said[-1] == "dry run: nothing was trained or written"
+
+
 def test_sample_grids_open_and_change_with_training(run):
     paths = sorted(run[0].samples.glob("step_*.png"))
     assert [path.name for path in paths] == ["step_0000004.png", "step_0000008.png"]

@@ -43,7 +43,7 @@ def test_it_ends_after_so_many_scores_without_a_lower_one(scores, stop_after, en
     assert run.step == ends
     said = capsys.readouterr().out
     if ends < 20:
-        assert f"stopped early after step {ends} of 20: {stop_after} scores in a row" in said
+        assert f"stopped early after step {ends} of 20: {stop_after} score" in said
         assert "did not lower the frechet distance, the lowest was 7 at step 4; a higher --stop_after goes on" in said
     else:
         assert "trained 20 steps" in said
