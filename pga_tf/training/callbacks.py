@@ -196,8 +196,7 @@ class Evaluate(keras.callbacks.Callback):
 
     def gave_up(self):
         """Whether the scores so far, those of before a resumption among them, end training."""
-        since = self.run_directory.read_patience(**self.mark)[2]
-        return 0 < self.stop_after <= since
+        return self.stop_after > 0 and self.run_directory.read_patience(**self.mark)[2] >= self.stop_after
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
