@@ -58,21 +58,26 @@ def _own_shape(encoded):
     return height, width, 3 if coloured else 1
 
 
-def normalised(item):
-    """`item` as an 8-bit PNG or JPEG that any reader sees alike: (item, (H, W, C), hash of its bytes).
+def normalised(item, value_range=None):
+    """`item` as an 8-bit PNG or JPEG that any reader sees alike: (item, (H, W, C), hash of its bytes, `Picture`).
 
-    Others (16 bits, transparency, a sideways camera, WEBP) are decoded and written as PNG. What cannot be decoded keeps
-    its bytes and gets the shape (0, 0, 0): StatisticsGen names it.
+    Others (16 bits, transparency, a sideways camera, WEBP) are decoded, as `photo.read` says, and written as PNG. What
+    cannot be decoded keeps its bytes and gets the shape (0, 0, 0): StatisticsGen names it. The `Picture` tells what was
+    done to one that was decoded, and is None for others.
     """
+    picture = None
     try:
-        with Image.open(io.BytesIO(item.encoded)) as image:
-            plain = (image.format, image.mode) in AS_THEY_ARE and image.getexif().get(ORIENTATION) in UPRIGHT
+        with Image.open(io.BytesIO(item.encoded), formats=photo.FORMATS) as image:
+            plain = (image.format, image.mode) in AS_THEY_ARE and not photo.is_deep(image)
+            plain = plain and image.getexif().get(ORIENTATION) in UPRIGHT
         if not plain:
-            item = dataclasses.replace(item, encoded=png(decode(item.encoded)))
+            own = _own_shape(item.encoded)
+            picture = photo.read(io.BytesIO(item.encoded), own, crop=0, value_range=value_range, frames=True)
+            item = dataclasses.replace(item, encoded=png(picture.pixels))
         shape = _own_shape(item.encoded)
     except Exception:  # PIL answers damaged files with errors of many types
         shape = (0, 0, 0)
-    return item, shape, hashlib.sha256(item.encoded).hexdigest()
+    return item, shape, hashlib.sha256(item.encoded).hexdigest(), picture
 
 
 def placed(item, digest, *, test_fraction, shards):

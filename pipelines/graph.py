@@ -29,7 +29,12 @@ def steps(settings):
             "ExampleGen",
             on_beam("ExampleGen", beam_args) if beam_args else example_gen,
             outputs=("examples",),
-            parameters={"dataset": data.dataset, "test_fraction": data.test_fraction, "shards": given.shards},
+            parameters={
+                "dataset": data.dataset,
+                "test_fraction": data.test_fraction,
+                "shards": given.shards,
+                "value_range": data.value_range,
+            },
             fingerprint=functools.partial(sources.fingerprint, data.dataset),
         ),
         Step(

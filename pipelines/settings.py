@@ -9,6 +9,7 @@ from absl import flags as absl_flags
 from pga_tf import flags
 from pga_tf.core import checks, options
 from pga_tf.core.options import option
+from pga_tf.data import parsed
 from pga_tf.evaluation import features
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
@@ -95,6 +96,7 @@ def settings(chosen, config, fit, own):
             received="none",
             remedy="add --prior=mixture",
         )
+    parsed(config.data)
     data = config.data.dataset
     # Any picture's shape: which features are the default goes by the dataset.
     network = chosen.features or features.default(data, (0, 0, 3), inception_path=chosen.inception_path)

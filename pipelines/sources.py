@@ -29,10 +29,12 @@ def parts(dataset):
     """
     kind, argument = _kind(dataset)
     if kind == "folder":
-        names = folder.find(dataset, argument)
+        found = folder.find(dataset, argument)
+        split_of = {name: SPLIT_OF[split] for split, names in found.splits.items() for name in names}
+        files = [(name, split_of.get(name, "")) for name in found.names]
         return [
-            {"dataset": dataset, "first": start, "names": names[start : start + FILES]}
-            for start in range(0, len(names), FILES)
+            {"dataset": dataset, "first": start, "files": files[start : start + FILES]}
+            for start in range(0, len(files), FILES)
         ]
     if kind == "tfds":
         found, first = [], 0
@@ -72,13 +74,19 @@ def read(part):
 
 
 def _files(root, part):
-    for i, name in enumerate(part["names"]):
+    for i, (name, split) in enumerate(part["files"]):
         try:
             with open(os.path.join(root, name), "rb") as file:
                 encoded = file.read()
         except OSError:
             encoded = b""  # corrupt, as one that cannot be decoded
-        yield Item(part["first"] + i, encoded, name=name)
+        yield Item(part["first"] + i, encoded, name=name, split=split)
+
+
+def notes(dataset):
+    """Lines on what lies in the dataset and is not used."""
+    kind, argument = _kind(dataset)
+    return folder.find(dataset, argument).lines() if kind == "folder" else []
 
 
 def _digits_labels():
@@ -95,7 +103,7 @@ def fingerprint(dataset):
     kind, argument = _kind(dataset)
     if kind == "folder":
         described = []
-        for name in folder.find(dataset, argument):
+        for name in folder.find(dataset, argument).names:
             status = os.stat(os.path.join(argument, name))
             described.append([name, status.st_size, status.st_mtime_ns])
     elif kind == "tfds":

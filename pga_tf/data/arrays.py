@@ -1,15 +1,17 @@
 """A `Source` from one array and its splits: what digits, fake, toy2d and npz share."""
 
 import functools
-from collections.abc import Mapping
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pga_tf.core import checks, ranges
-from pga_tf.data import memory
+from pga_tf.core import checks, memory, ranges
+from pga_tf.data import random_access
 from pga_tf.data.options import DataOptions
 from pga_tf.data.prepare import prepare_array, prepared_shape
-from pga_tf.data.source import Source
+from pga_tf.data.source import Identity, Source
 
 
 def from_arrays(
@@ -19,24 +21,42 @@ def from_arrays(
     options: DataOptions,
     *,
     value_range: tuple[float, float] = ranges.UINT8,
+    identity: Identity | None = None,
+    notes: Sequence[str] = (),
 ) -> Source:
     """A `Source` of `images` `[N, H, W, C]`, prepared by `options`.
 
     Args:
       name: the dataset, as the user wrote it.
-      images: uint8, or float32 in `value_range`; a `np.memmap` is left on disk if it needs no preparing.
+      images: uint8 for the range of bytes, else any numbers, which become float32 clipped to `value_range`; a
+        `np.memmap` is left on disk if it needs no preparing, and converted batch by batch.
       splits: {split: the indices `[M]` or slice of its images}.
+      identity: by what the data is known again; default: by its values. notes: of the `Source`.
     """
     shape = prepared_shape(images.shape[1:], options, name=name)
-    images = prepare_array(images, shape, options, value_range=value_range)
+    as_bytes = images.dtype == np.uint8 and value_range == ranges.UINT8
+    convert = np.asarray if as_bytes else functools.partial(_within, value_range=value_range)
+    if not isinstance(images, np.memmap) or images.shape[1:] != shape:
+        most = (1 if as_bytes else 4) * (images.size + len(images) * math.prod(shape))
+        remedy = "take fewer or smaller images, or prepare them in an .npy, which is not read as a whole"
+        memory.require(f"--dataset={name}", most, remedy=remedy)
+        images = prepare_array(convert(images), shape, options, value_range=value_range)
+        convert = np.asarray
     readers = {}
     for split, chosen in splits.items():
         members = np.arange(len(images))[chosen]
         if isinstance(images, np.memmap):
-            readers[split] = memory.RandomAccess(len(members), functools.partial(memory.mapped, images, members))
+            opened = functools.partial(random_access.mapped, images, members, convert)
         else:
-            readers[split] = memory.RandomAccess(len(members), functools.partial(memory.held, images[chosen]))
-    return Source(name, shape, images.dtype.type, value_range, readers)
+            opened = functools.partial(random_access.held, images[chosen])
+        readers[split] = random_access.RandomAccess(len(members), opened)
+    identity = identity or Identity(len(images), hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16])
+    dtype = np.uint8 if as_bytes else np.float32
+    return Source(name, shape, dtype, value_range, readers, identity, tuple(notes))
+
+
+def _within(values, *, value_range):
+    return np.clip(np.asarray(values, np.float32), *map(np.float32, value_range))
 
 
 def held_out(count: int, options: DataOptions, *, name: str) -> tuple[np.ndarray, np.ndarray]:

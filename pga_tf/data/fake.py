@@ -1,10 +1,11 @@
 """Made-up images of any shape, for tests and benchmarks: a soft blob on a sloping ground, not mere noise."""
 
+import math
 import re
 
 import numpy as np
 
-from pga_tf.core import checks
+from pga_tf.core import checks, memory
 from pga_tf.data.arrays import from_arrays
 from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Source
@@ -22,7 +23,9 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
             received=argument,
             remedy="try fake:28x28x1",
         )
-    images = blobs(TRAIN + TEST, tuple(map(int, match.groups())))
+    shape = tuple(map(int, match.groups()))
+    memory.require(f"--dataset={name}", (TRAIN + TEST) * math.prod(shape), remedy="make the images smaller")
+    images = blobs(TRAIN + TEST, shape)
     return from_arrays(name, images, {"train": slice(TRAIN), "test": slice(TRAIN, None)}, options)
 
 

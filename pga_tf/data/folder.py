@@ -9,44 +9,44 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from pga_tf.core import checks, photo, ranges
+from pga_tf.core import checks, photo, pictures, ranges
 from pga_tf.data import order
 from pga_tf.data.options import DataOptions
 from pga_tf.data.prepare import CHANNELS
-from pga_tf.data.source import Source
+from pga_tf.data.source import NAMED, Identity, Source, digest
 
 LOOKED_AT = 500  # files whose colour is looked at where --colour=auto
 
 
 def load(name: str, argument: str, options: DataOptions) -> Source:
-    """uint8 `[H, W, C]` in [0, 255]; the split is by a hash of each file's path below `argument`.
+    """uint8 `[H, W, C]` in [0, 255]; the split is the folder's own, or by a hash of each file's path below `argument`.
 
     Raises:
-      InputError: no such folder, no images in it, images of several sizes and no --image_size, no image that
-        decodes, or any that does not where `options.strict_data`.
+      InputError: no such folder, no images in it, images of several sizes and no --image_size, fewer than two images
+        that decode, or any that does not where `options.strict_data`.
     """
-    names = find(name, argument)
-    train, test = _split(names, options.test_fraction)
-    corrupt = {}
-    shape = _shape(name, argument, names, options, corrupt)
-    readers = {}
-    for split, members in (("train", train), ("test", test)):
-        if not members:
+    found = find(name, argument)
+    corrupt, remarks = {}, pictures.Remarks()
+    shape = _shape(name, argument, found.names, options, corrupt)
+    everything = Folder(argument, found.names, shape, options, corrupt, remarks)
+    if options.strict_data:
+        everything.sample(everything.count, keep=False)
+        if corrupt:
+            _refuse_corrupt(name, corrupt, len(found.names))
+    splits = found.splits or _split(found.names, options.test_fraction, everything.decodes)
+    for split in ("train", "test"):
+        if not any(everything.decodes(member) for member in splits[split]):
+            if corrupt.keys() >= set(found.names):
+                _refuse_corrupt(name, corrupt, len(found.names))
             checks.refuse(
                 f"--dataset={name}",
-                expected="at least 2 images, one to train and one to test on",
-                received=f"{len(names)} image and none for the {split} split",
+                expected="at least 2 images that decode, one to train and one to test on",
+                received=f"{_counted(found.names, corrupt)} and none for the {split} split",
                 remedy="add images",
             )
-        readers[split] = Folder(argument, members, shape, options, corrupt)
-    if options.strict_data:
-        for reader in readers.values():
-            reader.sample(reader.count, keep=False)
-        if corrupt:
-            _refuse_corrupt(name, corrupt, len(names))
-    for reader in readers.values():
-        reader.read(0)
-    return Source(name, shape, np.uint8, ranges.UINT8, readers)
+    readers = {split: Folder(argument, members, shape, options, corrupt, remarks) for split, members in splits.items()}
+    identity = Identity(len(found.names), digest(sorted(found.sizes.items())), os.path.abspath(argument))
+    return Source(name, shape, np.uint8, ranges.UINT8, readers, identity, tuple(found.lines()), remarks)
 
 
 class Folder:
@@ -59,14 +59,19 @@ class Folder:
         shape: tuple[int, int, int],
         options: DataOptions,
         corrupt: MutableMapping[str, str],
+        remarks: pictures.Remarks,
     ):
-        """`names`: paths below `root`, sorted. `corrupt`: names to reasons, filled as bad files are met."""
+        """`names`: paths below `root`, sorted. `corrupt`: names to reasons, filled as bad files are met.
+
+        `remarks`: filled with what was made of the files of a `sample`.
+        """
         self.count = len(names)
         self._root = root
         self._names = names
         self._shape = shape
         self._options = options
         self._all_corrupt = corrupt
+        self._remarks = remarks
 
     @property
     def corrupt(self) -> dict[str, str]:
@@ -81,23 +86,27 @@ class Folder:
     def ordered(self, batch_size: int) -> tf.data.Dataset:
         return self._images(tf.data.Dataset.range(self.count)).batch(batch_size)
 
-    def sample(self, limit: int, *, keep: bool = True) -> np.ndarray:
-        """Evenly spaced images, less the corrupt ones; with `keep` false they are decoded and dropped."""
+    def sample(self, limit: int, *, keep: bool = True) -> tuple[list[str], np.ndarray]:
+        """Evenly spaced images, less the corrupt ones, and their names; with `keep` false no images."""
 
         def decoded(index):
-            image = self._decode(self._names[index])
-            return image if keep else None
+            name = self._names[index]
+            picture = self._picture(name, frames=True)
+            if picture is not None:
+                self._remarks.add(name, picture)
+            return name, picture.pixels if picture and keep else None
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            images = [image for image in pool.map(decoded, order.spread(self.count, limit)) if image is not None]
-        return np.stack(images) if images else np.zeros((0, *self._shape), np.uint8)
+            found = [(n, image) for n, image in pool.map(decoded, order.spread(self.count, limit)) if image is not None]
+        images = [image for _, image in found]
+        return [name for name, _ in found], np.stack(images) if images else np.zeros((0, *self._shape), np.uint8)
 
     def read(self, index: int | np.integer) -> np.ndarray:
         """Image `index`, or the next one that decodes: uint8 `[H, W, C]`."""
         for offset in range(self.count):
-            image = self._decode(self._names[(index + offset) % self.count])
-            if image is not None:
-                return image
+            picture = self._picture(self._names[(index + offset) % self.count])
+            if picture is not None:
+                return picture.pixels
             if self._options.strict_data:
                 break
         return _refuse_corrupt(self._root, self.corrupt, self.count)
@@ -109,11 +118,16 @@ class Folder:
 
         return indices.map(image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
-    def _decode(self, name):
+    def decodes(self, name: str) -> bool:
+        """Whether the file `name` is an image that decodes."""
+        return self._picture(name) is not None
+
+    def _picture(self, name, *, frames=False):
         if name in self._all_corrupt:
             return None
         try:
-            return photo.decode(os.path.join(self._root, name), self._shape, crop=self._options.crop)
+            path, asked = os.path.join(self._root, name), self._options
+            return photo.read(path, self._shape, crop=asked.crop, value_range=asked.range(), frames=frames)
         except Exception as error:  # PIL answers damaged files with errors of many types
             _note(self._all_corrupt, name, error)
             return None
@@ -125,48 +139,51 @@ def _by(size):
 
 def _note(corrupt, name, error):
     corrupt[name] = str(error) or type(error).__name__
-    logging.info("Corrupt image %s: %s; the next good one stands in for it.", name, corrupt[name])  # told by commands
+    # Told by the commands, and counted.
+    logging.info("Corrupt image %s: %s; the next good one stands in.", pictures.shown(name), corrupt[name])
+
+
+def _counted(names, corrupt):
+    bad = len(corrupt.keys() & set(names))
+    return f"{len(names)} image{'s' * (len(names) != 1)}" + (f", {bad} of which do not decode," if bad else "")
 
 
 def _refuse_corrupt(what, corrupt, count):
-    first = "; ".join(f"{name}: {reason}" for name, reason in sorted(corrupt.items())[:5])
+    first = "; ".join(f"{pictures.shown(name)}: {reason}" for name, reason in sorted(corrupt.items())[:NAMED])
     checks.refuse(
         f"Images of {what}",
         expected="files that decode",
-        received=f"{len(corrupt)} of {count} that do not ({first}{'; ...' if len(corrupt) > 5 else ''})",
+        received=f"{len(corrupt)} of {count} that do not ({first}{'; ...' if len(corrupt) > NAMED else ''})",
         remedy="repair or remove them",
     )
 
 
-def find(name: str, root: str) -> list[str]:
-    """Paths of the images below `root`, relative to it and sorted; hidden files are no images."""
+def find(name: str, root: str) -> pictures.Listing:
+    """The images below `root`, at least one. Raises `InputError` where there is none, or no such folder."""
     if not os.path.isdir(root):
         checks.refuse(f"--dataset={name}", expected="a folder", received=f"no folder {root}", remedy="correct the path")
-    found = [
-        os.path.relpath(os.path.join(folder, file), root)
-        for folder, _, files in os.walk(root)
-        for file in files
-        if file.lower().endswith(photo.EXTENSIONS) and not file.startswith(".")
-    ]
-    if not found:
+    found = pictures.listing(root)
+    if not found.names:
         checks.refuse(
             f"--dataset={name}",
-            expected=f"images ({', '.join(photo.EXTENSIONS)}) in it or below it",
-            received="none",
+            expected="images in it or below it: files whose names end in .jpg, .png, .webp, .tif and the like",
+            received="; ".join(["none", *(line.removeprefix("warning: ") for line in found.lines())]),
             remedy="put images into it or name another folder",
         )
-    return sorted(found)
+    return found
 
 
-def _split(names, fraction):
-    """(train, test): a file is in test if the hash of its path says so, whatever other files there are.
+def _split(names, fraction, decodes):
+    """{"train": names, "test": names}: a file is in test if the hash of its path says so, whatever others there are.
 
-    The one with the lowest hash is always in test, and the one with the highest in train.
+    Those with the lowest hashes are in test up to the first that decodes, and those with the highest in train.
     """
     hashes = {n: int(hashlib.sha256(n.encode("utf-8", "surrogateescape")).hexdigest()[:8], 16) for n in names}
     ranked = sorted(names, key=hashes.get)
-    test = {n for n in ranked[1:-1] if hashes[n] < fraction * 2**32} | set(ranked[:1])
-    return [n for n in names if n not in test], [n for n in names if n in test]
+    lowest = next((i for i, name in enumerate(ranked) if decodes(name)), 0)
+    highest = next((i for i in range(len(ranked) - 1, lowest, -1) if decodes(ranked[i])), lowest + 1)
+    test = {n for n in ranked[lowest:highest] if hashes[n] < fraction * 2**32} | set(ranked[: lowest + 1])
+    return {"train": [n for n in names if n not in test], "test": [n for n in names if n in test]}
 
 
 def _shape(name, root, names, options, corrupt):
@@ -190,7 +207,8 @@ def _shape(name, root, names, options, corrupt):
             checks.refuse(
                 f"Images of {name}",
                 expected="one size, or --image_size",
-                received=f"{first[0]} of {_by(first[1])} and {file} of {_by(size)} pixels (height x width)",
+                received=f"{pictures.shown(first[0])} of {_by(first[1])} and {pictures.shown(file)} of "
+                f"{_by(size)} pixels (height x width)",
                 remedy="pass --image_size=64, or another side; each image is then cropped and resized",
             )
     if first is None:

@@ -31,6 +31,12 @@ def load(options: DataOptions) -> Source:
     Raises:
       InputError: an option out of its range, an unknown dataset, missing or unusable files.
     """
+    kind, argument = parsed(options)
+    return LOADERS[kind](options.dataset, argument, options)
+
+
+def parsed(options: DataOptions) -> tuple[str, str]:
+    """(kind of dataset, what follows the colon), without looking for it. Raises `InputError` for what cannot be."""
     validate(options)
     kind, _, argument = options.dataset.partition(":")
     needs_argument = kind in ("tfds", "folder", "npz", "toy2d")
@@ -42,4 +48,11 @@ def load(options: DataOptions) -> Source:
             received=repr(options.dataset),
             remedy=f"did you mean {close!r}? If not, choose from the list" if close else "choose from the list",
         )
-    return LOADERS[kind](options.dataset, argument, options)
+    if options.range() and kind not in ("folder", "npz"):
+        checks.refuse(
+            "--value_range",
+            expected="a dataset whose stored values are not known: folder:PATH or npz:FILE",
+            received=f"--dataset={options.dataset}",
+            remedy="leave it out",
+        )
+    return kind, argument

@@ -1,64 +1,83 @@
 """`npz:FILE`: the user's own array, `images` in an .npz or the whole of an .npy."""
 
+import hashlib
+import math
 import os
 import struct
 import zipfile
 
 import numpy as np
 
-from pga_tf.core import checks, ranges
-from pga_tf.data import memory
+from pga_tf.core import checks, memory, photo, ranges
+from pga_tf.data import order, random_access
 from pga_tf.data.arrays import from_arrays, held_out
 from pga_tf.data.options import DataOptions
-from pga_tf.data.source import Source
+from pga_tf.data.source import Identity, Source, digest
 
 CHUNK = 4096  # images looked at together, so that a mapped file is never all in memory
+LOOKED_AT = 100  # images of an .npy by which it is known again
+TOLERANCE = 1e-3  # of a range: by so much arithmetic in single precision, or a resize, may leave it
 
 
 def load(name: str, argument: str, options: DataOptions) -> Source:
-    """Images `[N, H, W, C]` or `[N, H, W]`, C 1 or 3: uint8, or float in [0, 1] or [-1, 1], kept as float32.
+    """Images `[N, H, W, C]` or `[N, H, W]`, C 1 or 3, kept as uint8 or float32.
 
-    A second array `test`, bool `[N]`, in an .npz says which images are held out; without it `options` decide.
-    Beyond `memory.LIMIT_BYTES` an array of uint8 or float32 stays on disk, mapped: an .npy, or in an .npz that is not
-    compressed (np.savez, not np.savez_compressed).
+    uint8, or float in [0, 1] or [-1, 1], of which values a little outside are clipped; with `options.value_range` any
+    real numbers, clipped to it. What is clipped is counted in the source's notes. A second array `test`, bool `[N]`, in
+    an .npz says which images are held out; without it `options` decide. Beyond `random_access.LIMIT_BYTES` an array
+    stays on disk, mapped: an .npy, or in an .npz that is not compressed (np.savez, not np.savez_compressed).
 
     Raises:
-      InputError: a missing or unreadable file, another rank, channels or dtype, NaN, or values out of range.
+      InputError: a missing or unreadable file, another rank, channels or dtype, NaN, values out of range, or an array
+        that takes more memory than there is.
     """
-    images, test = _read(name, argument)
+    images, test, identity = _read(name, argument)
     if images.ndim == 3:
         images = images[..., None]
-    _require_images(name, images)
-    value_range = ranges.UINT8 if images.dtype == np.uint8 else _float_range(name, images)
-    if images.dtype not in (np.uint8, np.float32):
-        images = np.asarray(images, np.float32)
-    if not isinstance(images, np.memmap) or images.nbytes <= memory.LIMIT_BYTES:
-        images = np.asarray(images)
+    _require_images(name, images, options.range())
+    value_range, notes = _range(name, images, options.range())
+    if isinstance(images, np.memmap) and images.nbytes <= random_access.LIMIT_BYTES:
+        images = np.array(images)
     if test is None:
         train, test = held_out(len(images), options, name=name)
     else:
         _require_test(name, test, len(images))
         train, test = np.flatnonzero(~test), np.flatnonzero(test)
-    return from_arrays(name, images, {"train": train, "test": test}, options, value_range=value_range)
+    splits = {"train": train, "test": test}
+    return from_arrays(name, images, splits, options, value_range=value_range, identity=identity, notes=notes)
 
 
 def _read(name, path):
-    """(images, which of them are held out or None)."""
+    """(images, which of them are held out or None, their `Identity`)."""
     if not os.path.isfile(path):
-        _refuse_file(name, expected="a file", received=f"no file {path}")
+        _refuse_file(name, expected="a file", received="a folder" if os.path.isdir(path) else f"no file {path}")
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded, None
+            return loaded, None, _identity_of_mapped(loaded, path)
         with loaded:
             if "images" not in loaded.files:
                 held = ", ".join(loaded.files) or "none"
                 _refuse_file(name, expected="an array called images", received=f"arrays {held}")
-            return _member(path, loaded, "images"), loaded["test"] if "test" in loaded.files else None
+            images = _member(name, path, loaded, "images")
+            test = _member(name, path, loaded, "test") if "test" in loaded.files else None
+            members = [loaded.zip.getinfo(f"{key}.npy") for key in ("images", "test") if key in loaded.files]
+            described = [(member.filename, member.file_size, member.CRC) for member in members]
+            return images, test, Identity(len(images), digest(described), os.path.abspath(path))
     except checks.InputError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        return _refuse_file(name, expected="an .npz or .npy file of numbers", received=str(error))
+    except Exception as error:  # NumPy and zipfile answer damaged files with errors of many types
+        return _refuse_file(
+            name, expected="an .npz or .npy file of numbers", received=str(error) or type(error).__name__
+        )
+
+
+def _identity_of_mapped(images, path):
+    """Of an .npy, which holds no checksum: by shape, type and some of its images."""
+    count = len(images) if images.ndim else 0
+    some = np.ascontiguousarray(images[order.spread(count, LOOKED_AT)]) if count else np.zeros(0)
+    described = [images.dtype.str, images.shape, hashlib.sha256(some).hexdigest()]
+    return Identity(count, digest(described), os.path.abspath(path))
 
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -75,23 +94,27 @@ def of_array(images: np.ndarray, name: str = "images") -> Source:
     """
     images = np.asarray(images)
     images = images[..., None] if images.ndim == 3 else images
-    _require_images(name, images)
-    value_range = ranges.UINT8 if images.dtype == np.uint8 else _float_range(name, images)
-    images = images if images.dtype == np.uint8 else images.astype(np.float32)
-    return from_arrays(name, images, {"all": slice(None)}, DataOptions(), value_range=value_range)
+    _require_images(name, images, None)
+    value_range, notes = _range(name, images, None)
+    return from_arrays(name, images, {"all": slice(None)}, DataOptions(), value_range=value_range, notes=notes)
 
 
-def _member(path, archive, name):
-    """An array of an .npz, mapped if it is large and lies there as it is."""
-    member = archive.zip.getinfo(f"{name}.npy")
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size <= memory.LIMIT_BYTES:
-        return archive[name]
+def _member(name, path, archive, key):
+    """An array of an .npz, mapped if it is large and lies there as it is. What its header says is not believed."""
+    member = archive.zip.getinfo(f"{key}.npy")
     with archive.zip.open(member) as file:
         read_header = HEADERS.get(np.lib.format.read_magic(file))
         shape, fortran, dtype = read_header(file) if read_header else ((), False, np.dtype(object))
         start = file.tell()
     if dtype.hasobject:
-        return archive[name]  # NumPy's own words on what it does not read
+        return archive[key]  # NumPy's own words on what it does not read
+    size = math.prod(shape) * dtype.itemsize
+    if size != member.file_size - start:
+        raise ValueError(f"array {key} of {size:,} bytes by its header, and {member.file_size - start:,} in the file")
+    if member.compress_type != zipfile.ZIP_STORED or size <= random_access.LIMIT_BYTES:
+        remedy = "write it with np.save or np.savez, from which it is mapped"
+        memory.require(f"Array {key} of {name}", size, remedy=remedy)
+        return archive[key]
     with open(path, "rb") as file:
         file.seek(member.header_offset + SIGNATURE_TO_LENGTHS)
         lengths = struct.unpack(LENGTHS, file.read(struct.calcsize(LENGTHS)))
@@ -114,7 +137,7 @@ def _require_test(name, test, count):
         )
 
 
-def _require_images(name, images):
+def _require_images(name, images, value_range):
     what = f"Array images of {name}"
     shape = tuple(images.shape)
     if images.ndim != 4 or shape[3] not in (1, 3) or 0 in shape:
@@ -125,19 +148,50 @@ def _require_images(name, images):
             received=f"shape {list(shape)}",
             remedy="np.moveaxis(images, 1, -1) puts channels last" if first else "reshape it or drop channels",
         )
-    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+    if images.dtype == np.uint8 or images.dtype.kind == "f" or (value_range and images.dtype.kind in "iub"):
+        return
+    if images.dtype.kind in "iub":
+        low, high = (int(reduce(images)) for reduce in (np.min, np.max))
         checks.refuse(
             what,
-            expected="uint8 in [0, 255], or float in [0, 1] or [-1, 1]",
-            received=f"dtype {images.dtype}",
-            remedy="convert it, for instance with images.astype(np.uint8) if its values are 0 to 255",
+            expected="uint8 in [0, 255], float in [0, 1] or [-1, 1], or --value_range",
+            received=f"dtype {images.dtype} with values in [{low}, {high}]",
+            remedy=f"pass --value_range={photo.likely_range(low, high)}, or the range that all such images share; or "
+            "convert it, for instance with images.astype(np.uint8) if its values are 0 to 255",
         )
+    checks.refuse(
+        what, expected="real numbers", received=f"dtype {images.dtype}", remedy="convert it to uint8 or float32"
+    )
 
 
-def _float_range(name, images):
+def _range(name, images, asked):
+    """(range of the values, notes): `asked`, or what the values say themselves."""
+    if images.dtype == np.uint8 and not asked:
+        return ranges.UINT8, ()
+    low, high = _extremes(name, images)
+    within = lambda least, most: least - TOLERANCE <= low and high <= most + TOLERANCE
+    found = asked or ((0.0, 1.0) if within(0, 1) else (-1.0, 1.0))
+    if not asked and not within(*found):
+        checks.refuse(
+            f"Array images of {name}",
+            expected="float values in [0, 1] or [-1, 1], or --value_range",
+            received=f"values in [{low:g}, {high:g}]",
+            remedy=f"scale them, store uint8 in [0, 255], or pass --value_range={photo.likely_range(low, high)}",
+        )
+    if found[0] <= low and high <= found[1]:
+        return found, ()
+    outside = sum(int(((part < found[0]) | (part > found[1])).any((1, 2, 3)).sum()) for _, part in _parts(images))
+    bounds = f"values outside [{found[0]:g}, {found[1]:g}]"
+    return found, (f"warning: {bounds} were clipped in {outside} images; they reach from {low:.9g} to {high:.9g}",)
+
+
+def _parts(images):
+    return ((start, images[start : start + CHUNK]) for start in range(0, len(images), CHUNK))
+
+
+def _extremes(name, images):
     low, high = np.inf, -np.inf
-    for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK]
+    for start, part in _parts(images):
         finite = np.isfinite(part).all(axis=(1, 2, 3))
         if not finite.all():
             checks.refuse(
@@ -147,11 +201,4 @@ def _float_range(name, images):
                 remedy="leave such images out",
             )
         low, high = min(low, float(part.min())), max(high, float(part.max()))
-    if low < -1 or high > 1:
-        checks.refuse(
-            f"Array images of {name}",
-            expected="float values in [0, 1] or [-1, 1]",
-            received=f"values in [{low:g}, {high:g}]",
-            remedy="scale them, or store uint8 in [0, 255]",
-        )
-    return (0.0, 1.0) if low >= 0 else (-1.0, 1.0)
+    return low, high

@@ -1,7 +1,9 @@
 """What a user may set about the data; the flags of the same names are generated from these fields."""
 
 import dataclasses
+import math
 
+from pga_tf.core import checks
 from pga_tf.core.options import option
 
 
@@ -32,6 +34,12 @@ class DataOptions:
         "Channels to train on; auto keeps the source's own.",
         choices=("auto", "grey", "rgb"),
     )
+    value_range: str = option(
+        "",
+        "LOW,HIGH: the stored values that stand for black and white, in files of more than 8 bits and in arrays of any "
+        "numbers; what lies outside is clipped, and counted. Default: 0,65535 for 16 bits; for arrays of uint8, and of "
+        "floats in [0, 1] or [-1, 1], their own.",
+    )
     test_fraction: float = option(
         0.1,
         "Share of the images held out as the test split where the source has none (folder, npz, some tfds).",
@@ -42,3 +50,23 @@ class DataOptions:
     strict_data: bool = option(
         False, "Stop at a corrupt image file, after decoding every file once, instead of skipping it."
     )
+
+    def range(self) -> tuple[float, float] | None:
+        """`value_range` as (low, high), or None where it is not set. Raises `InputError` for another text."""
+        return parse_range(self.value_range) if self.value_range else None
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """(low, high) of "LOW,HIGH". Raises `InputError` for what is not two finite numbers, the lower one first."""
+    try:
+        low, high = map(float, text.split(","))
+        if not (math.isfinite(high - low) and low < high):
+            raise ValueError
+    except ValueError:
+        checks.refuse(
+            "--value_range",
+            expected="two numbers LOW,HIGH, the lower one first",
+            received=repr(text),
+            remedy="write --value_range=0,4095, for instance",
+        )
+    return low, high

@@ -41,9 +41,10 @@ class Records:
     def ordered(self, batch_size: int) -> tf.data.Dataset:
         return self._images(self._records(tf.range(len(self._files)))).batch(batch_size)
 
-    def sample(self, limit: int) -> np.ndarray:
+    def sample(self, limit: int) -> tuple[list[str], np.ndarray]:
         """The first ones: TFDS has mixed the records already when it wrote them."""
-        return np.concatenate(list(self.ordered(256).take(-(-limit // 256)).as_numpy_iterator()))[:limit]
+        images = np.concatenate(list(self.ordered(256).take(-(-limit // 256)).as_numpy_iterator()))[:limit]
+        return [f"image {i}" for i in range(len(images))], images
 
     def _records(self, file_order):
         paths, skips, takes = (tf.gather(tf.constant(column), file_order) for column in zip(*self._files, strict=True))

@@ -1,10 +1,11 @@
 """What the images are like, told before the first step: a user learns of bad data here, not an hour later."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
-from pga_tf.core import checks
+from pga_tf.core import checks, pictures
 from pga_tf.data.source import NAMED, Source
 
 CONSTANT = 0.01  # an image whose values span less than this part of the range shows nothing
@@ -16,9 +17,11 @@ class DataReport:
 
     Attributes:
       minimum, maximum: over all values. mean, std: one number per channel.
-      near_constant: which of the images looked at span less than 1% of the range.
-      duplicates: number of images that repeat another one exactly.
+      near_constant: names of the images looked at that span less than 1% of the range.
+      repeated: names of images that repeat another one exactly, each with that one's.
+      shared: names of held-out images that were looked at too and equal one of these, each with that one's.
       corrupt: unreadable files met, name to reason.
+      told: lines on what is not used, or was not taken as it is stored.
     """
 
     name: str
@@ -32,9 +35,11 @@ class DataReport:
     maximum: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    near_constant: tuple[int, ...]
-    duplicates: int
+    near_constant: tuple[str, ...]
+    repeated: tuple[tuple[str, str], ...]
+    shared: tuple[tuple[str, str], ...]
     corrupt: dict[str, str]
+    told: tuple[str, ...]
 
 
 def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataReport:
@@ -45,7 +50,7 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
     """
     checks.require_member(f"Split of {source.name}", split, source.readers)
     reader = source.readers[split]
-    images = reader.sample(limit)
+    names, images = reader.sample(limit)
     corrupt = dict(reader.corrupt)
     if not len(images):
         checks.refuse(
@@ -59,6 +64,10 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
     spans = np.ptp(images.reshape(len(images), -1).astype(np.float32), axis=1)
     # Two coordinates of a point may well be equal: pictures begin at more than one pixel.
     constant = np.flatnonzero(spans < CONSTANT * (high - low)) if np.prod(source.image_shape[:2]) > 1 else ()
+    first = {}
+    repeated = _equal_to(first, names, images)
+    trained_on = set(names)
+    held_out = source.readers["test"].sample(limit) if split == "train" and "test" in source.readers else ((), ())
     return DataReport(
         name=source.name,
         split=split,
@@ -71,10 +80,22 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
         maximum=float(images.max()),
         mean=tuple(images.mean(axis=(0, 1, 2), dtype=np.float64).tolist()),
         std=tuple(images.std(axis=(0, 1, 2), dtype=np.float64).tolist()),
-        near_constant=tuple(int(i) for i in constant),
-        duplicates=len(images) - len({image.tobytes() for image in images}),
+        near_constant=tuple(names[i] for i in constant),
+        repeated=repeated,
+        shared=tuple(pair for pair in _equal_to(dict(first), *held_out) if pair[1] in trained_on),
         corrupt=corrupt,
+        told=tuple(source.told()),
     )
+
+
+def _equal_to(first, names, images):
+    """(name, name of the one before it that it equals) of those that repeat another; `first`: those met, by pixels."""
+    found = []
+    for name, image in zip(names, images, strict=True):
+        other = first.setdefault(hashlib.sha256(np.ascontiguousarray(image)).digest(), name)
+        if other is not name:
+            found.append((name, other))
+    return tuple(found)
 
 
 def _require_values(source, images):
@@ -121,22 +142,29 @@ def format_report(report: DataReport, decoder_range: tuple[float, float]) -> str
         )
     if report.near_constant:
         lines.append(
-            f"warning: {len(report.near_constant)} of {report.looked_at} images are near constant: "
-            f"number {_some(report.near_constant)} of those looked at"
+            f"warning: {len(report.near_constant)} of {report.looked_at} images looked at are near constant: "
+            f"{pictures.some(report.near_constant)}"
         )
-    if report.duplicates:
-        lines.append(f"warning: {report.duplicates} of {report.looked_at} images repeat another one exactly")
+    if report.repeated:
+        lines.append(
+            f"warning: {len(report.repeated)} of {report.looked_at} images looked at repeat another one exactly: "
+            f"{_pairs(report.repeated)}"
+        )
+    if report.shared:
+        lines.append(
+            f"warning: {len(report.shared)} held-out images are ones that are trained on: {_pairs(report.shared)}"
+        )
     if report.corrupt:
         lines.append(f"warning: {len(report.corrupt)} of the files looked at are corrupt; others stand in for them:")
-        lines += [f"warning:   {name}: {reason}" for name, reason in sorted(report.corrupt.items())[:NAMED]]
+        lines += [f"warning:   {pictures.shown(n)}: {reason}" for n, reason in sorted(report.corrupt.items())[:NAMED]]
         if len(report.corrupt) > NAMED:
             lines.append(f"warning:   and {len(report.corrupt) - NAMED} more")
-    return "\n".join(lines)
+    return "\n".join([*lines, *report.told])
 
 
 def _numbers(values):
     return ", ".join(f"{v:.3g}" for v in values)
 
 
-def _some(items):
-    return ", ".join(map(str, items[:NAMED])) + (", ..." if len(items) > NAMED else "")
+def _pairs(pairs):
+    return pictures.some(f"{name} is {other}" for name, other in pairs)

@@ -1,15 +1,30 @@
 """A source of images: what it holds, and the ways to read it. Each kind of storage is a `Reader`."""
 
 import dataclasses
+import hashlib
 from collections.abc import Container, Mapping
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks, ranges
+from pga_tf.core import checks, pictures, ranges
 
 NAMED = 5  # files that a warning names
+
+
+def digest(value: object) -> str:
+    """16 hexadecimal digits of what has the same `repr` wherever it is."""
+    return hashlib.sha256(repr(value).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """By what stored data is known again: number of images, digest of what is cheap to look at, absolute path or ""."""
+
+    count: int
+    digest: str
+    path: str = ""
 
 
 class Reader(Protocol):
@@ -24,8 +39,8 @@ class Reader(Protocol):
     def ordered(self, batch_size: int) -> tf.data.Dataset:
         """Finite `tf.data.Dataset` of `[<= batch_size, H, W, C]`, in stored order."""
 
-    def sample(self, limit: int) -> np.ndarray:
-        """Array `[<= limit, H, W, C]` of a fixed choice of the images, for the data report."""
+    def sample(self, limit: int) -> tuple[list[str], np.ndarray]:
+        """(names, array `[<= limit, H, W, C]`) of a fixed choice of the images, for the data report."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +51,8 @@ class Source:
       name: as the user wrote it, such as `tfds:mnist`.
       image_shape: (H, W, C). dtype: np.uint8 or np.float32.
       value_range: (low, high) of the stored values: (0., 255.) for uint8, as declared for float32.
-      readers: the splits, "train" and "test".
+      readers: the splits, "train" and "test". identity: by what the data is known again.
+      notes: lines on what lies there and is not used, or not as it is. remarks: what was made of files read so far.
     """
 
     name: str
@@ -44,11 +60,18 @@ class Source:
     dtype: type
     value_range: tuple[float, float]
     readers: dict[str, Reader]
+    identity: Identity | None = None
+    notes: tuple[str, ...] = ()
+    remarks: pictures.Remarks | None = None
 
     @property
     def counts(self) -> dict[str, int]:
         """Number of images in each split."""
         return {split: reader.count for split, reader in self.readers.items()}
+
+    def told(self) -> list[str]:
+        """Lines on what is not used, or was not taken as it is stored; "warning:" before what may spoil the images."""
+        return [*self.notes, *(self.remarks.lines() if self.remarks else [])]
 
     def unreadable(self, told: Container[str] = ()) -> str:
         """A line on the files that could not be read so far, less those `told` of before; "" where there is none."""
@@ -57,7 +80,7 @@ class Source:
         }
         if not met:
             return ""
-        named = "; ".join(f"{name}: {why}" for name, why in sorted(met.items())[:NAMED])
+        named = "; ".join(f"{pictures.shown(name)}: {why}" for name, why in sorted(met.items())[:NAMED])
         more = f"; and {len(met) - NAMED} more" if len(met) > NAMED else ""
         others = "other " if told else ""
         return f"warning: {len(met)} {others}files cannot be read, the next good ones stand in for them: {named}{more}"

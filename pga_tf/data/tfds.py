@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 
 from pga_tf.core import checks, ranges
-from pga_tf.data import memory
+from pga_tf.data import random_access
 from pga_tf.data.options import DataOptions
 from pga_tf.data.prepare import prepare, prepared_shape
 from pga_tf.data.records import Records
-from pga_tf.data.source import Source
+from pga_tf.data.source import Identity, Source, digest
 
 
 def load(name: str, argument: str, options: DataOptions) -> Source:
@@ -24,8 +24,8 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
     builder = _builder(name, argument)
     feature = _image_feature(name, builder.info.features)
     shape = prepared_shape(feature.shape, options, name=name)
-    readers = {}
-    for split, info in _splits(name, builder.info.splits, options).items():
+    readers, splits = {}, _splits(name, builder.info.splits, options)
+    for split, info in splits.items():
         # One string, one image: labels and attributes are not parsed, and decoding is left to `decode`.
         readers[split] = Records(
             [(file.filename, file.skip, file.take) for file in info.file_instructions],
@@ -33,9 +33,12 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
             record_bytes=max(builder.info.splits["train"].num_bytes // builder.info.splits["train"].num_examples, 1),
             decode=_decoder(feature, shape, options),
         )
-    if sum(reader.count for reader in readers.values()) * np.prod(shape) <= memory.LIMIT_BYTES:
-        readers = {split: memory.RandomAccess(r.count, _read_all(r, shape)) for split, r in readers.items()}
-    return Source(name, shape, np.uint8, ranges.UINT8, readers)
+    if sum(reader.count for reader in readers.values()) * np.prod(shape) <= random_access.LIMIT_BYTES:
+        readers = {split: random_access.RandomAccess(r.count, _read_all(r, shape)) for split, r in readers.items()}
+    files = {split: info.file_instructions for split, info in splits.items()}
+    described = [[split, os.path.basename(f.filename), f.skip, f.take] for split, of in files.items() for f in of]
+    identity = Identity(sum(reader.count for reader in readers.values()), digest([builder.info.full_name, described]))
+    return Source(name, shape, np.uint8, ranges.UINT8, readers, identity)
 
 
 def stored(name: str, argument: str) -> dict:
@@ -175,6 +178,6 @@ def _read_all(records, shape):
         for batch in records.ordered(1024).as_numpy_iterator():
             images[filled : filled + len(batch)] = batch
             filled += len(batch)
-        return memory.held(images[:filled])
+        return random_access.held(images[:filled])
 
     return read

@@ -84,7 +84,7 @@ def quantised(images, source):
 def real_images(source, split, count=0):
     """A split's images as scores see them, in batches; with `count`, a fixed choice of as many of them."""
     if count and count < source.counts[split]:
-        chosen = source.readers[split].sample(count)
+        _, chosen = source.readers[split].sample(count)
         for start in range(0, len(chosen), BATCH):
             yield quantised(chosen[start : start + BATCH], source)
         return

@@ -11,6 +11,8 @@ import uuid
 import apache_beam as beam
 import tensorflow as tf
 
+from pga_tf.core import photo, pictures
+from pga_tf.data import DataOptions
 from pipelines import examples as examples_lib
 from pipelines import image_statistics, sources
 from pipelines.beam import options
@@ -22,18 +24,26 @@ from pipelines.components import statistics_gen as statistics_gen_lib
 def example_gen(beam_args):
     """`pipelines.components.example_gen.example_gen` on a Beam runner with the options `beam_args`, a list of texts."""
 
-    def step(examples: str, dataset: str, test_fraction: float, shards: int) -> dict:
+    def step(examples: str, dataset: str, test_fraction: float, shards: int, value_range: str = "") -> dict:
         for split in examples_lib.SPLITS:
             for index in range(shards):
                 path = examples_lib.shard(examples, split, index, shards)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()  # a shard that gets no image is there too
+        asked = DataOptions(dataset=dataset, value_range=value_range).range()
         with beam.Pipeline(options=options.parsed(beam_args)) as pipeline:
-            placed = (
+            read = (
                 pipeline
                 | "parts" >> beam.Create(sources.parts(dataset))
                 | "spread" >> beam.Reshuffle()
-                | "read" >> beam.FlatMap(_read, test_fraction=test_fraction, shards=shards)
+                | "read" >> beam.FlatMap(_read, test_fraction=test_fraction, shards=shards, value_range=asked)
+            )
+            placed = read | "placed" >> beam.FlatMapTuple(lambda place, entry, remark: [(place, entry)])
+            remarked = (
+                read
+                | "remarks" >> beam.FlatMapTuple(lambda place, entry, remark: [remark] if remark else [])
+                | "all remarks" >> beam.combiners.ToList()
+                | "remarks named" >> beam.Map(lambda remarks: (REMARKS, remarks))
             )
             written = placed | "shards" >> beam.GroupByKey() | "write" >> beam.Map(_write, examples, shards)
             counts = written | "by split" >> beam.CombinePerKey(sum)
@@ -44,20 +54,27 @@ def example_gen(beam_args):
                 | "distinct" >> beam.combiners.Count.Globally()
                 | "named" >> beam.Map(lambda count: ("distinct", count))
             )
-            _gather(examples, counts, distinct)
+            _gather(examples, counts, distinct, remarked)
         found = dict(_gathered(examples))
         counts = {split: found.get(split, 0) for split in examples_lib.SPLITS}
-        return example_gen_lib.close(examples, dataset, counts, sum(counts.values()) - found["distinct"])
+        remarks = pictures.Remarks()
+        for name, facts in found[REMARKS]:
+            remarks.add(name, photo.Picture(None, **facts))
+        return example_gen_lib.close(examples, dataset, counts, sum(counts.values()) - found["distinct"], remarks)
 
     return step
 
 
-def _read(part, *, test_fraction, shards):
-    """((split, shard), (index, hash, record)) of every image of a part."""
+REMARKS = "remarks"
+
+
+def _read(part, *, test_fraction, shards, value_range):
+    """((split, shard), (index, hash, record), (name, what was made of it) or None) of every image of a part."""
     for item in sources.read(part):
-        item, shape, digest = examples_lib.normalised(item)
+        item, shape, digest, picture = examples_lib.normalised(item, value_range)
         place = examples_lib.placed(item, digest, test_fraction=test_fraction, shards=shards)
-        yield place, (item.index, digest, examples_lib.serialised(item, shape, digest))
+        remark = (item.title, picture.facts()) if picture and picture.facts() else None
+        yield place, (item.index, digest, examples_lib.serialised(item, shape, digest)), remark
 
 
 def _write(placed, folder, shards):

@@ -1,5 +1,7 @@
 """folder:PATH: finding, splitting, exact resume, corrupt files, and what is refused."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,7 +114,7 @@ def test_missing_empty_and_wholly_corrupt_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected a folder, received no folder"):
         load(options(tmp_path / "nowhere"))
     (tmp_path / "notes.txt").write_text("not an image")
-    with pytest.raises(InputError, match=r"expected images \(.jpg, .*, received none"):
+    with pytest.raises(InputError, match=r"end in .jpg, .*, received none; passed over: 1 files that are no"):
         load(options(tmp_path))
     for i in range(3):
         (tmp_path / f"{i}.png").write_text("not an image either")
@@ -124,7 +126,7 @@ def test_missing_empty_and_wholly_corrupt_folders_are_refused(tmp_path):
 
 def test_one_image_is_too_few(tmp_path):
     write(tmp_path / "one.png", 5)
-    with pytest.raises(InputError, match="at least 2 images, one to train and one to test on"):
+    with pytest.raises(InputError, match=r"at least 2 images that decode, one to .* received 1 image and"):
         load(options(tmp_path))
 
 
@@ -158,3 +160,82 @@ def test_colour_is_the_files_own_or_as_asked(tmp_path):
     write(tmp_path / "x.png", 9, mode="RGB")
     assert load(options(tmp_path)).image_shape == (8, 8, 3)
     assert load(options(tmp_path, colour="grey", image_size=8)).image_shape == (8, 8, 1)
+
+
+def test_hidden_pictures_are_not_trained_on_and_told(folder):
+    counts = load(options(folder)).counts
+    for i in range(9):
+        write(folder / "a" / ".thumbnails" / f"{i}.png", seed=i)
+    source = load(options(folder))
+    assert source.counts == counts
+    text = format_report(inspect(source), (0.0, 1.0))
+    assert "warning: passed over: 9 in hidden folders" in text
+    assert "passed over: 1 files that are no pictures (.txt 1)" in text
+
+
+def test_folders_for_train_and_test_are_the_splits(tmp_path):
+    for i in range(6):
+        write(tmp_path / "train" / f"{i}.png", seed=i)
+        write(tmp_path / "test" / f"{i}.png", seed=100 + i)
+    write(tmp_path / "val" / "0.png", seed=200)
+    source = load(options(tmp_path, test_fraction=0.5))
+    assert sorted(source.examples("train", 9)[:, 0, 0, 0]) == list(range(6))
+    assert sorted(source.examples("test", 9)[:, 0, 0, 0]) == list(range(100, 106))
+    text = format_report(inspect(source), (0.0, 1.0))
+    assert "splits    the folder's own: 6 to train, 6 to test" in text
+    assert "warning: passed over: 1 neither in the folder to train on" in text
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_small_folder_does_without_a_damaged_file_whichever_split_it_falls_into(tmp_path, split):
+    for i in range(6):
+        write(tmp_path / f"{i}.png", seed=i)
+    source = load(options(tmp_path))
+    (lost,) = source.examples(split, 1)[:1, 0, 0, 0]
+    while load(options(tmp_path)).examples(split, 1)[0, 0, 0, 0] == lost:  # all that this split had
+        (tmp_path / f"{lost}.png").write_text("no image")
+        source = load(options(tmp_path))
+    assert len(source.examples("test", 1)) == len(source.examples("train", 1)) == 1
+    assert "0 " not in source.unreadable()[:12]
+
+
+def test_what_was_made_of_the_pictures_is_counted(tmp_path):
+    write(tmp_path / "plain.png", 5, mode="L")
+    for i, high in enumerate((900, 4095)):
+        Image.fromarray(np.full((8, 8), high, np.uint16)).save(tmp_path / f"deep{i}.png")
+    Image.new("LA", (8, 8), (9, 90)).save(tmp_path / "glass.png")
+    Image.new("L", (8, 8)).save(tmp_path / "moves.gif", save_all=True, append_images=[Image.new("L", (8, 8), 50)])
+    source = load(options(tmp_path, test_fraction=0.01))
+    for split in source.readers:
+        inspect(source, split)
+    assert source.told() == [
+        "warning: 2 pictures of more than 8 bits, values in [900, 4095]: [0, 65535] became [0, 255]: deep0.png, "
+        "deep1.png; was another range meant? Pass --value_range=0,4095",
+        "transparency was put on white in 1 pictures: glass.png",
+        "of several frames or pages the first was taken in 1 pictures: moves.gif",
+    ]
+    chosen = load(options(tmp_path, value_range="900,4095", strict_data=True))
+    images = np.concatenate([chosen.examples(split, 9) for split in ("train", "test")])
+    assert sorted(images[:, 0, 0, 0])[-1] == 255
+    assert chosen.told()[0].startswith("2 pictures of more than 8 bits, values in [900, 4095]: [900, 4095] became")
+
+
+@pytest.mark.parametrize("text", ["4095", "5,5", "9,2", "a,b", "0,inf", "1,2,3"])
+def test_a_range_of_values_is_two_numbers_in_order(folder, text):
+    with pytest.raises(InputError, match=r"--value_range: expected two numbers LOW,HIGH, the lower one first"):
+        load(options(folder, value_range=text))
+
+
+def test_a_range_of_values_is_for_files(folder):
+    with pytest.raises(InputError, match="--value_range: expected a dataset whose stored values are not known"):
+        load(DataOptions(value_range="0,9"))
+
+
+def test_a_folder_is_known_again_wherever_it_lies_and_another_one_is_not(folder, tmp_path_factory):
+    here, elsewhere = load(options(folder)).identity, tmp_path_factory.mktemp("moved") / "x"
+    shutil.copytree(folder, elsewhere)
+    moved = load(options(elsewhere)).identity
+    assert (here.count, here.digest) == (moved.count, moved.digest)
+    assert (here.path, moved.path) == (str(folder), str(elsewhere))
+    next(elsewhere.glob("a/0*.png")).unlink()
+    assert load(options(elsewhere)).identity.digest != here.digest

@@ -1,10 +1,14 @@
 """npz:FILE: what is taken, and what is refused with which message."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
+from pga_tf.core import memory
 from pga_tf.core.checks import InputError
-from pga_tf.data import DataOptions, load, memory
+from pga_tf.data import DataOptions, load, random_access
 
 
 @pytest.fixture
@@ -61,8 +65,8 @@ def test_floats_keep_their_range(tmp_path, images, low, high, dtype):
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz"])
 def test_a_large_array_stays_on_disk_and_resumes_exactly(tmp_path, images, monkeypatch, name):
-    monkeypatch.setattr(memory, "LIMIT_BYTES", 0)
-    monkeypatch.setattr(memory, "held", None)
+    monkeypatch.setattr(random_access, "LIMIT_BYTES", 0)
+    monkeypatch.setattr(random_access, "held", None)
     source = load(DataOptions(dataset=save(tmp_path, images, name)))
     whole = list(source.batches("train", 7, seed=1, value_range=(0.0, 255.0)).take(8).as_numpy_iterator())
     tail = source.batches("train", 7, seed=1, start_step=5, value_range=(0.0, 255.0)).take(3)
@@ -75,7 +79,7 @@ def test_a_large_array_stays_on_disk_and_resumes_exactly(tmp_path, images, monke
 def test_a_large_npz_is_read_as_a_small_one(tmp_path, images, monkeypatch, write, order):
     test = np.arange(len(images)) % 3 == 0
     write(tmp_path / "x.npz", test=test, images=np.asarray(images, order=order))
-    monkeypatch.setattr(memory, "LIMIT_BYTES", 0)
+    monkeypatch.setattr(random_access, "LIMIT_BYTES", 0)
     source = load(DataOptions(dataset=f"npz:{tmp_path / 'x.npz'}"))
     for split, members in (("train", ~test), ("test", test)):
         np.testing.assert_array_equal(source.examples(split, len(images)), images[members])
@@ -87,7 +91,7 @@ def test_a_large_npz_is_read_as_a_small_one(tmp_path, images, monkeypatch, write
     [
         (
             lambda x: x * (300 / 255),
-            r"expected float values in \[0, 1\] or \[-1, 1\], received values in \[0, 300\]",
+            r"expected float values in \[0, 1\] or \[-1, 1\].*received values in \[0, 300\].*--value_range=0,511",
         ),
         (lambda x: x / -100, r"received values in \[-2.55, -?0\]"),
         (
@@ -99,7 +103,8 @@ def test_a_large_npz_is_read_as_a_small_one(tmp_path, images, monkeypatch, write
         (lambda x: x[0, 0], r"expected shape \[N, H, W\].*received shape \[5, 3\]"),
         (lambda x: x[:0], r"received shape \[0, 6, 5, 3\]"),
         (lambda x: x[:1], "at least 2 images, one to train and one to test on, received 1"),
-        (lambda x: x.astype(np.int64), "received dtype int64.*astype"),
+        (lambda x: x.astype(np.int64), r"received dtype int64 with values in \[0, 255\].*--value_range=0,255.*astype"),
+        (lambda x: x.astype(np.complex64), "expected real numbers, received dtype complex64"),
         (lambda x: x.astype(object), "expected an .npz or .npy file of numbers"),
     ],
 )
@@ -129,3 +134,98 @@ def test_unusable_files_are_refused(tmp_path, images):
     (tmp_path / "cut.npz").write_bytes(good[0].read_bytes()[:-200])
     with pytest.raises(InputError, match=r"expected an .npz or .npy file of numbers"):
         load(DataOptions(dataset=f"npz:{tmp_path / 'cut.npz'}"))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1e-9, 1.0000001), (-1e-7, 0.9), (-1.0000001, 1.0)])
+def test_values_a_rounding_outside_their_range_are_clipped_and_counted(tmp_path, images, low, high):
+    floats = images.astype(np.float64) / 255 * (0.5 if high < 1 else 1) - (0.5 if low < -0.5 else 0)
+    floats[3, 0, 0, 0], floats[7, 0, 0, 0] = low, high
+    source = load(DataOptions(dataset=save(tmp_path, floats)))
+    assert source.value_range == ((-1.0, 1.0) if low < -0.5 else (0.0, 1.0))
+    values = stored(source)
+    assert values.min() >= source.value_range[0]
+    assert values.max() <= source.value_range[1]
+    outside = (low < source.value_range[0]) + (high > source.value_range[1])
+    assert f"were clipped in {outside} images; they reach from {low:.9g} to {high:.9g}" in source.told()[0]
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int64, np.float32, bool])
+def test_any_numbers_are_taken_with_their_range(tmp_path, images, monkeypatch, dtype, mapped):
+    if mapped:
+        monkeypatch.setattr(random_access, "LIMIT_BYTES", 0)
+    values = (images % 2 if dtype is bool else images % 200).astype(dtype)
+    low, high = (0, 1) if dtype is bool else (10, 150)
+    source = load(DataOptions(dataset=save(tmp_path, values, "x.npy"), value_range=f"{low},{high}"))
+    assert (source.dtype, source.value_range) == (np.float32, (low, high))
+    expected = np.clip(values.astype(np.float32), low, high)
+    np.testing.assert_array_equal(np.unique(stored(source), axis=0), np.unique(expected, axis=0))
+    clipped = int(((values < low) | (values > high)).any((1, 2, 3)).sum())
+    told = f"warning: values outside [10, 150] were clipped in {clipped} images; they reach from 0 to 199"
+    assert source.told() == ([] if dtype is bool else [told])
+
+
+def header_of(shape, dtype="<u1"):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(2**37, 1, 1, 1), (2**20, 2**13, 2**13, 3)])
+@pytest.mark.parametrize("key", ["images", "test"])
+def test_a_size_is_not_believed_before_it_is_looked_at(tmp_path, images, shape, key):
+    buffer = io.BytesIO()
+    np.save(buffer, images)
+    arrays = {"images": buffer.getvalue(), key: header_of(shape) + bytes(100)}
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in arrays.items():
+            archive.writestr(f"{name}.npy", content)
+    with pytest.raises(InputError, match=rf"array {key} of [\d,]+ bytes by its header, and 100 in the file"):
+        load(DataOptions(dataset=f"npz:{tmp_path / 'x.npz'}"))
+    (tmp_path / "x.npy").write_bytes(header_of(shape) + bytes(100))
+    with pytest.raises(InputError, match=r"expected an .npz or .npy file of numbers"):
+        load(DataOptions(dataset=f"npz:{tmp_path / 'x.npy'}"))
+
+
+def test_a_bomb_is_held_against_memory_before_it_is_unpacked(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "x.npz", images=np.zeros((40, 64, 64, 3), np.uint8))
+    monkeypatch.setattr(memory, "available", lambda: 2**18)
+    with pytest.raises(InputError, match=r"fits in the 256 KiB of memory that are free, received what takes 480 KiB"):
+        load(DataOptions(dataset=f"npz:{tmp_path / 'x.npz'}"))
+
+
+def test_made_up_images_are_held_against_memory():
+    with pytest.raises(InputError, match=r"--dataset=fake:100000x100000x3: expected what fits .* takes 34.92 TiB"):
+        load(DataOptions(dataset="fake:100000x100000x3"))
+
+
+@pytest.mark.parametrize("damage", ["encrypted", "method", "checksum", "empty", "folder"])
+def test_archives_that_cannot_be_unpacked_are_refused(tmp_path, images, damage):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, images=images)
+    content = bytearray(path.read_bytes())
+    if damage == "folder":
+        path.unlink()
+        path.mkdir()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        central = content.index(b"PK\x01\x02")
+        for place, value in {"encrypted": ((6, 1), (central + 8, 1)), "method": ((8, 97), (central + 10, 97)),
+                             "checksum": ((len(content) // 2, content[len(content) // 2] ^ 255),)}[damage]:  # fmt: skip
+            content[place] = value
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"--dataset=npz:.*expected (an .npz or .npy file|a file).*, received"):
+        load(DataOptions(dataset=f"npz:{path}"))
+
+
+def test_a_file_is_known_again_and_another_one_is_not(tmp_path, images):
+    for name in ("x.npz", "x.npy"):
+        first = load(DataOptions(dataset=save(tmp_path, images, name))).identity
+        (tmp_path / "moved").mkdir(exist_ok=True)
+        moved = load(DataOptions(dataset=save(tmp_path / "moved", images, name))).identity
+        assert (first.count, first.digest) == (moved.count, moved.digest)
+        assert first.path == str(tmp_path / name)
+        changed = images.copy()
+        changed[11, 0, 0, 0] ^= 1
+        assert load(DataOptions(dataset=save(tmp_path, changed, name))).identity.digest != first.digest

@@ -1,16 +1,17 @@
 """The data report: its numbers, its warnings, its refusals."""
 
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 
 from pga_tf.core.checks import InputError
-from pga_tf.data import DataOptions, Source, format_report, inspect, load, memory
+from pga_tf.data import DataOptions, Source, format_report, inspect, load, random_access
 
 
 def source_of(images, value_range=(0.0, 255.0)):
-    reader = memory.RandomAccess(len(images), functools.partial(memory.held, images))
+    reader = random_access.RandomAccess(len(images), functools.partial(random_access.held, images))
     return Source("made up", images.shape[1:], images.dtype.type, value_range, {"train": reader})
 
 
@@ -25,7 +26,7 @@ def test_numbers_are_those_of_the_images(images):
     assert (report.minimum, report.maximum) == (images.min(), images.max())
     np.testing.assert_allclose(report.mean, images.mean((0, 1, 2)))
     np.testing.assert_allclose(report.std, images.std((0, 1, 2)))
-    assert (report.near_constant, report.duplicates, report.corrupt) == ((), 0, {})
+    assert (report.near_constant, report.repeated, report.shared, report.corrupt) == ((), (), (), {})
     assert "warning" not in format_report(report, (-1.0, 1.0))
 
 
@@ -35,17 +36,29 @@ def test_near_constant_and_repeated_images_are_counted(images):
     images[9, 0, 0, 0] = 202
     images[20:23] = images[1]
     report = inspect(source_of(images))
-    assert report.near_constant == (4, 9)
-    assert report.duplicates == 3
+    assert report.near_constant == ("image 4", "image 9")
+    assert report.repeated == (("image 20", "image 1"), ("image 21", "image 1"), ("image 22", "image 1"))
     text = format_report(report, (-1.0, 1.0))
-    assert "warning: 2 of 30 images are near constant: number 4, 9 of" in text
-    assert "warning: 3 of 30 images repeat another one exactly" in text
+    assert "warning: 2 of 30 images looked at are near constant: image 4, image 9" in text
+    assert "warning: 3 of 30 images looked at repeat another one exactly: image 20 is image 1, image 21 is" in text
+
+
+def test_held_out_images_that_are_trained_on_are_named(images):
+    readers = {
+        "train": source_of(images).readers["train"],
+        "test": source_of(np.concatenate([images[5:7], images[:3] // 2])).readers["train"],
+    }
+    report = inspect(dataclasses.replace(source_of(images), readers=readers))
+    assert report.shared == (("image 0", "image 5"), ("image 1", "image 6"))
+    assert "warning: 2 held-out images are ones that are trained on: image 0 is image 5" in format_report(
+        report, (0.0, 1.0)
+    )
 
 
 def test_a_limit_looks_at_evenly_spaced_images(images):
     images[::3] = 5
     report = inspect(source_of(images), limit=10)
-    assert (report.count, report.looked_at, report.maximum, report.duplicates) == (30, 10, 5, 9)
+    assert (report.count, report.looked_at, report.maximum, len(report.repeated)) == (30, 10, 5, 9)
 
 
 def test_values_in_a_small_part_of_the_range_are_warned_of(images):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pga_tf.core.checks import InputError
-from pga_tf.data import DataOptions, format_report, inspect, load, memory, records
+from pga_tf.data import DataOptions, format_report, inspect, load, random_access, records
 
 BYTES = (0.0, 255.0)
 COUNT = 50
@@ -59,7 +59,7 @@ def data_dir(tmp_path_factory):
 def storage(request, data_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
     if request.param == "streamed":
-        monkeypatch.setattr(memory, "LIMIT_BYTES", 0)
+        monkeypatch.setattr(random_access, "LIMIT_BYTES", 0)
         monkeypatch.setattr(records, "WINDOW_RECORDS", 16)
     return request.param
 
@@ -90,8 +90,8 @@ def test_stored_order_is_read_in_full(storage):
     assert sorted(source.examples("test", 1000)[:, 0, 0, 0]) == list(range(90, 97))
     assert [len(b) for b in source.ordered("train", 20)] == [20, 20, 10]
     report = inspect(source, limit=30)
-    assert (report.count, report.looked_at, report.duplicates) == (COUNT, 30, 0)
-    assert "warning: 30 of 30 images are near constant" in format_report(report, (0.0, 1.0))
+    assert (report.count, report.looked_at, report.repeated) == (COUNT, 30, ())
+    assert "warning: 30 of 30 images looked at are near constant" in format_report(report, (0.0, 1.0))
 
 
 def test_a_test_split_is_held_out_where_there_is_none(storage):

@@ -40,6 +40,10 @@ def photos(tmp_path_factory):
         Image.fromarray(pixels).save(folder / f"{i:02d}.png")
     (folder / "99.png").write_bytes(b"broken")
     Image.fromarray(np.full((9, 9), 5, np.uint8)).save(folder / "98.png")
+    for i in range(2):
+        Image.fromarray(np.linspace(0, 4000 + i, 81).astype(np.uint16).reshape(9, 9)).save(folder / f"deep{i}.png")
+    Image.new("LA", (9, 9), (5, 90)).save(folder / "glass.png")
+    (folder / ".hidden.png").write_bytes(b"")
     return folder
 
 
@@ -49,14 +53,16 @@ def test_examples_and_statistics_are_the_same(photos, tmp_path, beam_args):
     for folder in folders.values():
         folder.mkdir()
     here, there, counted, beam_counted = map(str, folders.values())
-    parameters = (f"folder:{photos}", 0.3, 3)
-    assert steps.example_gen(beam_args)(there, *parameters) == example_gen(here, *parameters)
+    parameters = (f"folder:{photos}", 0.3, 3, "0,4000")
+    figures = example_gen(here, *parameters)
+    assert len(figures["told"]) == 4  # hidden, deep, clipped, on white
+    assert steps.example_gen(beam_args)(there, *parameters) == figures
     assert digest_of(folders["beam_examples"]) == digest_of(folders["examples"])
     assert steps.statistics_gen(beam_args)(there, beam_counted) == statistics_gen(here, counted)
     found = json.loads((folders["beam_statistics"] / artifacts.STATISTICS).read_text())
     assert found == json.loads((folders["statistics"] / artifacts.STATISTICS).read_text())
-    assert (found["corrupt"], found["near_constant"]) == (1, 1)
-    assert found["duplicates"] == 4
+    assert (found["corrupt"], found["near_constant"]) == (1, 2)
+    assert found["duplicates"] == 5
 
 
 def test_moments_are_those_of_one_process_where_sums_would_cancel():

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -112,10 +113,41 @@ def test_what_not_every_reader_sees_alike_becomes_png(tmp_path):
     shapes = {"sideways.jpg": (10, 6, 3), "see_through.png": (8, 8, 3), "plain.jpg": (8, 8, 3)}
     for name, shape in shapes.items():
         encoded = (tmp_path / name).read_bytes()
-        item, found, _ = examples_lib.normalised(examples_lib.Item(0, encoded, name))
+        item, found, _, picture = examples_lib.normalised(examples_lib.Item(0, encoded, name))
         assert found == shape
+        assert bool(picture and picture.transparent) == (name == "see_through.png")
         assert (item.encoded == encoded) == (name == "plain.jpg")
         np.testing.assert_array_equal(examples_lib.decode(item.encoded), examples_lib.decode(encoded))
+
+
+def test_what_is_not_used_as_it_is_stored_is_told_and_counted(photos, out, capsys):
+    (photos / ".thumbnails").mkdir()
+    shutil.copy(photos / "03.png", photos / ".thumbnails" / "03.png")
+    Image.fromarray(np.linspace(0, 4095, 144).astype(np.uint16).reshape(12, 12)).save(photos / "deep.png")
+    figures = example_gen(out("one"), f"folder:{photos}", 0.3, 1)
+    assert sum(figures["images"].values()) == COUNT + 1
+    assert capsys.readouterr().out.splitlines() == figures["told"]
+    hidden, deep = figures["told"]
+    assert hidden.startswith("warning: passed over: 1 in hidden folders")
+    assert deep.endswith("deep.png; was another range meant? Pass --value_range=0,4095")
+    folder = out("two")
+    (deep,) = example_gen(folder, f"folder:{photos}", 0.3, 1, "0,4095")["told"][1:]
+    assert "[0, 4095] became [0, 255]" in deep
+    (item,) = (i for split in examples_lib.SPLITS for i in examples_lib.read(folder, split) if i.name == "deep.png")
+    assert examples_lib.decode(item.encoded)[..., 0].ravel()[[0, -1]].tolist() == [0, 255]
+
+
+def test_folders_for_train_and_test_are_the_splits(tmp_path, out):
+    for split, count in (("train", 5), ("test", 3)):
+        (tmp_path / split).mkdir()
+        for i in range(count):
+            Image.fromarray(pixels(i)).save(tmp_path / split / f"{i}.png")
+    found = generated(f"folder:{tmp_path}", out("one"))
+    assert {split: {item.name.split("/")[0] for item in items} for split, items in found.items()} == {
+        "train": {"train"},
+        "eval": {"test"},
+    }
+    assert [len(found[split]) for split in examples_lib.SPLITS] == [5, 3]
 
 
 def test_a_split_without_images_is_refused(tmp_path, out):

@@ -43,8 +43,9 @@ class RandomAccess:
         """Array of the images from `start` up to `stop`, in stored order; fewer where the split ends before."""
         return self._gather(tf.range(start, min(stop, self.count), dtype=tf.int64)).numpy()
 
-    def sample(self, limit: int) -> np.ndarray:
-        return self._gather(tf.constant(order.spread(self.count, limit), tf.int64)).numpy()
+    def sample(self, limit: int) -> tuple[list[str], np.ndarray]:
+        chosen = order.spread(self.count, limit)
+        return [f"image {i}" for i in chosen], self._gather(tf.constant(chosen, tf.int64)).numpy()
 
 
 def held(images: np.ndarray) -> Callable:
@@ -55,11 +56,12 @@ def held(images: np.ndarray) -> Callable:
         return functools.partial(tf.gather, tf.raw_ops.Identity(input=images))
 
 
-def mapped(images: np.ndarray, members: np.ndarray) -> Callable:
-    """A function from int64 indices `[B]` to those rows of `images[members]`, read from a mapped file."""
+def mapped(images: np.ndarray, members: np.ndarray, convert: Callable = np.asarray) -> Callable:
+    """A function from int64 indices `[B]` to those rows of `images[members]`, read from a mapped file and converted."""
+    dtype = convert(images[:0]).dtype
 
     def gather(indices):
-        rows = tf.numpy_function(lambda i: np.asarray(images[members[i]]), [indices], images.dtype, stateful=False)
+        rows = tf.numpy_function(lambda i: convert(images[members[i]]), [indices], dtype, stateful=False)
         return tf.ensure_shape(rows, [*indices.shape, *images.shape[1:]])
 
     return gather
