@@ -42,7 +42,12 @@ def define_flags():
     )
     absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
     absl_flags.DEFINE_enum("priors", "one", ("one", "all"), "all: a table of every prior fitted to the run")
-    absl_flags.DEFINE_enum("split", "test", ("test", "train"), "real images to score against")
+    absl_flags.DEFINE_enum(
+        "split",
+        "",
+        ("", "test", "train", "all"),
+        "real images to score against; default: test, with --against of a folder or array all",
+    )
     absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
     absl_flags.DEFINE_string("cache_dir", "", "statistics of real images; default ~/.cache/pga_tf")
     absl_flags.DEFINE_string("images", "", "folder of images or .npz with an array `images`, to score instead of a run")

@@ -214,6 +214,28 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp
     assert not (tmp_path / "none").exists()
 
 
+def test_a_folder_is_scored_against_all_of_another_and_is_at_no_distance_from_itself(tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    for i in range(60):
+        pixels = np.kron(np.random.default_rng(i).integers(0, 256, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"{i}.png")
+    Image.new("LA", (32, 32), (9, 90)).save(tmp_path / "mine" / "glass.png")
+    (tmp_path / "mine" / ".hidden").mkdir()
+    shutil.copy(tmp_path / "mine" / "0.png", tmp_path / "mine" / ".hidden" / "0.png")
+    command = [f"--images={tmp_path}/mine", f"--against=folder:{tmp_path}/mine", f"--workdir={tmp_path}/out"]
+    command += ["--features=pixels", f"--cache_dir={tmp_path}/cache"]
+    evaluate(*command)
+    text = capsys.readouterr().out
+    result = json.loads((tmp_path / "out" / "evaluation" / "evaluation.json").read_text())
+    assert abs(result["scores"]["frechet"]["value"]) < 1e-3
+    assert (result["card"]["real"]["split"], result["card"]["real"]["count"]) == ("all", 61)
+    assert "61 images against 61 real ones (all of folder:" in text
+    assert "note: passed over: 1 in hidden folders" in text
+    assert "note: transparency was put on white in 1 pictures: glass.png" in text
+    evaluate(*command, "--split=test")
+    assert "real ones (split test of folder:" in capsys.readouterr().out
+
+
 def test_own_folders_are_scored_against_each_other_with_nothing_else_said(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name, count in (("mine", 20), ("real", 80)):
@@ -226,9 +248,8 @@ def test_own_folders_are_scored_against_each_other_with_nothing_else_said(tmp_pa
     assert result["card"]["features"]["network"] == "imagenet"
     assert "Frechet distance (imagenet features)" in printed
     assert "FID" not in printed
-    real = result["card"]["real"]["count"]
-    assert f"note: only {real} real images for 1,280 dimensions of features" in printed
-    assert f"note: --split=train has {80 - real} real images" in printed
+    assert result["card"]["real"]["count"] == 80
+    assert "note: only 80 real images for 1,280 dimensions of features" in printed
     assert "fewer than 10 for each" in (tmp_path / "out" / "evaluation" / "report.html").read_text()
     frechet = result["scores"]["frechet"]
     assert rounding.supported(frechet["value"], frechet["error"])[0] in printed

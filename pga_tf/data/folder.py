@@ -63,7 +63,7 @@ class Folder:
     ):
         """`names`: paths below `root`, sorted. `corrupt`: names to reasons, filled as bad files are met.
 
-        `remarks`: filled with what was made of the files of a `sample`.
+        `remarks`: filled with what was made of the files that are read.
         """
         self.count = len(names)
         self._root = root
@@ -104,8 +104,10 @@ class Folder:
     def read(self, index: int | np.integer) -> np.ndarray:
         """Image `index`, or the next one that decodes: uint8 `[H, W, C]`."""
         for offset in range(self.count):
-            picture = self._picture(self._names[(index + offset) % self.count])
+            name = self._names[(index + offset) % self.count]
+            picture = self._picture(name)
             if picture is not None:
+                self._remarks.add(name, picture)
                 return picture.pixels
             if self._options.strict_data:
                 break

@@ -42,7 +42,8 @@ def rows(result):
     sections = []
     if found := result["scores"]:
         body = [(label(result, name), *_value_and_error(entry), BETTER[name]) for name, entry in found.items()]
-        sections.append(Section("scores", "Scores", ERRORS, ("score", "value", "error", "better"), body))
+        note = f"{_counted(result['card'])}; {ERRORS}"
+        sections.append(Section("scores", "Scores", note, ("score", "value", "error", "better"), body))
     gap = result.get("gap")
     if gap and found:
         noise = f"noise: {gap['resampling']}" if gap["resampling"] else "encoder: none"
@@ -100,6 +101,13 @@ def rows(result):
         note = "a ratio near 1: as new as unseen images"
         sections.append(Section("memory", "Memorisation", note, header, [row]))
     return sections
+
+
+def _counted(card):
+    real, generated = card["real"], card["generated"]
+    times = f"{len(generated['seeds'])} times " if len(generated.get("seeds", ())) > 1 else ""
+    which = "all" if real["split"] == "all" else f"split {real['split']}"
+    return f"{times}{generated['count']:,} images against {real['count']:,} real ones ({which} of {real['dataset']})"
 
 
 def notes(results):

@@ -22,7 +22,7 @@ class Request:
     inception_path: str = ""
     num_samples: int = 10000  # for each seed
     seeds: int = 3
-    split: str = "test"  # of real images
+    split: str = ""  # of real images; "": test, and all of a folder or array that images are scored against
     num_real: int = 0  # 0: all of the split
     checkpoint: str = "last"
 
@@ -48,6 +48,21 @@ class Request:
                 remedy=features.missing(dataset, shape),
             )
         return network
+
+    def with_split(self, split):
+        """The request with `split` decided where none was asked for."""
+        return dataclasses.replace(self, split=self.split or split)
+
+    def of_a_run(self):
+        """The request about a run, whose test split is held out. Raises `InputError` for all of its images."""
+        if self.split == data.ALL:
+            checks.refuse(
+                "--split",
+                expected="test or train, for a run's samples are scored against images of one split",
+                received=self.split,
+                remedy="leave it out",
+            )
+        return self.with_split("test")
 
     def real_count(self, source):
         return min(self.num_real or source.counts[self.split], source.counts[self.split])
@@ -86,7 +101,7 @@ def of_run(config, request, prior):
     reconstruction, latent, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
     network that is not there.
     """
-    directory = RunDirectory(config.run.workdir)
+    directory, asked, request = RunDirectory(config.run.workdir), request, request.of_a_run()
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.network(dataset, shape)
     source = data.load(config.data)
@@ -139,14 +154,14 @@ def of_run(config, request, prior):
         "memory": memory,
         "curves": scoring.training_curves(directory, config.method),
         "history": history.of_run(directory),
-        "commands": history.commands_of_run(config, request, prior),
+        "commands": history.commands_of_run(config, asked, prior),
     }
     return result, _pictures(draw, drawn.shown, held_out, pairs, paths, health)
 
 
 def of_priors(config, request):
     """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures)."""
-    directory = RunDirectory(config.run.workdir)
+    directory, request = RunDirectory(config.run.workdir), request.of_a_run()
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.required_network(dataset, shape)
     source, extract = data.load(config.data), network.extractor()
@@ -179,20 +194,24 @@ def of_images(given, against, request, *, title, prepared):
     """Scores of images from anywhere: (result, dict of caption to picture).
 
     Args:
-      given, against: sources; every image of both splits of `given` is scored. prepared: what the card says was done
-        to them.
+      given, against: sources. All of `given` is scored; against all of a folder or array, and against the test split of
+        other datasets, where no split is asked for. prepared: what the card says was done to `given`.
     """
+    of_files = against.name.startswith(("folder:", "npz:"))
+    request = request.with_split(data.ALL if of_files else "test")
+    parts, given = against, data.whole(given)
+    against = data.whole(against) if request.split == data.ALL else against
     network = request.required_network(against.name, against.image_shape)
     network.require_images(given.image_shape)
-    extract, count = network.extractor(), sum(given.counts.values())
+    extract, count = network.extractor(), given.counts[data.ALL]
     with Progress("real images", count + request.real_count(against)) as bar:
         real, card = request.real(against, network, extract, bar)
         bar.describe(title)
-        batches = (images for split in given.readers for images in scoring.real_images(given, split))
-        found, drawn = measures.of_images(batches, extract, real, advance=bar.advance)
+        found, drawn = measures.of_images(scoring.real_images(given, data.ALL), extract, real, advance=bar.advance)
     offered = {"count": count, "image_shape": list(given.image_shape), "prepared": prepared}
     notes = _notes(real, against, against.image_shape, count)
-    others = {name: held for name, held in against.counts.items() if name != request.split and held > card["count"]}
+    notes += [note for note in _told(given) if note not in notes]
+    others = {name: held for name, held in parts.counts.items() if name != request.split and held > card["count"]}
     if notes and others and not request.num_real:
         notes += [f"--split={name} has {held:,} real images" for name, held in others.items()]
     card = protocol.card(network, real=card, generated=offered)
@@ -202,13 +221,18 @@ def of_images(given, against, request, *, title, prepared):
 
 def _notes(real, source, shape, count):
     """Sentences on what scores of `count` images at a time against `real`, statistics or None, lack."""
-    unreadable = source.unreadable().removeprefix("warning: ")
     if real is None:
         left_out = "Frechet and kernel distance, precision, recall, density, coverage and the memorisation ratio"
         notes = [f"without features, {left_out} are left out: {features.missing(source.name, shape)}"]
     else:
         notes = [scores.few_scored(count, real), scores.few_real(real)]
-    return [note for note in [*notes, unreadable] if note]
+    return [note for note in [*notes, *_told(source)] if note]
+
+
+def _told(source):
+    """Sentences on what of a source could not be read, is not used, or was not taken as it is stored."""
+    lines = [source.unreadable(), *source.told()]
+    return [line.removeprefix("warning: ") for line in lines if line]
 
 
 def _pictures(draw, shown, held_out, pairs, paths, health):

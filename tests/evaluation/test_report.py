@@ -10,6 +10,8 @@ from pga_tf.evaluation import difference, features, measures, neighbours, plots,
 from tests import markup
 from tests.evaluation.toys import DIM, HELD_OUT, SHAPE, TRAINING, decoder, extract, subject
 
+REAL = {"dataset": "toys", "split": "test", "count": 2000}
+
 
 def result(model, seeds=(0, 1), title="a run"):
     real = statistics.collect([HELD_OUT], extract)
@@ -21,7 +23,11 @@ def result(model, seeds=(0, 1), title="a run"):
     return {
         "title": title,
         "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
-        "card": protocol.card(network, real={"count": 2000}, generated={"count": 300, "seeds": list(seeds)}),
+        "card": protocol.card(
+            network,
+            real={"dataset": "toys", "split": "test", "count": 2000},
+            generated={"count": 300, "seeds": list(seeds)},
+        ),
         "scores": found,
         "gap": measures.gap(model, extract, real, TRAINING, floor, advance=int),
         "reconstruction": measures.restored(model, HELD_OUT),
