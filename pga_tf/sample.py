@@ -1,5 +1,6 @@
 """Draws from a trained model: python -m pga_tf.sample --workdir=runs/lpga_digits."""
 
+import math
 import pathlib
 import re
 
@@ -7,7 +8,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from pga_tf import command_line, data
-from pga_tf.core import checks, files, grids, ranges
+from pga_tf.core import checks, files, grids, memory, ranges
 from pga_tf.core.progress import Progress
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import drawing, trained
@@ -64,6 +65,7 @@ def main():
     if not out_folder.is_dir():
         checks.refuse("--out", expected="a file in a folder that exists", received=FLAGS.out, remedy="make the folder")
     config = config_lib.of_run(FLAGS.workdir)
+    _require_memory(RunDirectory(FLAGS.workdir).read_image_shape(), rows * columns)
     draw, _ = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
     if FLAGS.out:
         return _write_array(draw)
@@ -85,6 +87,14 @@ def main():
         grids.write_png(folder / f"{name}.png", picture)
         print(folder / f"{name}.png")
     return 0
+
+
+def _require_memory(image_shape, on_a_grid):
+    """Refuses more images than fit in memory: float32 as they are drawn, and a copy."""
+    asked = {"--num_samples": FLAGS.num_samples} if FLAGS.out else {"--grid": on_a_grid}
+    asked["--interpolate"] = 8 * FLAGS.interpolate
+    for flag, count in asked.items():
+        memory.require(flag, 2 * 4 * count * math.prod(image_shape), remedy="ask for fewer images at a time")
 
 
 def _write_array(draw):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pga_tf.core import checks
 
 Options = TypeVar("Options")
+LARGEST = 2**40  # whole number of any option: steps and seeds are counted in 64 bits, with room for what is added
 
 
 def option(
@@ -76,6 +77,8 @@ def validate(options: Options) -> Options:
         if meta["choices"]:
             checks.require_member(flag, value, meta["choices"])
             continue
+        if isinstance(value, int) and abs(value) > LARGEST:
+            checks.refuse(flag, expected=f"at most {LARGEST:,}", received=value, remedy="pass a smaller number")
         if isinstance(value, float) and not math.isfinite(value):
             checks.refuse(flag, expected="a finite number", received=value, remedy="pass a finite number")
         too_low = (meta["minimum"] is not None and value < meta["minimum"]) or (

@@ -6,6 +6,8 @@ import math
 from pga_tf.core import checks
 from pga_tf.core.options import option
 
+LARGEST_SIDE = 2**14
+
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
@@ -21,6 +23,7 @@ class DataOptions:
         "Side to which images are resized (bicubic, antialiased); 0 keeps their own size.",
         unit="pixels",
         minimum=0,
+        maximum=LARGEST_SIDE,
     )
     crop: int = option(
         0,
@@ -28,6 +31,7 @@ class DataOptions:
         "and crops nothing without.",
         unit="pixels",
         minimum=0,
+        maximum=LARGEST_SIDE,
     )
     colour: str = option(
         "auto",

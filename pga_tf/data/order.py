@@ -7,6 +7,8 @@ without those before it.
 
 import tensorflow as tf
 
+FEW = 16  # epochs that a batch may touch for a graph that holds each
+
 
 def key(seed: int | tf.Tensor, *counters: tf.Tensor) -> tf.Tensor:
     """int64 `[2]`: random bits, a function of `seed` and the int `counters`, to seed stateless operations."""
@@ -26,7 +28,11 @@ def indices(step: tf.Tensor, *, batch_size: int, count: int, seed: int | tf.Tens
     positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
     epochs = positions // count
     touched = (batch_size - 1) // count + 2  # a batch that starts mid-epoch ends in a later one
-    keys = tf.stack([key(seed, epochs[0] + i) for i in range(touched)])
+    if touched <= FEW:
+        keys = tf.stack([key(seed, epochs[0] + i) for i in range(touched)])
+    else:  # many epochs to a batch: a loop in the graph instead of one of it
+        following = epochs[0] + tf.range(touched, dtype=tf.int64)
+        keys = tf.map_fn(lambda epoch: key(seed, epoch), following)
     # tf.random.experimental.index_shuffle fails when it is given one seed for each index.
     seeds = tf.pad(tf.gather(keys, epochs - epochs[0]), [[0, 0], [0, 1]])
     return tf.raw_ops.RandomIndexShuffle(

@@ -10,7 +10,7 @@ import keras
 
 from pga_tf.core import checks
 from pga_tf.core.options import option, validate
-from pga_tf.networks import adapters, dcgan, infogan, mlp, resnet, roles, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
+from pga_tf.networks import adapters, budget, dcgan, infogan, mlp, resnet, roles, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
 from pga_tf.networks import spectral as spectral_lib
 from pga_tf.networks.mapping import MLP
 from pga_tf.networks.norm import SourceBatchNorm, code_norm, critic_norm
@@ -34,12 +34,13 @@ class NetworkOptions:
     network: str = option(
         AUTO, "architecture of encoder and decoder; auto: the one that suits the images' size", choices=(AUTO, *names())
     )
-    latent_dim: int = option(32, "H_dim, the size of a code", unit="dimensions", minimum=1)
+    latent_dim: int = option(32, "H_dim, the size of a code", unit="dimensions", minimum=1, maximum=2**20)
     filters: int = option(
         0,
         "filters of the first convolution, or width; 0 is the network's published one",
         unit="filters",
         minimum=0,
+        maximum=2**16,
     )
     batch_norm: str = option(
         "none",
@@ -99,12 +100,13 @@ def build_all(
     """dict of name to network for a dict of name to role: a user's own where `options` name one, else see `build`."""
     validate(options)
     own = options.own()
-    return {
-        name: adapters.imported(name, role, own[name], image_shape, options.latent_dim)
-        if name in own
-        else build(role, options, image_shape, name=name)
-        for name, role in wanted.items()
-    }
+    with budget.within_memory():
+        return {
+            name: adapters.imported(name, role, own[name], image_shape, options.latent_dim)
+            if name in own
+            else build(role, options, image_shape, name=name)
+            for name, role in wanted.items()
+        }
 
 
 def _encoder(role, options, image_shape, name):

@@ -29,8 +29,8 @@ from pga_tf.priors import draws
 class LatentMapOptions:
     """The paper prints none of them; the header says where the defaults are from."""
 
-    map_width: int = option(256, "width of generator and critic", unit="units", minimum=1)
-    map_depth: int = option(3, "hidden layers of generator and critic", unit="layers", minimum=1)
+    map_width: int = option(256, "width of generator and critic", unit="units", minimum=1, maximum=2**16)
+    map_depth: int = option(3, "hidden layers of generator and critic", unit="layers", minimum=1, maximum=1000)
     map_critic_norm: str = option("spectral", "of the critic's kernels", source="SN-GAN", choices=("spectral", "none"))
     map_critic_learning_rate: float = option(
         4e-4, "of the critic's Adam; the generator's is --prior_learning_rate", unit="factor", source="SAGAN", above=0.0

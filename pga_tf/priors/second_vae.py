@@ -29,8 +29,10 @@ SMALLEST_STDDEV = 1e-6
 class SecondVAEOptions:
     """Defaults are the published settings."""
 
-    second_width: int = option(1024, "width of the second stage's hidden layers", unit="units", minimum=1)
-    second_depth: int = option(3, "hidden layers of the second stage", unit="layers", minimum=1)
+    second_width: int = option(
+        1024, "width of the second stage's hidden layers", unit="units", minimum=1, maximum=2**16
+    )
+    second_depth: int = option(3, "hidden layers of the second stage", unit="layers", minimum=1, maximum=1000)
 
 
 class SecondVAE(Stepwise):

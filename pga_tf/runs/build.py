@@ -1,12 +1,13 @@
 """From a configuration to the parts of a run: data, networks, method, optimisers."""
 
 import dataclasses
+import math
 
 import keras
 import tensorflow as tf
 
 from pga_tf import data, methods, networks
-from pga_tf.core import players
+from pga_tf.core import checks, memory, players
 from pga_tf.methods import METHODS
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import devices, optimizers
@@ -42,6 +43,7 @@ def _side_by_side(images, count):
     return tf.transpose(batches, [1, 0, *range(2, len(images.shape) + 1)])
 
 
+STATES = 4  # copies of the weights that training makes at the least: gradients, two slots, what is saved
 STEPS = 20_000  # length of training where neither steps nor epochs are asked for
 
 
@@ -71,9 +73,31 @@ def build(config):
     of_a_step = config.run.batch_size * players.batches(method.players(config.method))
     steps_per_epoch = source.counts["train"] / of_a_step
     total_steps = config.run.steps or max(1, round(config.run.epochs * steps_per_epoch))
+    if config.run.steps_per_execution > total_steps:
+        checks.refuse(
+            "--steps_per_execution",
+            expected=f"at most the {total_steps:,} steps of the run",
+            received=config.run.steps_per_execution,
+            remedy="lower it",
+        )
     with strategy.scope():
         model = build_model(config, source.image_shape, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+    _require_memory(config, model, source.image_shape)
     return Experiment(config, source, model, strategy, total_steps, steps_per_epoch)
+
+
+def _require_memory(config, model, image_shape):
+    """Refuses networks whose state, or a batch that with what networks make of it, would not fit in memory."""
+    weights = sum(math.prod(variable.shape) for variable in model.variables)
+    memory.require("Networks", 4 * STATES * weights, remedy="make them smaller: lower --latent_dim or --filters")
+    images, codes = 4 * math.prod(image_shape), (model.latent_dim,)
+    inputs = {"encoder": image_shape, "decoder": codes, "critic": image_shape}
+    of_one = images + sum(
+        networks.activations(getattr(model, role), inputs[role]) for role in model.roles_held if role in inputs
+    )
+    count = config.run.batch_size * model.batches_per_step()
+    fitting = max(memory.available() // of_one // model.batches_per_step(), 1)
+    memory.require("--batch_size", count * of_one, remedy=f"pass --batch_size={fitting} at most, better a tenth of it")
 
 
 def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pga_tf import data, priors
-from pga_tf.core import checks, files, interfaces, options, streams
+from pga_tf.core import checks, files, interfaces, memory, options, streams
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import latent
 from pga_tf.runs import drawing, fitted, optimizers, trained
@@ -46,6 +47,8 @@ def fit(config, model, fit_options, own, *, out=print):
     directory = RunDirectory(run_directory.prior(fit_options.prior))
     directory.require_same_config(record, remedy="delete that folder to fit it anew, or pass its options")
     source = data.load(config.data)
+    of_a_batch = 4 * fit_options.prior_batch_size * (math.prod(source.image_shape) + model.latent_dim)
+    memory.require("--prior_batch_size", of_a_batch, remedy="lower it")
     prior = fitted.make(kind, model.latent_dim, own, seed)
     draw = drawing.Drawing(model, None, None)
     held_out = _codes(draw, source, "test", HELD_OUT)

@@ -90,3 +90,10 @@ def test_an_unknown_split_and_an_empty_batch_are_refused():
         source.batches("tst", 4, seed=0, value_range=UNIT)
     with pytest.raises(InputError, match="Batch size: expected >= 1, received 0"):
         source.batches("train", 0, seed=0, value_range=UNIT)
+
+
+def test_many_epochs_to_a_batch_are_those_of_few(monkeypatch):
+    whole = np.concatenate([order.indices(tf.constant(k, tf.int64), batch_size=5, count=7, seed=3) for k in range(28)])
+    monkeypatch.setattr(order, "FEW", 2)
+    large = tf.function(lambda k: order.indices(k, batch_size=70, count=7, seed=3))
+    np.testing.assert_array_equal(np.concatenate([large(tf.constant(k, tf.int64)) for k in range(2)]), whole)

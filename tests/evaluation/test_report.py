@@ -23,11 +23,7 @@ def result(model, seeds=(0, 1), title="a run"):
     return {
         "title": title,
         "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
-        "card": protocol.card(
-            network,
-            real={"dataset": "toys", "split": "test", "count": 2000},
-            generated={"count": 300, "seeds": list(seeds)},
-        ),
+        "card": protocol.card(network, real=REAL, generated={"count": 300, "seeds": list(seeds)}),
         "scores": found,
         "gap": measures.gap(model, extract, real, TRAINING, floor, advance=int),
         "reconstruction": measures.restored(model, HELD_OUT),

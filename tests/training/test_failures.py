@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf import data
+from pga_tf.core import memory
 from pga_tf.core.checks import InputError, NonFiniteError
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
@@ -40,6 +41,26 @@ from tests.training import helpers
 def test_bad_options_are_refused_before_anything_is_written(tmp_path, values, message):
     with pytest.raises(InputError, match=message):
         loop.train(helpers.config(tmp_path / "run", **values), out=str)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 10**9}, r"--batch_size: expected what fits in the 1 GiB of .* received what takes [\d.]+ TiB"),
+        ({"network": "mlp", "filters": 60000}, r"Weights of dense_2, 60000 x 60000: expected what fits in the 1 GiB"),
+        ({"latent_dim": 300_000, "filters": 1}, r"Networks: expected what fits in .* lower --latent_dim or --filters"),
+        ({"dataset": "fake:3000x3000x1"}, r"--dataset=fake:3000x3000x1: expected what fits in the 1 GiB of memory"),
+        ({"latent_dim": 10**9}, r"--latent_dim: expected a value .* <= 1048576"),
+        ({"image_size": 10**6}, r"--image_size: expected a value .* <= 16384"),
+        ({"steps": 10**20}, r"--steps: expected at most 1,099,511,627,776"),
+        ({"steps_per_execution": 10**6}, r"--steps_per_execution: expected at most the 8 steps of the run"),
+    ],
+)
+def test_what_is_asked_for_is_held_against_memory_before_it_is_allocated(tmp_path, monkeypatch, values, message):
+    monkeypatch.setattr(memory, "available", lambda: 2**30)
+    with pytest.raises(InputError, match=message):
+        loop.train(helpers.config(tmp_path / "run", method="vae", **values), out=str)
     assert not (tmp_path / "run").exists()
 
 
