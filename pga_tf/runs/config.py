@@ -97,6 +97,11 @@ class RunOptions:
         "devices that train together (MirroredStrategy): GPUs if there are any, else logical CPUs",
         minimum=1,
     )
+    allow_other_replicas: bool = option(
+        False,
+        "go on with a run under another number of --replicas; weights differ by rounding from there on, and "
+        "changes.jsonl of the run says from which step",
+    )
     dry_run: bool = option(False, "print the data report and the plan, train nothing")
 
 

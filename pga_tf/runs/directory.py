@@ -8,6 +8,7 @@ samples/          PNG grids
 metrics.jsonl     one line of means for each logging window
 scores.jsonl      one line of scores for each evaluation during training (--evaluate_every)
 scores_card.json  the protocol of those scores
+changes.jsonl     what was changed on resuming that would otherwise be refused, and from which step on
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
 prior.flags       the prior that the run is sampled with, where it is not its method's own; a flagfile to pass back
@@ -30,6 +31,10 @@ CHANGEABLE = {
 }  # fmt: skip
 
 
+# Options that let a run go on although another one differs from what it was begun with: option to what it allows. They
+# belong to one command and are not recorded; what they allowed is, in changes.jsonl.
+ALLOWANCES = {"allow_other_replicas": "replicas"}
+
 FORMAT = 2  # raised where a run of before cannot be read or gone on with
 _FORMAT_LINE = "# pga_tf run directory, format "
 
@@ -45,6 +50,7 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.metrics = self.path / "metrics.jsonl"
         self.scores = self.path / "scores.jsonl"
+        self.changes = self.path / "changes.jsonl"
         self.evaluation = self.path / "evaluation"
         self.own_prior = self.path / "prior.flags"
 
@@ -87,19 +93,29 @@ class RunDirectory:
             yield
 
     def require_same_config(self, config, remedy="pass the flags of the run there to go on with it"):
-        """Raises `InputError` if the directory holds a run of another configuration, naming the flags."""
+        """Raises `InputError` if the directory holds a run of another configuration, naming the flags.
+
+        Returns:
+          what differs and was allowed to: dict of name to (what it was, what it is), as texts. See `note_change`.
+        """
         if not self.config.exists():
-            return
+            return {}
         # A run of before an option was added has what is now that option's default.
         old, new = _as_text(options.defaults(config)) | self.read_flags(), _as_text(config.values())
-        changeable = set(CHANGEABLE)
+        changeable = {*CHANGEABLE, *ALLOWANCES}
         # A cosine's shape depends on its length.
         if new.get("schedule") == "cosine":
             changeable -= {"steps", "epochs"}
         if new.get("prior_schedule") == "cosine":
             changeable -= {"prior_steps"}
         names = [n for n in sorted(old.keys() | new.keys()) if n not in changeable and old.get(n) != new.get(n)]
+        allowed = {ALLOWANCES[flag] for flag in ALLOWANCES if new.get(flag) == "true"}
+        changed = {name: (old.get(name), new.get(name)) for name in names if name in allowed}
+        names = [name for name in names if name not in allowed]
         if names:
+            allowing = {name: flag for flag, name in ALLOWANCES.items()}
+            if all(name in allowing for name in names):
+                remedy += ", or add " + " ".join(f"--{allowing[name]}" for name in names) + " to go on all the same"
             if set(names) <= {"steps", "epochs", "prior_steps"}:
                 remedy += "; the length of a cosine cannot be changed, with --schedule=constant it can"
             differing = ", ".join(f"--{n}={new.get(n)} (the run there: {old.get(n)})" for n in names)
@@ -109,10 +125,16 @@ class RunDirectory:
                 received=f"a run that differs in {differing}",
                 remedy=f"choose another --workdir, or {remedy}",
             )
+        return changed
+
+    def note_change(self, step, what, was, now):
+        """Records in changes.jsonl that from after `step` on `what` is `now` instead of `was`."""
+        _append(self.changes, {"step": step, "what": what, "was": was, "is": now})
 
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
-        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{_as_flagfile(config.values())}")
+        values = {name: value for name, value in config.values().items() if name not in ALLOWANCES}
+        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{_as_flagfile(values)}")
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
 
     def read_image_shape(self):

@@ -34,9 +34,10 @@ def train(config, *, callbacks=(), out=print):
     """
     run = config.run
     directory = RunDirectory(run.workdir)
+    changed = {}
     if not run.dry_run:
         shape = directory.read_image_shape() if directory.config.exists() else None
-        directory.require_same_config(build_lib.resolved(config, shape))
+        changed = directory.require_same_config(build_lib.resolved(config, shape))
     experiment = build_lib.build(config)
     score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
@@ -52,6 +53,9 @@ def train(config, *, callbacks=(), out=print):
     with directory.locked():
         checkpoints = Checkpoints(directory.checkpoints, experiment.model, keep=run.keep_checkpoints)
         start = checkpoints.restore()
+        for name, (was, now) in changed.items():
+            directory.note_change(start, name, was, now)
+            out(f"--{name}={now} from step {start} on; it was {was}")
         directory.write_config(experiment.config, experiment.source.image_shape)
         directory.drop_metrics_after(start)
         if start >= experiment.total_steps or _gave_up(run, directory, score):
