@@ -1,6 +1,6 @@
 """From `--dataset` to a `Source`."""
 
-from pga_tf.core import checks
+from pga_tf.core import checks, files
 from pga_tf.core.options import validate
 from pga_tf.data import digits, fake, folder, npz, tfds, toy2d
 from pga_tf.data.options import DataOptions
@@ -42,4 +42,4 @@ def load(options: DataOptions) -> Source:
             received=repr(options.dataset),
             remedy=f"did you mean {close!r}? If not, choose from the list" if close else "choose from the list",
         )
-    return LOADERS[kind](options.dataset, argument, options)
+    return LOADERS[kind](options.dataset, files.home(argument), options)
