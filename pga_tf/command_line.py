@@ -8,7 +8,7 @@ import textwrap
 
 from absl import app, flags, logging
 
-from pga_tf.core import checks, commands
+from pga_tf.core import checks, commands, files, flagfiles
 
 COMMAND = re.compile(r"(\S*tools/run )?(python -m|pga-tf) |flags:")
 HANGING = 20  # columns; what is indented further goes on with the line before
@@ -46,6 +46,9 @@ def run(main, *, usage, help_text=None, arguments=False):
             print("interrupted", file=sys.stderr)
             return 130
 
+    for stream in (sys.stdout, sys.stderr):  # names of files are any bytes, and are printed as they are
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
     app.run(guarded, flags_parser=_parse)
 
 
@@ -73,9 +76,18 @@ def _filled(line, width):
 
 
 def _parse(argv):
-    """Parses flags; an unknown flag, a bad value or a missing flagfile exits with one line and status 2."""
+    """Parses flags; an unknown flag, a bad value or a flagfile that is none exits with one line and status 2.
+
+    `~` at the start of a value is the home folder: shells leave it alone after `=`.
+    """
     try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        print(f"error: {str(error).removeprefix('ERROR:: ')}", file=sys.stderr)
+        rest = flags.FLAGS([argv[0], *flagfiles.expanded(argv[1:])])
+    except (flags.Error, checks.InputError) as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if flags.FLAGS[name].present and isinstance(value, str | list):
+            at_home = [files.home(part) if isinstance(part, str) else part for part in value]
+            flags.FLAGS[name].value = files.home(value) if isinstance(value, str) else at_home
+    return [rest[0], *map(files.home, rest[1:])]

@@ -1,7 +1,7 @@
 """Scores a trained model, or any images: python -m pga_tf.evaluate --workdir=runs/lpga_digits."""
 
-import json
 import pathlib
+import sys
 
 import numpy as np
 from absl import flags as absl_flags
@@ -106,7 +106,6 @@ def _evaluate_priors():
     directory = RunDirectory(FLAGS.workdir)
     title, results, pictures = assessment.of_priors(config_lib.of_run(FLAGS.workdir), _request())
     text, page = report.matrix(title, results, pictures)
-    directory.evaluation.mkdir(parents=True, exist_ok=True)
     files.write_text(directory.evaluation / "priors.html", page)
     files.write_json(directory.evaluation / "priors.json", results)
     print(f"{text}\n\n  {directory.evaluation / 'priors.json'}\n  {directory.evaluation / 'priors.html'}")
@@ -135,7 +134,7 @@ def _evaluate_images():
 
 def _given():
     """The images to score, at their own size and in their own colours: every one of both splits of a source."""
-    path = pathlib.Path(FLAGS.images)
+    path = pathlib.Path(files.home(FLAGS.images))
     if not path.exists():
         checks.refuse(
             f"--images={path}",
@@ -183,19 +182,26 @@ def _compare(runs):
                 received=f"no {path}",
                 remedy=commands.line("evaluate", workdir=name),
             )
-        try:
-            results.append(json.loads(path.read_text()))
-        except json.JSONDecodeError as error:
-            checks.refuse(f"{path}", expected="JSON", received=str(error), remedy="evaluate that run again")
-        grid = folder / "samples.png"
-        pictures.append(np.atleast_3d(np.asarray(Image.open(grid))) if grid.exists() else None)
+        results.append(report.read(path, f"evaluate that run again: {commands.line('evaluate', workdir=name)}"))
+        pictures.append(_picture(folder / "samples.png"))
+    out = pathlib.Path(files.home(FLAGS.workdir or "."))
+    files.require_folder(out, f"--workdir={out}")
     text, page = report.compare(results, pictures)
     print(text)
-    out = pathlib.Path(FLAGS.workdir or ".")
-    out.mkdir(parents=True, exist_ok=True)
     files.write_text(out / "comparison.html", page)
     print(f"\n  {out / 'comparison.html'}")
     return 0
+
+
+def _picture(path):
+    """A picture as uint8 `[H, W, 1 or 3]`, or None where there is none that can be read."""
+    try:
+        return np.atleast_3d(np.asarray(Image.open(path).convert("RGB")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged bytes
+        print(f"warning: {path} cannot be read ({error}) and is left out", file=sys.stderr)
+        return None
 
 
 if __name__ == "__main__":

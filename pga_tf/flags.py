@@ -13,7 +13,7 @@ from absl import flags
 from pga_tf.core import checks, options
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
-from pga_tf.runs.config import GROUPS, Config, FitOptions
+from pga_tf.runs.config import GROUPS, Config, FitOptions, at_home
 
 _DEFINE = {
     bool: flags.DEFINE_boolean,
@@ -107,7 +107,7 @@ def config_from_flags(flag_values=flags.FLAGS):
     }
     method = groups["run"].method
     own = _own_options("method", method, METHODS.get(method).Options, _method_fields(), flag_values)
-    config = Config(**groups, method=own)
+    config = at_home(Config(**groups, method=own))
     if not config.run.workdir:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, workdir=_default_workdir(config)))
     return config

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,8 +60,8 @@ class Run:
     """
 
     def __init__(self, workdir: str | os.PathLike, checkpoint: str = "last"):
-        self.workdir, self.checkpoint = pathlib.Path(workdir), checkpoint
-        self.directory = RunDirectory(workdir)
+        self.directory, self.checkpoint = RunDirectory(workdir), checkpoint
+        self.workdir = self.directory.path
         self.config = config_lib.of_run(workdir)
         self.model, self.step = trained.load_model(self.config, checkpoint)
         self._drawings = {}
@@ -193,7 +194,13 @@ def _last_evaluation(run, prior):
     path = run.directory.evaluation_of(prior, trained.noted_prior(run.config)) / "evaluation.json"
     if not path.exists():
         return None
-    result = json.loads(path.read_text())
+    try:
+        result = report.read(path, "evaluate the run again")
+    except checks.InputError as error:
+        print(f"warning: the export is without scores: {error}", file=sys.stderr)
+        return None
+    if "run" not in result:  # of images, and not of a run
+        return None
     same = (result["card"]["generated"]["prior"], result["run"]["checkpoint"], result["run"]["step"])
     if same != (prior, run.checkpoint, run.step):
         return None
@@ -255,17 +262,32 @@ def train_config(
     out: Callable[[str], None] = print,
 ) -> bool:
     """Trains what a `Config` describes and fits the prior of `fit`; False where a signal stopped it."""
+    noted_anew = bool(fit.prior or METHODS.get(config.run.method).PRIOR)  # else it keeps the one fitted to it since
+    if not config.run.dry_run:
+        _require_noted_prior(config, noted_anew, out)
     finished = loop.train(config, callbacks=callbacks, out=out)
     if not finished or config.run.dry_run:
         return finished
     config = config_lib.of_run(config.run.workdir)
     if fit.prior and not fitting.fit(config, trained.load_model(config)[0], fit, own, out=out):
         return False
-    if fit.prior or METHODS.get(config.run.method).PRIOR:  # else the run keeps the one that was fitted to it since
+    if noted_anew:
         chosen = dataclasses.asdict(fit) | (dataclasses.asdict(own) if own else {})
         RunDirectory(config.run.workdir).write_own_prior(chosen)
     out(loop.hints(config))
     return True
+
+
+def _require_noted_prior(config, noted_anew, out):
+    """Raises `InputError` for a prior.flags that cannot be read, unless this training writes it anew."""
+    try:
+        trained.noted_prior(config)
+    except checks.InputError as error:
+        file = RunDirectory(config.run.workdir).own_prior
+        if not noted_anew or not file.is_file():
+            raise
+        out(f"warning: {str(error).partition(' Remedy: ')[0]} It is written anew.")
+        file.unlink()
 
 
 def evaluate(images: np.ndarray, against: str, *, workdir: str | os.PathLike | None = None, **values: Any) -> Scores:
@@ -316,7 +338,7 @@ def keep_of_run(config: config_lib.Config, result: dict, pictures: dict) -> path
 
 def keep(result: dict, pictures: dict, folder: pathlib.Path) -> None:
     """Writes evaluation.json, report.html and the picture of samples into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.require_folder(folder)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
     files.write_text(folder / "report.html", report.page(result, pictures))
     files.write_json(folder / "evaluation.json", result)

@@ -57,18 +57,21 @@ def main():
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
     rows, columns = _parse_grid(FLAGS.grid)
-    if FLAGS.out and pathlib.Path(FLAGS.out).suffix != ".npz":
+    out = pathlib.Path(files.home(FLAGS.out or ""))
+    if FLAGS.out and out.suffix != ".npz":
         checks.refuse("--out", expected="a file name that ends in .npz", received=FLAGS.out, remedy="rename it")
     if FLAGS.interpolate == 1:
         checks.refuse("--interpolate", expected="0 or at least 2", received=1, remedy="try --interpolate=8")
-    out_folder = pathlib.Path(FLAGS.out or "").parent
-    if not out_folder.is_dir():
+    if not out.parent.is_dir() or (FLAGS.out and out.is_dir()):
         checks.refuse("--out", expected="a file in a folder that exists", received=FLAGS.out, remedy="make the folder")
     config = config_lib.of_run(FLAGS.workdir)
     _require_memory(RunDirectory(FLAGS.workdir).read_image_shape(), rows * columns)
+    folder = RunDirectory(FLAGS.workdir).samples
+    if not FLAGS.out:
+        files.require_folder(folder)
     draw, _ = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
     if FLAGS.out:
-        return _write_array(draw)
+        return _write_array(draw, out)
 
     kind = "" if draw.prior_name == draw.model.PRIOR else f"_{draw.prior_name}"
     pictures = {f"grid{kind}_seed{FLAGS.seed}": drawing.picture(draw.samples(rows * columns, FLAGS.seed), columns)}
@@ -81,8 +84,6 @@ def main():
     if FLAGS.interpolate:
         rows_of_images = draw.interpolations(images[:16], value_range, FLAGS.interpolate)
         pictures["interpolations"] = drawing.picture_of_paths(rows_of_images, FLAGS.interpolate)
-    folder = RunDirectory(FLAGS.workdir).samples
-    folder.mkdir(exist_ok=True)
     for name, picture in pictures.items():
         grids.write_png(folder / f"{name}.png", picture)
         print(folder / f"{name}.png")
@@ -97,7 +98,7 @@ def _require_memory(image_shape, on_a_grid):
         memory.require(flag, 2 * 4 * count * math.prod(image_shape), remedy="ask for fewer images at a time")
 
 
-def _write_array(draw):
+def _write_array(draw, out):
     count, parts = FLAGS.num_samples, []
     with Progress("samples", count) as progress:
         for start in range(0, count, CHUNK):
@@ -106,9 +107,9 @@ def _write_array(draw):
     images = np.concatenate(parts)
     if images.dtype != np.uint8:
         images = ranges.to_uint8(images, draw.model.image_range).numpy()
-    with files.replacing(FLAGS.out) as file:
+    with files.replacing(out) as file:
         np.savez_compressed(file, images=images)
-    print(f"{FLAGS.out}: images {images.shape} {images.dtype}")
+    print(f"{out}: images {images.shape} {images.dtype}")
     return 0
 
 

@@ -7,7 +7,7 @@ import shlex
 from absl import flags as absl_flags
 
 from pga_tf import flags
-from pga_tf.core import checks, options
+from pga_tf.core import checks, files, flagfiles, options
 from pga_tf.core.options import option
 from pga_tf.data import parsed
 from pga_tf.evaluation import features
@@ -83,6 +83,8 @@ def from_flags(flag_values=absl_flags.FLAGS):
 
 def settings(chosen, config, fit, own):
     """`Settings` with their defaults filled in. Raises `InputError` where there is none for a dataset."""
+    paths = ("pipeline_root", "push_base", "schema", "features", "inception_path")
+    chosen = dataclasses.replace(chosen, **{name: files.home(getattr(chosen, name)) for name in paths})
     if not chosen.pipeline_root:
         checks.refuse("--pipeline_root", expected="a folder", received="none", remedy="pass --pipeline_root=FOLDER")
     if config.run.dry_run:
@@ -133,7 +135,7 @@ def _prior_text(fit, own):
     # Where nothing is fitted, nothing depends on how.
     nothing = not fit.prior or PRIORS.get(fit.prior).FIT == "nothing"
     values = {"prior": fit.prior} if nothing else dataclasses.asdict(fit) | dataclasses.asdict(own)
-    return configs.to_text(values)
+    return flagfiles.text(values)
 
 
 def help_text():

@@ -6,6 +6,8 @@ import inspect
 from absl import flags as absl_flags
 from absl.testing import flagsaver
 
+from pga_tf.core import flagfiles
+
 FLAGS = absl_flags.FLAGS
 
 
@@ -15,7 +17,7 @@ def call(name, *arguments, package="pga_tf"):
     module.define_flags()
     try:
         with flagsaver.flagsaver():
-            rest = FLAGS([name, *arguments])[1:]
+            rest = FLAGS([name, *flagfiles.expanded(arguments)])[1:]
             return module.main(rest) if inspect.signature(module.main).parameters else module.main()
     finally:
         for flag in set(FLAGS) - others:

@@ -1,28 +1,141 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
+import fcntl
 import json
 import math
 import os
 import pathlib
+import re
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
 
+from pga_tf.core import checks
+
+LONGEST_NAME = 255  # bytes of a file's name
+_RANDOM = 4  # bytes, as twice as many digits in the name of a temporary file
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
-    """Opens a temporary file beside `path`, and moves it onto `path` if the block ends without an error."""
-    path = pathlib.Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Opens a temporary file beside `path`, and moves it onto `path`, synced, if the block ends without an error.
+
+    What a link points to is replaced, and the link stays. A file keeps the permissions that it has, a new one gets what
+    the umask leaves. Text is UTF-8, in which file names of other bytes stay what they are (surrogateescape).
+    """
+    asked, path = path, pathlib.Path(os.path.realpath(path))
     try:
-        with os.fdopen(handle, mode) as file:
-            yield file
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        handle, temporary = _temporary(path)
+    except OSError as error:
+        error.filename = os.fspath(asked)  # and not the temporary one's
         raise
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape"}
+    try:
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
+            file.flush()
+            if path.exists():
+                os.fchmod(handle, stat.S_IMODE(path.stat().st_mode))
+            os.fsync(handle)
+            os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def _temporary(path):
+    """(descriptor, path) of a new file beside `path`, locked for as long as its writer lives: `sweep` goes by that."""
+    start = os.fsdecode(os.fsencode(path.name)[: LONGEST_NAME - 2 * _RANDOM - 2])
+    while True:
+        temporary = path.with_name(f".{start}.{secrets.token_hex(_RANDOM)}")
+        try:
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return handle, temporary
+
+
+def sync(path: str | os.PathLike) -> None:
+    """Waits until what was written to a file, or which files a folder has, outlasts a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EROFS):  # of a folder on a file system that cannot
+            raise
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: str | os.PathLike, names: re.Pattern) -> None:
+    """Deletes the temporary files in `folder` of `replacing` processes that were killed.
+
+    Only those of files whose whole name `names` matches go, and none that a process is still writing.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}", entry.name, re.DOTALL)
+            if found and names.fullmatch(found[1]) and entry.is_file(follow_symlinks=False):
+                _delete_unless_locked(entry.path)
+
+
+def _delete_unless_locked(path):
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(handle)
+
+
+def read_text(path: str | os.PathLike, remedy: str, what: str = "") -> str:
+    """The text of a file. Raises `InputError`, with `remedy`, for one that cannot be read or is none in UTF-8."""
+    try:
+        found = pathlib.Path(path).read_bytes().decode("utf-8-sig")
+        received = "one with zero bytes" if "\0" in found else ""
+    except UnicodeDecodeError as error:
+        received = f"other bytes, the first at {error.start:,}"
+    except (OSError, ValueError) as error:  # the latter of a path that cannot be one
+        received = getattr(error, "strerror", None) or str(error)
+    if received:
+        checks.refuse(what or str(path), expected="a text file in UTF-8", received=received, remedy=remedy)
+    return found
+
+
+def read_json(path: str | os.PathLike, remedy: str) -> Any:
+    """What a file of JSON holds. Raises `InputError`, with `remedy`, for one that cannot be read or is none."""
+    text = read_text(path, remedy)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        checks.refuse(str(path), expected="JSON", received=f"{error}" if text else "an empty file", remedy=remedy)
+
+
+def require_folder(path: str | os.PathLike, what: str = "") -> None:
+    """Makes the folder `path` where it is missing. Raises `InputError`, of `what`, where none can be written."""
+    try:
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except (OSError, ValueError) as error:
+        received = f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            received = f"a file at {error.filename}"
+        checks.refuse(
+            what or str(path),
+            expected="a folder that can be written",
+            received=received,
+            remedy="choose another folder or change its permissions",
+        )
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -41,3 +154,9 @@ def _strict(value):
     if isinstance(value, list):
         return [_strict(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def home(path: str | os.PathLike) -> str:
+    """`path` as text, with `~` as the home folder; also after `folder:` and `npz:`, and of no path: as it is."""
+    kind, start, rest = re.fullmatch(r"(folder:|npz:)?(~?)(.*)", os.fspath(path), re.DOTALL).groups()
+    return (kind or "") + (os.path.expanduser(start + rest) if start else rest)

@@ -95,13 +95,27 @@ def validate(options: Options) -> Options:
 
 
 def from_text(cls: type[Options], values: Mapping[str, str]) -> Options:
-    """Options of class `cls` from texts by name, as a flagfile holds them; fields that are not there keep defaults."""
+    """Options of class `cls` from texts by name, as a flagfile holds them; fields that are not there keep defaults.
+
+    Raises `InputError` for a text that is no value of its field's type.
+    """
     chosen = {}
     for field in dataclasses.fields(cls):
         if field.name in values:
-            kind, text = type(field.default), values[field.name]
-            chosen[field.name] = text == "true" if kind is bool else kind(text)
+            chosen[field.name] = _of_text(field, values[field.name])
     return cls(**chosen)
+
+
+def _of_text(field, text):
+    kind = type(field.default)
+    try:
+        return {"true": True, "false": False}[text] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        default = str(field.default).lower() if kind is bool else field.default
+        checks.refuse(
+            f"--{field.name}", expected=expected, received=repr(text), remedy=f"correct it; the default is {default}"
+        )
 
 
 def defaults(config: Any) -> dict[str, Any]:

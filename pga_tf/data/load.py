@@ -1,6 +1,6 @@
 """From `--dataset` to a `Source`."""
 
-from pga_tf.core import checks
+from pga_tf.core import checks, files
 from pga_tf.core.options import validate
 from pga_tf.data import digits, fake, folder, npz, tfds, toy2d
 from pga_tf.data.options import DataOptions
@@ -55,4 +55,4 @@ def parsed(options: DataOptions) -> tuple[str, str]:
             received=f"--dataset={options.dataset}",
             remedy="leave it out",
         )
-    return kind, argument
+    return kind, files.home(argument)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks, precision
+from pga_tf.core import checks, files, precision
 
 SHIPPED = pathlib.Path(__file__).parent / "feature_networks"
 RESIZE = "bicubic, antialiased"
@@ -165,6 +165,7 @@ def load(name: str, *, inception_path: str = "") -> FeatureNetwork | None:
 
     None for `none`. Raises `InputError` for a name or a file that is not there, or cannot be used.
     """
+    name, inception_path = files.home(name), files.home(inception_path)
     if name == NONE:
         return None
     if name == "pixels":
@@ -189,8 +190,7 @@ def load(name: str, *, inception_path: str = "") -> FeatureNetwork | None:
 def sha256(path: pathlib.Path) -> str:
     """Hash of a file, or of a folder's files with their names."""
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
         if path.is_dir():
             digest.update(str(file.relative_to(path)).encode())
         with open(file, "rb") as content:

@@ -6,6 +6,7 @@ Both are drawn from the dict that `evaluation.json` holds.
 import math
 from typing import NamedTuple
 
+from pga_tf.core import checks, files
 from pga_tf.evaluation import difference, protocol, views
 from pga_tf.evaluation.rounding import number, supported, with_error
 
@@ -30,6 +31,65 @@ class Section(NamedTuple):
     note: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
+
+
+PARTS = {  # what is told of each part of an evaluation that has it: numbers, or None
+    "gap": ("images", "latent_error_data", "latent_error_prior", *STEPS),
+    "reconstruction": ("images", "ssim_window", "mse", "psnr", "ssim"),
+    "latent": ("codes", "active_units", "latent_dim", "mmd"),
+    "memory": ("training_images", "ratio", "sample_copies", "samples", "held_out_copies", "held_out_images"),
+}
+
+
+def read(path, remedy):
+    """What an evaluation.json holds. Raises `InputError`, with `remedy`, for one that `compare` could not show."""
+    result = files.read_json(path, remedy)
+    wrong = _wrong(result)
+    if wrong:
+        checks.refuse(str(path), expected="an evaluation", received=f"one with {wrong}", remedy=remedy)
+    return result
+
+
+def _wrong(result):
+    """What is not as an evaluation has it, or ""."""
+    if not isinstance(result, dict):
+        return f"a {type(result).__name__} at its top"
+    kinds = {"title": str, "card": dict, "names": dict, "scores": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(result.get(name), kind)]
+    if wrong:
+        return f"no {wrong[0]}"
+    for name, entry in result["scores"].items():
+        if name not in BETTER or not isinstance(entry, dict) or not _is_score(entry):
+            return f"{name!r} among its scores"
+    if result["scores"] and not all(isinstance(result["names"].get(name), str) for name in ("frechet", "kernel")):
+        return "no names of its distances"
+    if result["scores"] and "frechet" not in result["scores"]:
+        return "no frechet among its scores"
+    for part, names in PARTS.items():
+        held = result.get(part) or {}
+        if not isinstance(held, dict) or (held and not all(_is_number(held.get(name)) for name in names)):
+            return f"a damaged part {part!r}"
+    notes = result.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        return "damaged notes"
+    run, generated = result.get("run"), result["card"].get("generated")
+    if run is not None and not (isinstance(run, dict) and {"step", "checkpoint"} <= run.keys()):
+        return "a damaged part 'run'"
+    return "" if isinstance(generated, dict) else "no samples in its card"
+
+
+def _is_number(value):
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_score(entry):
+    whole = (
+        {"value", "error", "error_kind", "per_seed"} <= entry.keys()
+        and _is_number(entry["value"])
+        and _is_number(entry["error"])
+    )
+    each = entry.get("per_seed")
+    return whole and isinstance(each, list) and (len(each) > 0) and all(map(_is_number, each))
 
 
 def label(result, name):

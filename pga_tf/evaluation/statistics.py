@@ -72,7 +72,7 @@ class Cache:
     """Statistics of real images on disk, one file for each key. None of it is needed: it saves time."""
 
     def __init__(self, folder: str | os.PathLike | None, *, warn: Callable[[str], None] = print):
-        self.folder, self.warn = pathlib.Path(folder), warn
+        self.folder, self.warn = pathlib.Path(files.home(folder)), warn
 
     def get(self, key: dict, build: Callable[[], Statistics]) -> Statistics:
         """The statistics under `key`, a dict of plain values, from disk or else by `build()`.
@@ -103,4 +103,10 @@ def _read(path, key):
     with np.load(path, allow_pickle=False) as stored:
         if str(stored["key"]) != protocol.digest(key):
             raise ValueError("it is of another protocol")
-        return Statistics(Moments.of_arrays(stored), stored["features"])
+        moments, features = Moments.of_arrays(stored), stored["features"]
+    dimensions, arrays = len(moments.mean), (moments.mean, moments.scatter, features)
+    if [array.shape for array in arrays] != [(dimensions,), (dimensions,) * 2, (len(features), dimensions)]:
+        raise ValueError("arrays of shapes that do not belong together")
+    if not 2 <= len(features) <= moments.count or not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("numbers that cannot be")
+    return Statistics(moments, features)

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from pga_tf import data
-from pga_tf.core import checks, grids, ranges
+from pga_tf.core import checks, files, grids, ranges
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import features, measures, neighbours, protocol, scores, statistics
 from pga_tf.runs import drawing, fitted, history, scoring, trained
@@ -101,7 +101,9 @@ def of_run(config, request, prior):
     reconstruction, latent, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
     network that is not there.
     """
-    directory, asked, request = RunDirectory(config.run.workdir), request, request.of_a_run()
+    directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
+    asked, request = request, request.of_a_run()
+    files.require_folder(directory.evaluation_of(prior or trained.prior_of(config), own))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.network(dataset, shape)
     source = data.load(config.data)
@@ -162,6 +164,7 @@ def of_run(config, request, prior):
 def of_priors(config, request):
     """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures)."""
     directory, request = RunDirectory(config.run.workdir), request.of_a_run()
+    files.require_folder(directory.evaluation)
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.required_network(dataset, shape)
     source, extract = data.load(config.data), network.extractor()

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pga_tf.core import checks, options
+from pga_tf.core import checks, files, options
 from pga_tf.core.options import option
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
@@ -97,6 +97,11 @@ class RunOptions:
         "devices that train together (MirroredStrategy): GPUs if there are any, else logical CPUs",
         minimum=1,
     )
+    allow_other_replicas: bool = option(
+        False,
+        "go on with a run under another number of --replicas; weights differ by rounding from there on, and "
+        "changes.jsonl of the run says from which step",
+    )
     dry_run: bool = option(False, "print the data report and the plan, train nothing")
 
 
@@ -153,11 +158,41 @@ GROUPS = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "op
 
 
 def of_run(workdir):
-    """The `Config` that a finished or unfinished run in `workdir` was trained with."""
-    values = RunDirectory(workdir).read_flags()
-    groups = {key: options.from_text(cls, values) for key, cls in GROUPS.items()}
-    groups["run"] = dataclasses.replace(groups["run"], workdir=str(workdir))
-    return Config(**groups, method=options.from_text(METHODS.get(groups["run"].method).Options, values))
+    """The `Config` that a finished or unfinished run in `workdir` was trained with.
+
+    Raises `InputError` where there is no run, or its config.flags is no whole, valid one of this version.
+    """
+    directory = RunDirectory(workdir)
+    values = directory.read_flags()
+    try:
+        classes = {**GROUPS, "method": METHODS.get(values["method"]).Options}
+        known = {field.name for cls in classes.values() for field in dataclasses.fields(cls)}
+        require_known(values, known)
+        groups = {key: options.from_text(cls, values) for key, cls in classes.items()}
+        groups["run"] = dataclasses.replace(groups["run"], workdir=str(directory.path))
+        return validate(Config(**groups))
+    except checks.InputError as error:
+        raise checks.InputError(f"{directory.config}: {error}") from None
+
+
+def require_known(values, known):
+    """Raises `InputError` for a recorded option that this version does not have."""
+    for name in values:
+        if name not in known:
+            checks.refuse(
+                f"--{name}",
+                expected="an option of this version of pga_tf",
+                received=f"--{name}={values[name]}",
+                remedy="use the version that trained the run, or take that line out of the file",
+            )
+
+
+def at_home(config):
+    """`config` with `~` in its paths as the home folder."""
+    named = ("workdir", "evaluate_features", "evaluate_inception_path")
+    run = dataclasses.replace(config.run, **{name: files.home(getattr(config.run, name)) for name in named})
+    data = dataclasses.replace(config.data, dataset=files.home(config.data.dataset))
+    return dataclasses.replace(config, run=run, data=data)
 
 
 def of_values(values):

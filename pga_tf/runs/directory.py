@@ -8,6 +8,7 @@ samples/          PNG grids
 metrics.jsonl     one line of means for each logging window
 scores.jsonl      one line of scores for each evaluation during training (--evaluate_every)
 scores_card.json  the protocol of those scores
+changes.jsonl     what was changed on resuming that would otherwise be refused, and from which step on
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
 prior.flags       the prior that the run is sampled with, where it is not its method's own; a flagfile to pass back
@@ -16,10 +17,13 @@ prior.flags       the prior that the run is sampled with, where it is not its me
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
+import re
+import sys
 
-from pga_tf.core import checks, files, options
+from pga_tf.core import checks, commands, files, flagfiles, options
 
 # Options that say how long and how closely a run is watched, not what it computes.
 CHANGEABLE = {
@@ -30,13 +34,34 @@ CHANGEABLE = {
 }  # fmt: skip
 
 
+# Options that let a run go on although another one differs from what it was begun with: option to what it allows. They
+# belong to one command and are not recorded; what they allowed is, in changes.jsonl.
+ALLOWANCES = {"allow_other_replicas": "replicas"}
+
 FORMAT = 2  # raised where a run of before cannot be read or gone on with
 _FORMAT_LINE = "# pga_tf run directory, format "
 
 
+_OWN_FILES = re.compile(
+    r"(config|prior)\.flags|(image_shape|scores_card|best|facts|evaluation|priors|data)\.json|(prior|best)\.npz"
+    r"|(metrics|scores|changes)\.jsonl|(report|priors)\.html|checkpoint|.+\.png"
+)
+_WHOLE = "# end"  # the last line of a config.flags that was not cut
+
+
+def _to_stderr(text):
+    print(text, file=sys.stderr)
+
+
 class RunDirectory:
-    def __init__(self, path):
-        self.path = pathlib.Path(path)
+    """Paths and files of a run; `~` in `path` is the home folder.
+
+    Args:
+      say: takes a line for the user, on what could not be read and is gone on without.
+    """
+
+    def __init__(self, path, say=_to_stderr):
+        self.path = pathlib.Path(files.home(path))
         self.config = self.path / "config.flags"
         self.shape = self.path / "image_shape.json"
         self.checkpoints = self.path / "checkpoints"
@@ -45,8 +70,13 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.metrics = self.path / "metrics.jsonl"
         self.scores = self.path / "scores.jsonl"
+        self.scores_card = self.path / "scores_card.json"
+        self.changes = self.path / "changes.jsonl"
         self.evaluation = self.path / "evaluation"
         self.own_prior = self.path / "prior.flags"
+        self._best_facts = self.best / "best.json"
+        self._lock = self.path / ".lock"
+        self._say, self._said = say, set()
 
     def prior(self, name):
         """Path of the directory of a fitted prior, itself laid out as a run directory."""
@@ -57,24 +87,24 @@ class RunDirectory:
         return self.evaluation if prior == own else RunDirectory(self.prior(prior)).evaluation
 
     def create(self):
-        """Makes the folders; raises `InputError` where they cannot be written."""
-        try:
-            for folder in (self.path, self.checkpoints, self.logs, self.samples):
-                folder.mkdir(parents=True, exist_ok=True)
-            files.write_text(self.path / ".writable", "")
-            (self.path / ".writable").unlink()
-        except OSError as error:
-            checks.refuse(
-                f"--workdir={self.path}",
-                expected="a folder that can be written",
-                received=f"{type(error).__name__}: {error.strerror}",
-                remedy="choose another --workdir or change its permissions",
-            )
+        """Makes the folders; raises `InputError` where they cannot be written, or one stands where a file belongs."""
+        for folder in (self.path, self.checkpoints, self.logs, self.samples):
+            files.require_folder(folder, f"--workdir={self.path}")
+        named = (self.config, self.shape, self.metrics, self.scores, self.scores_card, self.changes, self.own_prior)
+        of_a_prior = (self.path / "facts.json", self.path / "prior.npz", self.path / "best.npz")
+        for path in (*named, *of_a_prior, self._best_facts, self._lock, self.checkpoints / "checkpoint"):
+            leads_nowhere = path.is_symlink() and not path.resolve().parent.is_dir()
+            if path.is_dir() or leads_nowhere:
+                received = "a link to a folder that is not there" if leads_nowhere else "a folder"
+                checks.refuse(str(path), expected="a file", received=received, remedy="move it away")
 
     @contextlib.contextmanager
     def locked(self):
-        """Holds the run directory for one training process; raises `InputError` where another has it."""
-        with open(self.path / ".lock", "w") as lock:
+        """Holds the run directory for one training process, and clears what killed ones left half written there.
+
+        Raises `InputError` where another process has it.
+        """
+        with open(self._lock, "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -84,43 +114,82 @@ class RunDirectory:
                     received="one in use",
                     remedy="wait for the other process or choose another --workdir",
                 )
+            for folder in (self.path, self.checkpoints, self.best, self.samples, self.evaluation):
+                files.sweep(folder, _OWN_FILES)
             yield
 
     def require_same_config(self, config, remedy="pass the flags of the run there to go on with it"):
-        """Raises `InputError` if the directory holds a run of another configuration, naming the flags."""
+        """Raises `InputError` if the directory holds a run of another configuration, naming the flags.
+
+        Returns:
+          what differs and was allowed to: dict of name to (what it was, what it is), as texts. See `note_change`.
+        """
         if not self.config.exists():
-            return
+            return {}
         # A run of before an option was added has what is now that option's default.
-        old, new = _as_text(options.defaults(config)) | self.read_flags(), _as_text(config.values())
-        changeable = set(CHANGEABLE)
+        new = _as_texts(config.values())
+        required = [name for name in ("method", "dataset", "prior", "autoencoder") if name in new]
+        old = _as_texts(options.defaults(config)) | self.read_flags(required)
+        changeable = {*CHANGEABLE, *ALLOWANCES}
         # A cosine's shape depends on its length.
         if new.get("schedule") == "cosine":
             changeable -= {"steps", "epochs"}
         if new.get("prior_schedule") == "cosine":
             changeable -= {"prior_steps"}
         names = [n for n in sorted(old.keys() | new.keys()) if n not in changeable and old.get(n) != new.get(n)]
+        allowed = {ALLOWANCES[flag] for flag in ALLOWANCES if new.get(flag) == "true"}
+        changed = {name: (old.get(name), new.get(name)) for name in names if name in allowed}
+        names = [name for name in names if name not in allowed]
         if names:
+            allowing = {name: flag for flag, name in ALLOWANCES.items()}
+            if all(name in allowing for name in names):
+                remedy += ", or add " + " ".join(f"--{allowing[name]}" for name in names) + " to go on all the same"
             if set(names) <= {"steps", "epochs", "prior_steps"}:
                 remedy += "; the length of a cosine cannot be changed, with --schedule=constant it can"
-            differing = ", ".join(f"--{n}={new.get(n)} (the run there: {old.get(n)})" for n in names)
+            asked = {name: f"--{name}={new[name]}" if name in new else f"no --{name}" for name in names}
+            differing = ", ".join(f"{asked[name]} (the run there: {old.get(name, 'none')})" for name in names)
             checks.refuse(
                 f"--workdir={self.path}",
                 expected="a new folder or a run of the same configuration",
                 received=f"a run that differs in {differing}",
                 remedy=f"choose another --workdir, or {remedy}",
             )
+        return changed
+
+    def note_change(self, step, what, was, now):
+        """Records in changes.jsonl that from after `step` on `what` is `now` instead of `was`; once, however often."""
+        entry = {"step": step, "what": what, "was": was, "is": now}
+        if self.read_changes()[-1:] != [entry]:
+            _append(self.changes, entry)
+
+    def read_changes(self):
+        """The lines of changes.jsonl: list of dicts, in order."""
+        return self._read_lines(self.changes, lambda line: "what" in line, once=False)
 
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
-        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{_as_flagfile(config.values())}")
+        values = {name: value for name, value in config.values().items() if name not in ALLOWANCES}
+        header = f"{_FORMAT_LINE}{FORMAT}\n# whole where the last line is: {_WHOLE}\n"
+        files.write_text(self.config, f"{header}{flagfiles.text(values)}{_WHOLE}\n")
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
 
     def read_image_shape(self):
-        """(H, W, C) of the images that the run was trained on."""
-        return tuple(json.loads(self.shape.read_text())["image_shape"])
+        """(H, W, C) of the images that the run was trained on. Raises `InputError` where the file cannot be read."""
+        again = commands.line("train", flagfile=self.config, workdir=self.path)
+        remedy = f"the command that trained the run writes it anew: {again}"
+        held = files.read_json(self.shape, remedy)
+        shape = held.get("image_shape") if isinstance(held, dict) else None
+        if not isinstance(shape, list) or len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
+            expected = '{"image_shape": [HEIGHT, WIDTH, CHANNELS]}, numbers above 0'
+            checks.refuse(str(self.shape), expected=expected, received=_short(held), remedy=remedy)
+        return tuple(shape)
 
-    def read_flags(self):
-        """The resolved flags: dict of name to text. Raises `InputError` where there is no run."""
+    def read_flags(self, required=("method", "dataset")):
+        """The resolved flags: dict of name to text. Raises `InputError` where there is no run, or no whole file.
+
+        Args:
+          required: names that every such file has.
+        """
         if not self.config.exists():
             checks.refuse(
                 f"--workdir={self.path}",
@@ -128,20 +197,34 @@ class RunDirectory:
                 received="none there" if self.path.exists() else "a folder that does not exist",
                 remedy="train first, or check the path",
             )
-        self._require_format()
-        return _read_flagfile(self.config)
+        remedy = (
+            "put the file back from a copy, or move it away and give the flags of the run to the command that trained "
+            "it, which writes it anew"
+        )
+        lines = files.read_text(self.config, remedy).splitlines()
+        self._require_format(lines[0] if lines else "", remedy)
+        values = flagfiles.read_values(self.config, remedy)
+        missing = [f"--{name}" for name in required if name not in values]
+        if lines[1:2] == [f"# whole where the last line is: {_WHOLE}"] and _WHOLE not in lines:
+            missing.append(_WHOLE)
+        if missing:
+            expected, received = "a whole file", "one that was cut: it has no " + ", ".join(missing)
+            checks.refuse(str(self.config), expected=expected, received=received, remedy=remedy)
+        return values
 
-    def _require_format(self):
-        first = next(iter(self.config.read_text().splitlines()), "")
-        if first != f"{_FORMAT_LINE}{FORMAT}":
-            checks.refuse(
-                f"--workdir={self.path}",
-                expected=f"a run directory of format {FORMAT}",
-                received=first.removeprefix("# ")
-                if first.startswith(_FORMAT_LINE)
-                else "one of before formats had numbers",
-                remedy="train it anew in another folder: noise, norms and averages are other ones since",
-            )
+    def _require_format(self, first, remedy):
+        if first == f"{_FORMAT_LINE}{FORMAT}":
+            return
+        if not first.startswith(("#", "--")):
+            expected, received = f"{_FORMAT_LINE}{FORMAT} in its first line", _short(first)
+            checks.refuse(str(self.config), expected=expected, received=received, remedy=remedy)
+        numbered = first.startswith(_FORMAT_LINE)
+        checks.refuse(
+            f"--workdir={self.path}",
+            expected=f"a run directory of format {FORMAT}",
+            received=first.removeprefix("# ") if numbered else "one of before formats had numbers",
+            remedy="train it anew in another folder: noise, norms and averages are other ones since",
+        )
 
     def write_own_prior(self, values):
         """Notes the prior that the run is sampled with where none is named: its flags by name, `prior` among them.
@@ -149,21 +232,30 @@ class RunDirectory:
         An empty `prior` leaves the run with its method's own.
         """
         if values["prior"]:
-            files.write_text(self.own_prior, _as_flagfile(values))
+            files.write_text(self.own_prior, flagfiles.text(values))
         else:
             self.own_prior.unlink(missing_ok=True)
 
     def read_own_prior(self):
-        """The registered name of that prior; "" where nothing is noted."""
-        return _read_flagfile(self.own_prior)["prior"] if self.own_prior.exists() else ""
+        """The name of that prior; "" where nothing is noted. Raises `InputError` where the file cannot be read."""
+        if not self.own_prior.exists():
+            return ""
+        remedy = "move that file away; --prior names the prior then"
+        name = flagfiles.read_values(self.own_prior, remedy).get("prior", "")
+        if not name:
+            checks.refuse(str(self.own_prior), expected="--prior=NAME", received="none", remedy=remedy)
+        return name
 
     def drop_metrics_after(self, step):
-        """Removes metrics and scores of steps that a resumed run will take again."""
-        for path in (self.metrics, self.scores):
+        """Removes metrics and scores of steps that a resumed run will take again, and lines that are none.
+
+        What was changed after that step holds from it on.
+        """
+        for path, lines in ((self.metrics, self.read_metrics()), (self.scores, self.read_scores())):
             if path.exists():
-                lines = path.read_text().splitlines()
-                kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
-                files.write_text(path, "".join(line + "\n" for line in kept))
+                _write_lines(path, [line for line in lines if line["step"] <= step])
+        if self.changes.exists():
+            _write_lines(self.changes, [line | {"step": min(step, line["step"])} for line in self.read_changes()])
 
     def read_curve(self, name):
         """(steps, values) of one quantity in metrics.jsonl, in order of steps; empty where it was not logged."""
@@ -171,8 +263,13 @@ class RunDirectory:
         return [step for step, _ in points], [value for _, value in points]
 
     def read_metrics(self):
-        """The lines of metrics.jsonl: list of dicts, in order of steps."""
-        return _read_lines(self.metrics)
+        """The lines of metrics.jsonl: list of dicts of numbers, in order of steps."""
+        return self._read_lines(self.metrics, lambda line: all(map(_is_number, line.values())))
+
+    def last_picture(self, step):
+        """Path of the newest grid of training of up to `step`, or None."""
+        found = [(int(path.stem.rpartition("_")[2]), path) for path in self.samples.glob("*step_*[0-9].png")]
+        return max(((drawn, path) for drawn, path in found if drawn <= step), default=(0, None))[1]
 
     def append_metrics(self, values):
         _append(self.metrics, values)
@@ -181,15 +278,32 @@ class RunDirectory:
         _append(self.scores, values)
 
     def write_best(self, facts):
-        files.write_text(self.best / "best.json", json.dumps(facts) + "\n")
+        files.write_text(self._best_facts, json.dumps(facts) + "\n")
 
     def read_best(self):
-        """What is known of the best checkpoint (score, protocol, step, value), or None."""
-        path = self.best / "best.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        """What is known of the best checkpoint (score, protocol, step, value), or None where there is none.
+
+        A file that cannot be read, or whose checkpoint is not there, is told of and stands for none.
+        """
+        if not self._best_facts.exists():
+            return None
+        try:
+            held = files.read_json(self._best_facts, "the next best score writes it anew")
+            whole = isinstance(held, dict) and type(held.get("step")) is int and _is_number(held.get("value"))
+            if not whole or not all(isinstance(held.get(name), str) for name in ("score", "protocol")):
+                self._tell(f"warning: {self._best_facts} holds {_short(held)}, no best score; the next one is kept")
+            elif not math.isfinite(held["value"]):
+                self._tell(f"warning: {self._best_facts} has a value of {held['value']}; the next best score is kept")
+            elif not (self.best / f"step-{held['step']}.index").exists():
+                self._tell(f"warning: {self._best_facts} tells of step-{held['step']}, which is not there")
+            else:
+                return held
+        except checks.InputError as error:
+            self._tell(f"warning: {error}")
+        return None
 
     def write_scores_card(self, card):
-        files.write_text(self.path / "scores_card.json", json.dumps(card, indent=1) + "\n")
+        files.write_text(self.scores_card, json.dumps(card, indent=1) + "\n")
 
     def read_patience(self, score, protocol):
         """How the scores of a run by one protocol have come: (step of the lowest, its value, how many came since).
@@ -206,37 +320,73 @@ class RunDirectory:
         return step, lowest, since
 
     def read_scores(self):
-        """The lines of scores.jsonl: list of dicts, in order of steps."""
-        return _read_lines(self.scores)
+        """The lines of scores.jsonl: list of dicts of numbers and, as text, the protocol, in order of steps."""
+
+        def whole(line):
+            numbers = [value for name, value in line.items() if name != "protocol"]
+            return all(map(_is_number, numbers)) and isinstance(line.get("protocol", ""), str)
+
+        return self._read_lines(self.scores, whole)
+
+    def _read_lines(self, path, whole, once=True):
+        """The lines that are JSON with a step and that `whole` takes; how many are left out is said, once.
+
+        With `once`, of lines of one step and protocol only the last is taken, and they come in order of steps.
+        """
+        try:
+            texts = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._tell(f"warning: {path} cannot be read ({error.strerror}) and is left out")
+            return []
+        texts = [text for text in texts if text.strip()]
+        found = [line for line in map(_parsed, texts) if line is not None and whole(line)]
+        if len(found) < len(texts):
+            self._tell(f"warning: {len(texts) - len(found)} of {len(texts)} lines of {path} are damaged and left out")
+        if not once:
+            return found
+        last = {(line["step"], line.get("protocol")): line for line in found}
+        if len(last) < len(found):
+            self._tell(f"warning: {len(found) - len(last)} lines of {path} tell of a step again; the last one counts")
+        return sorted(last.values(), key=lambda line: line["step"])
+
+    def _tell(self, text):
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
 
 
 def _append(path, values):
-    with open(path, "a") as file:
+    with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def _read_lines(path):
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if _step_of(line) is not None]
+def _write_lines(path, lines):
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    if path.read_bytes() != text.encode():
+        files.write_text(path, text)
 
 
-def _step_of(line):
+def _parsed(text):
+    """A line of JSON with a step, or None: one cut short by a kill, or damaged."""
     try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return None  # a line cut short by a kill
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and type(line.get("step")) is int and line["step"] >= 0 else None
 
 
-def _as_flagfile(values):
-    return "".join(f"--{name}={value}\n" for name, value in _as_text(values).items())
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _read_flagfile(path):
-    lines = path.read_text().splitlines()
-    return dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _as_text(values):
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+def _as_texts(values):
+    return {name: flagfiles.as_text(value) for name, value in values.items()}

@@ -1,5 +1,6 @@
 """Priors that were fitted to a run, as they lie in RUN/priors/NAME/, and those that need no fitting."""
 
+import dataclasses
 import hashlib
 
 import keras
@@ -8,6 +9,12 @@ import numpy as np
 from pga_tf import priors
 from pga_tf.core import checks, commands, files, interfaces, options, precision
 from pga_tf.runs.directory import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seed:
+    seed: int = options.option(0, "as the run's", minimum=0, maximum=2**31 - 1)
+
 
 FITTED, BEST = "prior.npz", "best.npz"  # what is loaded; the best so far of a prior that keeps it
 
@@ -29,8 +36,8 @@ def make(kind, latent_dim, own, seed):
 
 def names(config):
     """Names of the priors that were fitted to a run."""
-    folders = sorted(RunDirectory(config.run.workdir).prior("x").parent.glob(f"*/{FITTED}"))
-    return [path.parent.name for path in folders]
+    folder = RunDirectory(config.run.workdir).prior
+    return [name for name in priors.PRIORS.names() if (folder(name) / FITTED).exists()]
 
 
 def command(config, name="mixture"):
@@ -43,10 +50,30 @@ def write(path, prior):
         np.savez(file, **{name: np.asarray(value) for name, value in prior.state().items()})
 
 
-def read(path, prior):
-    with np.load(path, allow_pickle=False) as stored:
-        for name, variable in prior.state().items():
-            variable.assign(stored[name])
+def read(path, prior, remedy):
+    """Values of `prior` by name in a file of `write`. Raises `InputError`, with `remedy`, for one that is not whole."""
+    state = prior.state()
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values = {name: stored[name] for name in state}
+        for name, variable in state.items():
+            here, there = tuple(np.shape(variable)), values[name].shape
+            if here != there:
+                raise ValueError(f"{name} of shape {list(there)}, not {list(here)}")
+            if not np.issubdtype(values[name].dtype, np.number) or not np.isfinite(values[name]).all():
+                raise ValueError(f"{name} with values that are no finite numbers")
+    except MemoryError:
+        raise
+    except Exception as error:  # what NumPy and zipfile raise for damaged bytes has no end
+        received = (str(error).splitlines() or [type(error).__name__])[0]
+        checks.refuse(str(path), expected="the arrays of a fitted prior", received=received, remedy=remedy)
+    return values
+
+
+def assign(prior, values):
+    """Gives `prior` the values of `read`."""
+    for name, variable in prior.state().items():
+        variable.assign(values[name])
 
 
 def of_method(model):
@@ -72,13 +99,29 @@ def unfitted(model, name):
 
 def is_of(config, model, name):
     """Whether the fitted prior `name` of a run was fitted to the weights that `model` has."""
-    return RunDirectory(RunDirectory(config.run.workdir).prior(name)).read_flags()["autoencoder"] == fingerprint(model)
+    return _record(config, name)["autoencoder"] == fingerprint(model)
+
+
+def _anew(config, name):
+    """The remedy for a fitted prior that cannot be used."""
+    return f"move {RunDirectory(config.run.workdir).prior(name)} away and fit it anew: {command(config, name)}"
+
+
+def _record(config, name):
+    """The flags by which the prior `name` of a run was fitted."""
+    directory = RunDirectory(RunDirectory(config.run.workdir).prior(name))
+    try:
+        return directory.read_flags(required=("prior", "seed", "autoencoder"))
+    except checks.InputError as error:
+        told = str(error).partition(" Remedy: ")[0]
+        raise checks.InputError(f"{told} Remedy: {_anew(config, name)}.") from None
 
 
 def load(config, model, name):
     """The prior `name` of a run.
 
-    Raises `InputError` if it has to be fitted and was not, or was fitted to other weights than `model` has.
+    Raises `InputError` if it has to be fitted and was not, was fitted to other weights than `model` has, or cannot be
+    read.
     """
     if name == priors.OWN or priors.PRIORS.get(name).FIT == "nothing":
         return unfitted(model, name)
@@ -92,7 +135,7 @@ def load(config, model, name):
             received="none",
             remedy=command(config, name),
         )
-    values = directory.read_flags()
+    values = _record(config, name)
     if not is_of(config, model, name):
         checks.refuse(
             f"--prior={name}",
@@ -100,6 +143,11 @@ def load(config, model, name):
             received=f"one fitted to others ({values['autoencoder']}, not {fingerprint(model)})",
             remedy=f"delete {directory.path} and fit it anew, or choose the --checkpoint that it was fitted to",
         )
-    prior = make(kind, model.latent_dim, options.from_text(kind.Options, values), int(values["seed"]))
-    read(path, prior)
+    try:
+        own = options.validate(options.from_text(kind.Options, values))
+        (seed,) = dataclasses.astuple(options.validate(options.from_text(_Seed, values)))
+    except checks.InputError as error:
+        raise checks.InputError(f"{directory.config}: {error}") from None
+    prior = make(kind, model.latent_dim, own, seed)
+    assign(prior, read(path, prior, _anew(config, name)))
     return prior

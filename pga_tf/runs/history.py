@@ -23,8 +23,8 @@ def of_run(directory):
     losses, rates = {}, {}
     for name in dict.fromkeys(name for line in logged for name in line if name != "step"):
         (rates if name.split("/")[0] in RATES else losses)[name] = _curve(logged, name)
-    protocol = scored[-1]["protocol"] if scored else None
-    scored = [line for line in scored if line["protocol"] == protocol]
+    protocol = scored[-1].get("protocol") if scored else None
+    scored = [line for line in scored if line.get("protocol") == protocol]
     names = [name for line in scored for name in line if name not in ("step", "protocol")]
     scores = {name: _curve(scored, name) for name in dict.fromkeys(names)}
     return {"losses": losses, "rates": rates, "scores": scores, "protocol": protocol}

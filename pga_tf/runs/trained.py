@@ -69,5 +69,9 @@ def prior_of(config):
 
 
 def noted_prior(config):
-    """As `prior_of`, but None where there is none."""
-    return RunDirectory(config.run.workdir).read_own_prior() or METHODS.get(config.run.method).PRIOR
+    """As `prior_of`, but None where there is none. Raises `InputError` for a prior.flags that cannot be read."""
+    directory = RunDirectory(config.run.workdir)
+    noted = directory.read_own_prior()
+    if noted and noted != priors.OWN:
+        checks.require_member(f"--prior in {directory.own_prior}", noted, [*priors.PRIORS.names(), priors.OWN])
+    return noted or METHODS.get(config.run.method).PRIOR

@@ -35,7 +35,7 @@ class Versions:
                 received=repr(name),
                 remedy="try --name=lpga_digits",
             )
-        self.base, self.name = pathlib.Path(base), name
+        self.base, self.name = pathlib.Path(files.home(base)), name
         self.folder = self.base / name
 
     def existing(self):
@@ -97,7 +97,7 @@ class Versions:
 
 def read_config(base):
     """The `ModelServerConfig` of a model base; an empty one where there is none. Raises `InputError` if unreadable."""
-    path, config = pathlib.Path(base) / CONFIG, model_server_config_pb2.ModelServerConfig()
+    path, config = pathlib.Path(files.home(base)) / CONFIG, model_server_config_pb2.ModelServerConfig()
     if path.exists():
         try:
             text_format.Parse(path.read_text(), config)

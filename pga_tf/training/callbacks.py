@@ -183,8 +183,9 @@ class Evaluate(keras.callbacks.Callback):
             return
         if self.best and values[self.mark["score"]] < self.lowest:
             self.lowest = values[self.mark["score"]]
-            self.best.save()
+            self.best.write()
             self.run_directory.write_best({**self.mark, "step": step, "value": self.lowest})
+            self.best.rotate()  # only now, so that what is known of the best is never of one that is gone
         self.run_directory.append_scores({"step": step, "protocol": self.mark["protocol"], **values})
         self.say(f"step {step:,}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
         with self.writer.as_default(step):

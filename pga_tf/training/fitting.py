@@ -44,8 +44,16 @@ def fit(config, model, fit_options, own, *, out=print):
     seed = config.run.seed
     record = PriorConfig(fit_options, own, seed, fitted.fingerprint(model))
     run_directory = RunDirectory(config.run.workdir)
-    directory = RunDirectory(run_directory.prior(fit_options.prior))
+    directory = RunDirectory(run_directory.prior(fit_options.prior), say=out)
+    trained.noted_prior(config)  # one that cannot be read is refused before anything is fitted
     directory.require_same_config(record, remedy="delete that folder to fit it anew, or pass its options")
+    if not directory.config.exists() and list(directory.checkpoints.glob("step-*")):
+        checks.refuse(
+            str(directory.config),
+            expected="the flags and weights that the checkpoints beside it are of",
+            received="no such file",
+            remedy=f"put it back from a copy, or move {directory.path} away to fit that prior anew",
+        )
     source = data.load(config.data)
     of_a_batch = 4 * fit_options.prior_batch_size * (math.prod(source.image_shape) + model.latent_dim)
     memory.require("--prior_batch_size", of_a_batch, remedy="lower it")
@@ -73,8 +81,8 @@ def fit(config, model, fit_options, own, *, out=print):
 
 def _conclude(prior, facts, held_out, directory, name, out):
     """Keeps the prior, or the best one met, with what is known of it."""
-    if (directory.path / fitted.BEST).exists():
-        fitted.read(directory.path / fitted.BEST, prior)
+    if best := _best(prior, directory, out):
+        fitted.assign(prior, best)
     facts["mmd"] = mmd(prior, held_out)
     facts["mmd_normal"] = mmd(priors.PRIORS.get("normal")(prior.latent_dim), held_out)
     fitted.write(directory.path / fitted.FITTED, prior)
@@ -86,6 +94,18 @@ def _conclude(prior, facts, held_out, directory, name, out):
             f"warning: {name} is further from held-out codes than N(0, I) is (MMD {facts['mmd']:.4g} and "
             f"{facts['mmd_normal']:.4g}): sample with another prior, or fit this one for longer"
         )
+
+
+def _best(prior, directory, out):
+    """Values of the best prior met, or None where none is kept, or what is kept cannot be read."""
+    path = directory.path / fitted.BEST
+    if not path.exists():
+        return None
+    try:
+        return fitted.read(path, prior, "the best prior from here on is kept in its place")
+    except checks.InputError as error:
+        out(f"warning: {error}")
+        return None
 
 
 def mmd(prior, held_out):
@@ -153,11 +173,12 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     )
     prior.compile(made, jit_compile=False)
     prior.prepare = _code_sampler(model, seed, "fit/codes")
-    checkpoints = Checkpoints(directory.checkpoints, prior)
-    start = checkpoints.restore()
+    checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out)
+    start = checkpoints.resume()
     if start >= total:
         return True, start
     directory.drop_metrics_after(start)
+    best = _best(prior, directory, out)
     writer = tf.summary.create_file_writer(str(directory.logs))
     clock = callbacks.Clock(start, total, fit_options.prior_batch_size)
     stop = callbacks.StopOnSignal()
@@ -178,7 +199,7 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
                 callbacks.StopOnNonFinite(clock),
                 callbacks.Shown(clock, prior.LOSSES, progress),
                 callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
-                Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, prior.KEEPS_BEST),
+                Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, best=best),
                 callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),
                 stop,
             ],
@@ -197,20 +218,20 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
 class Judge(keras.callbacks.Callback):
     """Every `every` steps: the MMD between draws and held-out codes, into TensorBoard and scores.jsonl.
 
-    With `keep_best`, the prior of the smallest one is kept in a file beside.
+    Where the prior `KEEPS_BEST`, that of the smallest one is kept in a file beside. `best`: what is there, or None.
     """
 
-    def __init__(self, clock, directory, writer, every, held_out, keep_best):
+    def __init__(self, clock, directory, writer, every, held_out, *, best):
         super().__init__()
         self.clock, self.directory, self.writer, self.every, self.held_out = clock, directory, writer, every, held_out
-        self.keep_best = keep_best
-        self.lowest = min((line["mmd"] for line in directory.read_scores()), default=float("inf"))
+        found = [line["mmd"] for line in directory.read_scores() if math.isfinite(line.get("mmd", math.nan))]
+        self.lowest = min(found, default=math.inf) if best else math.inf
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.clock.due(self.every):
             return
         value = mmd(self.model, self.held_out)
-        if self.keep_best and value < self.lowest:
+        if self.model.KEEPS_BEST and value < self.lowest:
             fitted.write(self.directory.path / fitted.BEST, self.model)
         self.lowest = min(value, self.lowest)
         self.directory.append_scores({"step": self.clock.step, "mmd": value})

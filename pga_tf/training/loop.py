@@ -10,6 +10,7 @@ from pga_tf.core import checks, commands
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import drawing, fitted, hparams, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
@@ -32,12 +33,19 @@ def train(config, *, callbacks=(), out=print):
       True if training reached its last step, False if a signal stopped it. Raises `InputError` for input that
       cannot be, before any long work starts, and `NonFiniteError` where training diverges.
     """
+    config = config_lib.at_home(config)
     run = config.run
-    directory = RunDirectory(run.workdir)
+    directory = RunDirectory(run.workdir, say=out)
+    shape, changed = None, {}
     if not run.dry_run:
-        shape = directory.read_image_shape() if directory.config.exists() else None
-        directory.require_same_config(build_lib.resolved(config, shape))
+        if directory.config.exists():
+            config_lib.of_run(directory.path)  # what is there can be read
+        shape = _recorded_shape(directory, out)
+        changed = directory.require_same_config(build_lib.resolved(config, shape))
     experiment = build_lib.build(config)
+    if not run.dry_run:
+        directory.require_same_config(experiment.config)
+        _require_same_shape(directory, shape, experiment.source)
     score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
     out(data.format_report(report, experiment.model.image_range))
@@ -50,10 +58,15 @@ def train(config, *, callbacks=(), out=print):
 
     directory.create()
     with directory.locked():
-        checkpoints = Checkpoints(directory.checkpoints, experiment.model, keep=run.keep_checkpoints)
-        start = checkpoints.restore()
-        directory.write_config(experiment.config, experiment.source.image_shape)
+        checkpoints = Checkpoints(directory.checkpoints, experiment.model, keep=run.keep_checkpoints, say=out)
+        start = checkpoints.resume()
+        if start and not directory.config.exists():
+            out(f"warning: {directory.config} is missing; the flags of this command are written there, uncompared")
         directory.drop_metrics_after(start)
+        for name, (was, now) in changed.items():
+            directory.note_change(start, name, was, now)
+            out(f"--{name}={now} from step {start} on; it was {was}")
+        directory.write_config(experiment.config, experiment.source.image_shape)
         if start >= experiment.total_steps or _gave_up(run, directory, score):
             closing = _closing(experiment, report, directory, checkpoints, score, None)
             out(f"{directory.path} is trained already.\n{closing}")
@@ -62,6 +75,27 @@ def train(config, *, callbacks=(), out=print):
         stopped_by = _fit(experiment, directory, checkpoints, start, score, callbacks)
         out(_closing(experiment, report, directory, checkpoints, score, stopped_by))
         return stopped_by is None
+
+
+def _recorded_shape(directory, out):
+    """(H, W, C) of the images of the run in `directory`; None where there is none, or what it recorded is damaged."""
+    if not directory.config.exists():
+        return None
+    try:
+        return directory.read_image_shape()
+    except checks.InputError as error:
+        out(f"warning: {str(error).partition(' Remedy: ')[0]} It is written anew from the data.")
+        return None
+
+
+def _require_same_shape(directory, shape, source):
+    if shape and shape != tuple(source.image_shape):
+        checks.refuse(
+            str(directory.shape),
+            expected=f"{list(source.image_shape)}, the shape of images of {source.name}",
+            received=list(shape),
+            remedy="pass the images that the run was trained on; if these are they, move that file away",
+        )
 
 
 def _judged_by(run):
@@ -139,7 +173,8 @@ def _evaluation(experiment, directory, writer, clock, score, card, draw, averagi
         tf.summary.text("scores/protocol", json.dumps(card, indent=1))
     run, best = experiment.config.run, None
     if run.keep_best != "none":
-        best = Checkpoints(directory.best, experiment.model)
+        best = Checkpoints(directory.best, experiment.model, say=say)
+        best.sweep()
     return callbacks_lib.Evaluate(
         clock,
         directory,
@@ -157,7 +192,7 @@ def _evaluation(experiment, directory, writer, clock, score, card, draw, averagi
 
 
 def _closing(experiment, report, directory, checkpoints, score, stopped_by):
-    run, pictures = experiment.config.run, sorted(directory.samples.glob("*step_*.png"))
+    run, picture = experiment.config.run, directory.last_picture(checkpoints.step)
     gave_up = None if stopped_by else _gave_up(run, directory, score)
     state = f"trained {checkpoints.step} steps"
     if stopped_by:
@@ -174,7 +209,7 @@ def _closing(experiment, report, directory, checkpoints, score, stopped_by):
     state += f"\n{unreadable}" if unreadable else ""
     return (
         f"{state}\n"
-        f"  samples:      {pictures[-1] if pictures else directory.samples}\n"
+        f"  samples:      {picture or directory.samples}\n"
         f"  checkpoint:   {checkpoints.latest()}\n"
         f"  metrics:      {directory.metrics}\n"
         + (f"  best:         {directory.best}\n" if directory.read_best() else "")

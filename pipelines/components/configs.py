@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pga_tf.core import options
+from pga_tf.core import flagfiles, options
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
@@ -10,20 +10,14 @@ from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import Config, FitOptions
 
 
-def to_text(values):
-    """dict of names to plain values, as the lines of a flagfile."""
-    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
-    return "".join(f"--{name}={text}\n" for name, text in texts.items())
-
-
 def _values(text):
-    return dict(line[2:].split("=", 1) for line in text.splitlines() if line.startswith("--"))
+    return flagfiles.values(text, "flags of a step", "they are to be as this module writes them")
 
 
 def training_flags(config):
     """The flags of `config` that Trainer depends on: all but those of the data, which the steps before it take."""
     data = {field.name for field in dataclasses.fields(DataOptions)}
-    return to_text({name: value for name, value in config.values().items() if name not in data | {"workdir"}})
+    return flagfiles.text({name: value for name, value in config.values().items() if name not in data | {"workdir"}})
 
 
 def training_config(text, *, dataset, workdir):

@@ -1,5 +1,6 @@
 """A run that is killed goes on at the step after its last checkpoint, bit for bit, in a real process."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from pga_tf.core.checks import InputError
 from pga_tf.runs import build, trained
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
@@ -189,6 +191,38 @@ def test_two_replicas_train_resume_and_sample_in_a_real_process(tmp_path):
     for name in (n for n in one if n.startswith(("model", "average"))):
         np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-3, err_msg=name)
     assert trained.load(config_lib.of_run(tmp_path / "two"))[0].samples(2).shape == (2, 8, 8, 1)  # on one device
+
+
+def test_a_run_goes_on_under_other_replicas_where_that_is_allowed_and_says_so(tmp_path):
+    """From one to two and back: the weights of an unbroken run up to rounding, and a record of both changes."""
+    settings = {"method": "vae", "network": "mlp"}
+    settings |= {"optimizer": "adam", "learning_rate": 1e-3}
+    loop.train(helpers.config(tmp_path / "broken", steps=2, **settings), out=str)
+    with pytest.raises(InputError, match=r"--replicas=2 \(the run there: 1\).*or add --allow_other_replicas to go on"):
+        loop.train(helpers.config(tmp_path / "broken", steps=4, replicas=2, **settings), out=str)
+    for steps, replicas in ((4, 2), (6, 1)):
+        there = helpers.config(
+            tmp_path / "broken", steps=steps, replicas=replicas, allow_other_replicas=True, **settings
+        )
+        lines = []
+        assert loop.train(there, out=lines.append)
+        assert any(f"--replicas={replicas} from step {steps - 2} on" in line for line in lines)
+        assert config_lib.of_run(tmp_path / "broken").run.replicas == replicas
+        assert "allow_other_replicas" not in RunDirectory(tmp_path / "broken").read_flags()
+    changes = [json.loads(line) for line in RunDirectory(tmp_path / "broken").changes.read_text().splitlines()]
+    assert changes == [
+        {"step": 2, "what": "replicas", "was": "1", "is": "2"},
+        {"step": 4, "what": "replicas", "was": "2", "is": "1"},
+    ]
+    with pytest.raises(InputError, match=r"differs in --batch_size=16 \(the run there: 8\)"):  # it allows that alone
+        loop.train(
+            helpers.config(tmp_path / "broken", replicas=2, allow_other_replicas=True, batch_size=16, **settings)
+        )
+    loop.train(helpers.config(tmp_path / "whole", steps=6, **settings), out=str)
+    broken, whole = helpers.state(tmp_path / "broken"), helpers.state(tmp_path / "whole")
+    assert broken.keys() == whole.keys()
+    for name, value in whole.items():
+        np.testing.assert_allclose(broken[name], value, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
