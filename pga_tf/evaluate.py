@@ -7,11 +7,10 @@ import numpy as np
 from absl import flags as absl_flags
 from PIL import Image
 
-from pga_tf import command_line, data, run
+from pga_tf import command_line, data, flags, run
 from pga_tf.core import checks, commands, files
 from pga_tf.evaluation import report
 from pga_tf.runs import assessment, trained
-from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
@@ -50,6 +49,7 @@ def define_flags():
     )
     absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
     absl_flags.DEFINE_string("cache_dir", "", "statistics of real images; default ~/.cache/pga_tf")
+    flags.define_data_flags()
     absl_flags.DEFINE_string("images", "", "folder of images or .npz with an array `images`, to score instead of a run")
     absl_flags.DEFINE_string("against", "", "with --images: the real images, such as mnist or digits or folder:PATH")
     absl_flags.DEFINE_integer("against_size", 0, "side to which --against is resized; 0: its own", lower_bound=0)
@@ -96,7 +96,7 @@ def _request():
 
 
 def _evaluate_run():
-    config = config_lib.of_run(FLAGS.workdir)
+    config = flags.config_of_run()
     result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
     return _say(result, run.keep_of_run(config, result, pictures))
 
@@ -104,7 +104,7 @@ def _evaluate_run():
 def _evaluate_priors():
     """Scores of every prior that the run has, against the same real images, as one table."""
     directory = RunDirectory(FLAGS.workdir)
-    title, results, pictures = assessment.of_priors(config_lib.of_run(FLAGS.workdir), _request())
+    title, results, pictures = assessment.of_priors(flags.config_of_run(), _request())
     text, page = report.matrix(title, results, pictures)
     files.write_text(directory.evaluation / "priors.html", page)
     files.write_json(directory.evaluation / "priors.json", results)

@@ -4,7 +4,6 @@ from absl import flags as absl_flags
 
 from pga_tf import command_line, flags
 from pga_tf.core import checks, commands
-from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.training import fitting
 
@@ -19,6 +18,7 @@ FLAGS = absl_flags.FLAGS
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
     absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
+    flags.define_data_flags()
     flags.define_prior_flags()
 
 
@@ -28,7 +28,7 @@ def main():
     fit, own = flags.prior_from_flags()
     if not fit.prior:
         checks.refuse("--prior", expected="a prior to fit", received="none", remedy="pass --prior=mixture")
-    config = config_lib.of_run(FLAGS.workdir)
+    config = flags.config_of_run()
     model, _ = trained.load_model(config, FLAGS.checkpoint)
     if not fitting.fit(config, model, fit, own):
         return 130

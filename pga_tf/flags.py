@@ -13,7 +13,7 @@ from absl import flags
 from pga_tf.core import checks, options
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
-from pga_tf.runs.config import GROUPS, Config, FitOptions, at_home
+from pga_tf.runs.config import GROUPS, Config, FitOptions, at_home, of_run
 
 _DEFINE = {
     bool: flags.DEFINE_boolean,
@@ -39,6 +39,21 @@ def define_training_flags(flag_values=flags.FLAGS):
     for field in fields:
         # None stands for "not given"; the dataclass has the default.
         _DEFINE[type(field.default)](field.name, None, options.describe(field), flag_values=flag_values)
+
+
+def define_data_flags(flag_values=flags.FLAGS):
+    """Defines what the commands that read the images of a run take about them. Call once, before parsing."""
+    flags.DEFINE_string(
+        "dataset", "", "where the run's images lie now; default: where they lay", flag_values=flag_values
+    )
+    flags.DEFINE_boolean(
+        "allow_changed_data", False, "take images that are not those of the run", flag_values=flag_values
+    )
+
+
+def config_of_run(flag_values=flags.FLAGS):
+    """The `Config` of the run in `--workdir`, with what `define_data_flags` has. Raises `InputError`."""
+    return of_run(flag_values["workdir"].value, flag_values["dataset"].value, flag_values["allow_changed_data"].value)
 
 
 def _prior_fields():

@@ -55,14 +55,23 @@ class Run:
 
     Args:
       workdir: the directory that `train` made. checkpoint: "last", or "best" of a run with `keep_best`.
+      dataset: where its images lie now, such as "folder:PATH"; "": where they lay. allow_changed_data: whether to take
+        images that are not those of the run.
 
     Raises `InputError` where there is no such run or checkpoint. What needs an encoder raises it where there is none.
     """
 
-    def __init__(self, workdir: str | os.PathLike, checkpoint: str = "last"):
+    def __init__(
+        self,
+        workdir: str | os.PathLike,
+        checkpoint: str = "last",
+        *,
+        dataset: str = "",
+        allow_changed_data: bool = False,
+    ):
         self.directory, self.checkpoint = RunDirectory(workdir), checkpoint
         self.workdir = self.directory.path
-        self.config = config_lib.of_run(workdir)
+        self.config = config_lib.of_run(workdir, dataset, allow_changed_data)
         self.model, self.step = trained.load_model(self.config, checkpoint)
         self._drawings = {}
 
@@ -207,9 +216,11 @@ def _last_evaluation(run, prior):
     return {"scores": result["scores"], "card": result["card"]}
 
 
-def load(workdir: str | os.PathLike, checkpoint: str = "last") -> Run:
+def load(
+    workdir: str | os.PathLike, checkpoint: str = "last", *, dataset: str = "", allow_changed_data: bool = False
+) -> Run:
     """The trained run in `workdir`, with the weights of `checkpoint`: "last" or "best"; see `Run`."""
-    return Run(workdir, checkpoint)
+    return Run(workdir, checkpoint, dataset=dataset, allow_changed_data=allow_changed_data)
 
 
 def train(*, callbacks: Sequence = (), out: Callable[[str], None] = print, **values: Any) -> Run:

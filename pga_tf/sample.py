@@ -3,15 +3,15 @@
 import math
 import pathlib
 import re
+import sys
 
 import numpy as np
 from absl import flags as absl_flags
 
-from pga_tf import command_line, data
+from pga_tf import command_line, flags
 from pga_tf.core import checks, files, grids, memory, ranges
 from pga_tf.core.progress import Progress
-from pga_tf.runs import config as config_lib
-from pga_tf.runs import drawing, trained
+from pga_tf.runs import drawing, run_data, trained
 from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
@@ -38,6 +38,7 @@ def define_flags():
     )
     absl_flags.DEFINE_boolean("reconstruct", False, "also draw test images beside their reconstructions")
     absl_flags.DEFINE_string("out", None, "write uint8 images [N, H, W, C] to this .npz instead of a grid")
+    flags.define_data_flags()
     absl_flags.DEFINE_integer("num_samples", 10000, "with --out [unit: images]", lower_bound=1)
 
 
@@ -64,7 +65,7 @@ def main():
         checks.refuse("--interpolate", expected="0 or at least 2", received=1, remedy="try --interpolate=8")
     if not out.parent.is_dir() or (FLAGS.out and out.is_dir()):
         checks.refuse("--out", expected="a file in a folder that exists", received=FLAGS.out, remedy="make the folder")
-    config = config_lib.of_run(FLAGS.workdir)
+    config = flags.config_of_run()
     _require_memory(RunDirectory(FLAGS.workdir).read_image_shape(), rows * columns)
     folder = RunDirectory(FLAGS.workdir).samples
     if not FLAGS.out:
@@ -77,8 +78,10 @@ def main():
     pictures = {f"grid{kind}_seed{FLAGS.seed}": drawing.picture(draw.samples(rows * columns, FLAGS.seed), columns)}
     if FLAGS.reconstruct or FLAGS.interpolate:
         drawing.require_encoder(draw.model, "--reconstruct and --interpolate")
-        source = data.load(config.data)
+        source, _ = run_data.load(config)
         images, value_range = source.examples("test", 64), source.value_range
+        for line in filter(None, [source.unreadable(), *source.told()]):
+            print(line, file=sys.stderr)
     if FLAGS.reconstruct:
         pictures["reconstructions"] = drawing.picture_of_bands(draw.reconstructions(images, value_range), 16)
     if FLAGS.interpolate:

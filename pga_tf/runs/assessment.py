@@ -9,7 +9,7 @@ from pga_tf import data
 from pga_tf.core import checks, files, grids, ranges
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import features, measures, neighbours, protocol, scores, statistics
-from pga_tf.runs import drawing, fitted, history, scoring, trained
+from pga_tf.runs import drawing, fitted, history, run_data, scoring, trained
 from pga_tf.runs.directory import RunDirectory
 
 
@@ -106,7 +106,7 @@ def of_run(config, request, prior):
     files.require_folder(directory.evaluation_of(prior or trained.prior_of(config), own))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.network(dataset, shape)
-    source = data.load(config.data)
+    source, _ = run_data.load(config)
     draw, step = trained.load(config, request.checkpoint, prior)
     subject, extract = scoring.subject(draw), network.extractor() if network else None
 
@@ -167,7 +167,7 @@ def of_priors(config, request):
     files.require_folder(directory.evaluation)
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.required_network(dataset, shape)
-    source, extract = data.load(config.data), network.extractor()
+    (source, _), extract = run_data.load(config), network.extractor()
     model, step = trained.load_model(config, request.checkpoint)
     own = fitted.of_method(model)[1]
     names = [*([own] if own else []), *fitted.names(config)]

@@ -10,7 +10,7 @@ from pga_tf import data, methods, networks
 from pga_tf.core import checks, memory, players
 from pga_tf.methods import METHODS
 from pga_tf.runs import config as config_lib
-from pga_tf.runs import devices, optimizers
+from pga_tf.runs import devices, optimizers, run_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Experiment:
     strategy: tf.distribute.Strategy
     total_steps: int
     steps_per_epoch: float
+    data_changed: tuple[str, str] | None  # as `run_data.load` says
 
     def batches(self, start_step):
         """What steps are handed from `start_step` on, a function of (seed, step) alone: batches `[B, H, W, C]`.
@@ -68,7 +69,7 @@ def build(config):
     method = METHODS.get(config.run.method)
     method.roles(config.method)  # refuses contradictions before data is read
     strategy = devices.strategy(config.run.replicas)
-    source = data.load(config.data)
+    source, data_changed = run_data.load(config)
     config = resolved(config, source.image_shape)
     of_a_step = config.run.batch_size * players.batches(method.players(config.method))
     steps_per_epoch = source.counts["train"] / of_a_step
@@ -83,7 +84,7 @@ def build(config):
     with strategy.scope():
         model = build_model(config, source.image_shape, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
     _require_memory(config, model, source.image_shape)
-    return Experiment(config, source, model, strategy, total_steps, steps_per_epoch)
+    return Experiment(config, source, model, strategy, total_steps, steps_per_epoch, data_changed)
 
 
 def _require_memory(config, model, image_shape):

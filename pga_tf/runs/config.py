@@ -102,6 +102,10 @@ class RunOptions:
         "go on with a run under another number of --replicas; weights differ by rounding from there on, and "
         "changes.jsonl of the run says from which step",
     )
+    allow_changed_data: bool = option(
+        False,
+        "go on with a run although its images are not those of before; changes.jsonl of the run says from which step",
+    )
     dry_run: bool = option(False, "print the data report and the plan, train nothing")
 
 
@@ -157,8 +161,11 @@ class PriorConfig:
 GROUPS = {"run": RunOptions, "data": DataOptions, "network": NetworkOptions, "optimizer": OptimizerOptions}
 
 
-def of_run(workdir):
+def of_run(workdir, dataset="", allow_changed_data=False):
     """The `Config` that a finished or unfinished run in `workdir` was trained with.
+
+    Args:
+      dataset: where its images lie now, as `--dataset`; "": where they lay. allow_changed_data: also others than they.
 
     Raises `InputError` where there is no run, or its config.flags is no whole, valid one of this version.
     """
@@ -169,7 +176,11 @@ def of_run(workdir):
         known = {field.name for cls in classes.values() for field in dataclasses.fields(cls)}
         require_known(values, known)
         groups = {key: options.from_text(cls, values) for key, cls in classes.items()}
-        groups["run"] = dataclasses.replace(groups["run"], workdir=str(directory.path))
+        groups["run"] = dataclasses.replace(
+            groups["run"], workdir=str(directory.path), allow_changed_data=allow_changed_data
+        )
+        if dataset:
+            groups["data"] = dataclasses.replace(groups["data"], dataset=dataset)
         return validate(Config(**groups))
     except checks.InputError as error:
         raise checks.InputError(f"{directory.config}: {error}") from None

@@ -8,6 +8,7 @@ samples/          PNG grids
 metrics.jsonl     one line of means for each logging window
 scores.jsonl      one line of scores for each evaluation during training (--evaluate_every)
 scores_card.json  the protocol of those scores
+data.json         by what its images are known again: number, digest, path
 changes.jsonl     what was changed on resuming that would otherwise be refused, and from which step on
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
@@ -36,7 +37,7 @@ CHANGEABLE = {
 
 # Options that let a run go on although another one differs from what it was begun with: option to what it allows. They
 # belong to one command and are not recorded; what they allowed is, in changes.jsonl.
-ALLOWANCES = {"allow_other_replicas": "replicas"}
+ALLOWANCES = {"allow_other_replicas": "replicas", "allow_changed_data": "data"}
 
 FORMAT = 2  # raised where a run of before cannot be read or gone on with
 _FORMAT_LINE = "# pga_tf run directory, format "
@@ -71,6 +72,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.scores = self.path / "scores.jsonl"
         self.scores_card = self.path / "scores_card.json"
+        self.data = self.path / "data.json"
         self.changes = self.path / "changes.jsonl"
         self.evaluation = self.path / "evaluation"
         self.own_prior = self.path / "prior.flags"
@@ -90,9 +92,10 @@ class RunDirectory:
         """Makes the folders; raises `InputError` where they cannot be written, or one stands where a file belongs."""
         for folder in (self.path, self.checkpoints, self.logs, self.samples):
             files.require_folder(folder, f"--workdir={self.path}")
-        named = (self.config, self.shape, self.metrics, self.scores, self.scores_card, self.changes, self.own_prior)
+        of_a_run = (self.config, self.shape, self.data, self.metrics, self.scores, self.scores_card, self.changes)
         of_a_prior = (self.path / "facts.json", self.path / "prior.npz", self.path / "best.npz")
-        for path in (*named, *of_a_prior, self._best_facts, self._lock, self.checkpoints / "checkpoint"):
+        others = (self.own_prior, self._best_facts, self._lock, self.checkpoints / "checkpoint")
+        for path in (*of_a_run, *of_a_prior, *others):
             leads_nowhere = path.is_symlink() and not path.resolve().parent.is_dir()
             if path.is_dir() or leads_nowhere:
                 received = "a link to a folder that is not there" if leads_nowhere else "a folder"
@@ -131,6 +134,8 @@ class RunDirectory:
         required = [name for name in ("method", "dataset", "prior", "autoencoder") if name in new]
         old = _as_texts(options.defaults(config)) | self.read_flags(required)
         changeable = {*CHANGEABLE, *ALLOWANCES}
+        if self.read_data() and new.get("dataset", "").partition(":")[0] == old.get("dataset", "").partition(":")[0]:
+            changeable.add("dataset")  # whether these are the same images is seen by looking at them
         # A cosine's shape depends on its length.
         if new.get("schedule") == "cosine":
             changeable -= {"steps", "epochs"}
@@ -172,6 +177,21 @@ class RunDirectory:
         header = f"{_FORMAT_LINE}{FORMAT}\n# whole where the last line is: {_WHOLE}\n"
         files.write_text(self.config, f"{header}{flagfiles.text(values)}{_WHOLE}\n")
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
+
+    def write_data(self, facts):
+        """Writes by what the run's images are known again: dataset, count, digest and path."""
+        files.write_text(self.data, json.dumps(facts) + "\n")
+
+    def read_data(self):
+        """What `write_data` wrote, or None where there is none. Raises `InputError` for a file that cannot be read."""
+        if not self.data.exists():
+            return None
+        remedy = "move that file away; the images are then taken as they are"
+        held = files.read_json(self.data, remedy)
+        kinds = {"dataset": str, "count": int, "digest": str, "path": str}
+        if not isinstance(held, dict) or any(type(held.get(name)) is not kind for name, kind in kinds.items()):
+            checks.refuse(str(self.data), expected=", ".join(kinds), received=_short(held), remedy=remedy)
+        return held
 
     def read_image_shape(self):
         """(H, W, C) of the images that the run was trained on. Raises `InputError` where the file cannot be read."""

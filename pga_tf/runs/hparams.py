@@ -5,11 +5,14 @@ import math
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
 
+from pga_tf.core import pictures
+
 
 def write_options(writer, config):
     """Enters the options of a `Config` as the hyperparameters of the run that `writer` logs."""
-    with writer.as_default(0):
-        api.hparams({k: v for k, v in config.values().items() if k not in ("workdir", "dry_run")})
+    values = {k: v for k, v in config.values().items() if k not in ("workdir", "dry_run")}
+    with writer.as_default(0):  # its records hold text alone, which a path need not be
+        api.hparams({k: pictures.shown(v) if isinstance(v, str) else v for k, v in values.items()})
 
 
 def write_scores(directory, result, own):

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pga_tf import data, priors
+from pga_tf import priors
 from pga_tf.core import checks, files, interfaces, memory, options, streams
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import latent
-from pga_tf.runs import drawing, fitted, optimizers, trained
+from pga_tf.runs import drawing, fitted, optimizers, run_data, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.config import OptimizerOptions, PriorConfig
 from pga_tf.runs.directory import RunDirectory
@@ -54,7 +54,7 @@ def fit(config, model, fit_options, own, *, out=print):
             received="no such file",
             remedy=f"put it back from a copy, or move {directory.path} away to fit that prior anew",
         )
-    source = data.load(config.data)
+    source, _ = run_data.load(config)
     of_a_batch = 4 * fit_options.prior_batch_size * (math.prod(source.image_shape) + model.latent_dim)
     memory.require("--prior_batch_size", of_a_batch, remedy="lower it")
     prior = fitted.make(kind, model.latent_dim, own, seed)
@@ -68,8 +68,8 @@ def fit(config, model, fit_options, own, *, out=print):
             facts, done, step = _fit_at_once(draw, prior, fit_options, source, out), True, 0
         else:
             facts, done, step = {}, *_fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
-        if source.unreadable():
-            out(source.unreadable())
+        for line in filter(None, [source.unreadable(), *source.told()]):
+            out(line)
         if done:
             _conclude(prior, facts, held_out, directory, fit_options.prior, out)
             if not trained.noted_prior(config):

@@ -11,7 +11,7 @@ from pga_tf.core.progress import Progress
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
 from pga_tf.runs import config as config_lib
-from pga_tf.runs import drawing, fitted, hparams, scoring, trained
+from pga_tf.runs import drawing, fitted, hparams, run_data, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks as callbacks_lib
@@ -46,6 +46,7 @@ def train(config, *, callbacks=(), out=print):
     if not run.dry_run:
         directory.require_same_config(experiment.config)
         _require_same_shape(directory, shape, experiment.source)
+        changed |= {"data": experiment.data_changed} if experiment.data_changed else {}
     score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
     out(data.format_report(report, experiment.model.image_range))
@@ -65,8 +66,9 @@ def train(config, *, callbacks=(), out=print):
         directory.drop_metrics_after(start)
         for name, (was, now) in changed.items():
             directory.note_change(start, name, was, now)
-            out(f"--{name}={now} from step {start} on; it was {was}")
+            out(f"{name}: {now} from step {start} on; before {was}")
         directory.write_config(experiment.config, experiment.source.image_shape)
+        run_data.record(experiment.config, experiment.source)
         if start >= experiment.total_steps or _gave_up(run, directory, score):
             closing = _closing(experiment, report, directory, checkpoints, score, None)
             out(f"{directory.path} is trained already.\n{closing}")
