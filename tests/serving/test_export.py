@@ -245,7 +245,7 @@ def test_options_that_cannot_be_are_refused(pair, tmp_path, options, message):
 
 def test_a_damaged_models_config_is_refused_and_stays(pair, tmp_path):
     (tmp_path / "models.config").write_text("model_config_list {")
-    with pytest.raises(InputError, match="ModelServerConfig of TensorFlow Serving as text"):
+    with pytest.raises(InputError, match="expected a text proto ModelServerConfig"):
         publish(pair, tmp_path)
     assert (tmp_path / "models.config").read_text() == "model_config_list {"
     assert left(tmp_path) == ["models.config"]
