@@ -136,7 +136,7 @@ class Catalogue:
             found = errors.of(error)
             model.failed[version] = held
             self._set(model, version, State.END, found)
-            logging.warning("version %d of model %s does not load: %s", version, name, found.text)
+            logging.warning("version %d of model %s does not load from %s: %s", version, name, folder, found.text)
         else:
             model.failed.pop(version, None)
             self._set(model, version, State.AVAILABLE, servable=servable)

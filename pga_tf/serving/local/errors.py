@@ -16,7 +16,10 @@ HTTP = {
 }
 LONGEST = 2000  # bytes of a text: gRPC sends each as up to three in a header, of which a client takes 8 KiB
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_TRACE = re.compile(r"Graph execution error:\s*|Detected at node .*\n?|<stack traces unavailable>\s*")
+_TRACE = re.compile(
+    r"Graph execution error:\s*|Detected at node .*\n?|<stack traces unavailable>\s*"
+    r"|\{\{function_node .*?\}\}\s*|\s*\[Op:\w+\] name:\s*"
+)
 _PLACE = re.compile(r"\s*\[\[\{\{node .*", re.DOTALL)
 
 
@@ -26,7 +29,8 @@ class ServingError(Exception):
     def __init__(self, code, text):
         super().__init__(text)
         self.code = code
-        self.text = text.encode("utf-8", "backslashreplace")[:LONGEST].decode("utf-8", "ignore")
+        line = " ".join(text.split())
+        self.text = line.encode("utf-8", "backslashreplace")[:LONGEST].decode("utf-8", "ignore")
 
 
 def invalid(text):

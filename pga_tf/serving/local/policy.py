@@ -36,7 +36,10 @@ def validate(config, what):
     for model in config.model_config_list.config:
         if not model.name or not model.base_path:
             checks.refuse(
-                what, expected="a name and a base_path for each model", received=str(model), remedy="add them"
+                what,
+                expected="a name and a base_path for each model",
+                received=text_format.MessageToString(model, as_one_line=True) or "neither",
+                remedy="add them",
             )
         if "\0" in model.base_path:
             checks.refuse(
