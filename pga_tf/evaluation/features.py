@@ -339,7 +339,7 @@ def _refused_as(path, action):
 
 def _reason(error):
     """An error in one line: its type, and the first line of what it says, if it says anything."""
-    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]]).removesuffix(".")
 
 
 def _refuse_inception(path, received):

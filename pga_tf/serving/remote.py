@@ -90,8 +90,7 @@ class Remote:
         """Outputs of signature `name` by name, for arrays of one length, however long: it is sent in batches."""
         signature = self.signature(name)
         arrays = specs.matched(name, signature, inputs)
-        # No rows need no server; JSON could not even tell it their shape.
-        parts = [{key: np.empty([0, *spec.shape[1:]]) for key, spec in signature.outputs.items()}]
+        parts = []
         widest = max(specs.row_bytes(signature.inputs), specs.row_bytes(signature.outputs))
         rows = max(1, min(MAX_BATCH, MAX_BYTES // widest))
         for start in range(0, len(next(iter(arrays.values()))), rows):
@@ -100,6 +99,8 @@ class Remote:
             answer = self._ask(name, ask)
             specs.require_answer(f"Model {self._address.model}, {name}", signature, part, answer, start)
             parts.append(answer)
+        if not parts:  # no rows need no server; JSON could not even tell it their shape
+            parts = [{key: np.empty([0, *(n or 0 for n in s.shape[1:])]) for key, s in signature.outputs.items()}]
         joined = lambda key, dtype: np.concatenate([np.asarray(part[key], dtype) for part in parts])
         return {key: joined(key, spec.dtype) for key, spec in signature.outputs.items()}
 

@@ -88,8 +88,9 @@ def require_answer(what, signature, inputs, outputs, start):
     """
     rows = len(next(iter(inputs.values())))
     for name, spec in signature.outputs.items():
-        array = outputs[name]
-        if array.shape[:1] != (rows,):
+        array, wanted = outputs[name], (rows, *spec.shape[1:])
+        fits = len(array.shape) == len(wanted) and all(w in (None, s) for s, w in zip(array.shape, wanted, strict=True))
+        if not fits or (array.dtype == object) != (spec.dtype == object):
             checks.refuse(
                 f"{what}: output {name}",
                 expected=f"{spec}, B being {rows}",

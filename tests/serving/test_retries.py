@@ -259,6 +259,8 @@ class Answers:
     [
         (lambda n: np.ones(n - 1), r"double: output z: expected float32 \[B\], B being 64, received float64 \[63\]"),
         (lambda n: np.float64(3.0), r"received float64 \[\]"),
+        (lambda n: np.ones([n, 1]), r"received float64 \[64, 1\]"),
+        (lambda n: np.array([b"a"] * n, object), r"received object \[64\]"),
         (
             lambda n: np.where(np.arange(n) == 5, np.nan, 1.0),
             "finite numbers, received NaN or infinity, first in row 5",

@@ -16,7 +16,7 @@ def parse(text, what):
     """`ModelServerConfig` of a text proto; `what` names it in messages. Raises `InputError`."""
     try:
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except (text_format.ParseError, ValueError, RecursionError) as error:  # the latter two for values that do not fit
+    except text_format.ParseError as error:
         checks.refuse(
             what,
             expected="a text proto ModelServerConfig",
