@@ -337,7 +337,7 @@ GARBAGE = {
     "cut variables": lambda folder: cut(folder / "variables/variables.data-00000-of-00001"),
     "no data": lambda folder: (folder / "variables/variables.data-00000-of-00001").unlink(),
     "garbage warm-up": lambda folder: (folder / "assets.extra/tf_serving_warmup_requests").write_bytes(b"\xff" * 99),
-    "a loop of links": lambda folder: (folder / "variables/loop").symlink_to(folder / "variables"),
+    "a loop of links": lambda folder: (folder / "variables/loop").symlink_to("loop"),
 }
 
 
