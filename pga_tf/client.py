@@ -50,7 +50,12 @@ def define_flags(flag_values=FLAGS):
     define("string", "label", None, "version by its label, such as stable or canary")
     define("float", "timeout", 10.0, "for each request of up to 64 images, with retries [unit: seconds]")
     define("string", "seeds", None, "A:B (A to B - 1) or a list A,B,...")
-    define("list", "images", None, "folder, image files, .npz or .npy")
+    define(
+        "string",
+        "images",
+        None,
+        "folder, image files, .npz or .npy, with commas between them; what exists may have commas in its own name",
+    )
     define("string", "codes", None, ".npz that encode wrote (array codes), or .npy, of codes [N, D]")
     define("integer", "steps", 8, "images in a row of interpolate", lower_bound=2)
     define("string", "out", None, "file to write: .png or .npz")
@@ -81,11 +86,13 @@ def main(arguments, values=FLAGS):
         _print_table(arrays, names)
     elif values.out.endswith(".png"):
         grids.write_png(values.out, _picture(grid, columns))
-        print(values.out)
+        print(inputs.shown(values.out))
     else:
         with files.replacing(values.out) as file:
             np.savez_compressed(file, **arrays)
-        print(f"{values.out}: " + ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items()))
+        print(
+            f"{inputs.shown(values.out)}: " + ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+        )
     return 0
 
 
@@ -150,6 +157,8 @@ def _require_out(verb, out):
     if verb == "status" or pathlib.Path(out).suffix not in endings:
         expected = "no file: status is printed" if verb == "status" else f"a file that ends in {' or '.join(endings)}"
         checks.refuse(f"--out with {verb}", expected=expected, received=out, remedy="rename it or leave it out")
+    if pathlib.Path(out).is_dir():
+        checks.refuse("--out", expected="a file", received=f"{out}, a folder", remedy="name a file in it")
     if not pathlib.Path(out).parent.is_dir():
         checks.refuse("--out", expected="a file in a folder that exists", received=out, remedy="make the folder")
 
@@ -169,10 +178,10 @@ def _input(verb, values):
     if wanted == "codes":
         return _in_a_grid(inputs.codes(values.codes), values.out), None
     if wanted == "images":
-        images, names = inputs.images(values.images)
-        if verb == "interpolate" and len(images) < 2:
+        pictures = inputs.images(inputs.paths(values.images))
+        if verb == "interpolate" and len(pictures.names) < 2:
             checks.refuse("--images", expected="two or more images", received="one", remedy="name another beside it")
-        return images, names
+        return pictures, pictures.names
     return None, None
 
 
@@ -204,7 +213,7 @@ def _print_table(arrays, names):
     width = max(12, *(len(name) for name in columns))
     print("  ".join([*(name.rjust(width) for name in columns), "image"]))
     for row, name in zip(zip(*columns.values(), strict=True), names, strict=True):
-        print("  ".join([*(f"{value:.6g}".rjust(width) for value in row), name]))
+        print("  ".join([*(f"{value:.6g}".rjust(width) for value in row), inputs.shown(name)]))
 
 
 def _status(model, what):

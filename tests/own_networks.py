@@ -1,5 +1,8 @@
 """Networks as a user would write them, named by --encoder=tests.own_networks:encoder and so on."""
 
+import sys
+import tempfile
+
 import keras
 
 L = keras.layers
@@ -42,3 +45,12 @@ def broken(image_shape, latent_dim):
 
 def number(image_shape, latent_dim):
     return 3
+
+
+def of_a_damaged_file(image_shape, latent_dim):
+    with tempfile.NamedTemporaryFile(suffix=".keras") as file:
+        return keras.saving.load_model(file.name)
+
+
+def leaves(image_shape, latent_dim):
+    sys.exit(7)

@@ -10,11 +10,14 @@ import functools
 import hashlib
 import json
 import pathlib
+import re
+import zipfile
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from pga_tf.core import checks, files, precision
 
@@ -27,6 +30,7 @@ OWN = {"digits": "digits", **{f"tfds:{name}": name for name in ("mnist", "fashio
 LARGEST = 4096  # dimensions of features: moments grow with their square
 INCEPTION_SHAPE = (299, 299, 3)
 INCEPTION_DIMENSIONS = 2048
+MOST_UNPACKED, LEAST_SUSPECT = 20, 2**28  # times the bytes of a .keras file, and bytes: weights hardly shrink in a zip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,19 +209,21 @@ def _keras(path, name):
     A model whose last layer is named `features` gives that layer's output.
     """
     if not path.is_file():
-        checks.refuse(f"--features={path}", expected="a file", received="none there", remedy="check the path")
+        received = "a folder" if path.is_dir() else "none there"
+        checks.refuse(f"--features={path}", expected="a file", received=received, remedy="check the path")
     try:
+        _require_zip(path)
         with precision.float32():
             model = keras.saving.load_model(path, compile=False)
             last = model.layers[-1]
             outputs = last.output if last.name == "features" else last.input
             features = keras.Model(model.inputs, outputs)
-    except (ValueError, TypeError, OSError, AttributeError) as error:  # Keras raises all four for a file it cannot use
+    except Exception as error:  # what Keras raises for a file it cannot use is not documented
         checks.refuse(
             f"--features={path}",
             expected="a Keras model with one input and a chain of layers",
-            received=str(error).splitlines()[0],
-            remedy="save a functional or sequential model by model.save(PATH.keras)",
+            received=_reason(error),
+            remedy="save a functional or sequential model by model.save(PATH.keras), or copy the file anew",
         )
     shape = features.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
@@ -243,9 +249,25 @@ def _keras(path, name):
     return FeatureNetwork(name, sha256(path), tuple(shape[1:]), dimensions, apply)
 
 
+def _require_zip(path):
+    """Raises an error for a file that is no zip, which Keras would call not found, or that unpacks to a flood."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError("no zip archive, or one that was cut short")
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(LEAST_SUSPECT, MOST_UNPACKED * path.stat().st_size):
+        raise ValueError(
+            f"a zip archive that unpacks to {unpacked} bytes, {unpacked // path.stat().st_size} times its own"
+        )
+
+
 def _inception(text):
-    """Inception's `pool_3`, from TF-Hub's `tfgan/eval/inception/1` on disk or the 2015-12-05 frozen graph."""
-    path = pathlib.Path(text) if text else None
+    """Inception's `pool_3`, from TF-Hub's `tfgan/eval/inception/1` on disk or the 2015-12-05 frozen graph.
+
+    `text`: its path, to which #sha256=HASH may be added. Either form is a program, and without its hash is warned of.
+    """
+    found = re.fullmatch(r"(.+?)(?:#sha256=([0-9a-fA-F]*))?", text, re.DOTALL)
+    path, known = (pathlib.Path(found[1]), found[2]) if found else (None, None)
     if path is None or not path.exists():
         checks.refuse(
             "--inception_path",
@@ -254,8 +276,22 @@ def _inception(text):
             received=f"{text!r}, which does not exist" if text else "none",
             remedy="download either one, unpack it anywhere and pass --inception_path=THERE",
         )
+    digest = sha256(path)
+    if known is None:
+        logging.warning(
+            "--inception_path=%s is a program, which can read and write files with your rights. If you trust it, pass "
+            "--inception_path=%s#sha256=%s to take no other, and have no warning.",
+            path, path, digest,
+        )  # fmt: skip
+    elif known.lower() != digest:
+        checks.refuse(
+            f"--inception_path={path}",
+            expected=f"what has the sha256 {known or '(none given)'}",
+            received=digest,
+            remedy="find out why it changed; nothing of it was run",
+        )
     apply = _inception_saved_model(path) if path.is_dir() else _inception_graph(path)
-    network = FeatureNetwork("inception", sha256(path), INCEPTION_SHAPE, INCEPTION_DIMENSIONS, apply)
+    network = FeatureNetwork("inception", digest, INCEPTION_SHAPE, INCEPTION_DIMENSIONS, apply)
     shape = _refused_as(path, lambda: apply(tf.zeros([2, *INCEPTION_SHAPE]))).shape
     if tuple(shape) != (2, INCEPTION_DIMENSIONS):
         _refuse_inception(path, f"a network that gives {tuple(shape)} for 2 images")
@@ -265,7 +301,7 @@ def _inception(text):
 def _inception_saved_model(path):
     """Takes images in [-1, 1] and returns a dict with `pool_3`."""
     loaded = _refused_as(path, lambda: tf.saved_model.load(str(path)))
-    call = loaded if callable(loaded) else next(iter(loaded.signatures.values()), None)
+    call = loaded if callable(loaded) else next(iter(getattr(loaded, "signatures", {}).values()), None)
     if call is None:
         _refuse_inception(path, "a SavedModel that cannot be called")
 
@@ -298,7 +334,12 @@ def _refused_as(path, action):
     try:
         return action()
     except Exception as error:  # what TensorFlow raises for a foreign file is not documented
-        return _refuse_inception(path, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return _refuse_inception(path, _reason(error))
+
+
+def _reason(error):
+    """An error in one line: its type, and the first line of what it says, if it says anything."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]]).removesuffix(".")
 
 
 def _refuse_inception(path, received):

@@ -103,7 +103,7 @@ def imported(name: str, spec: Any, path: str, image_shape: Sequence[int], latent
             model = function(tuple(image_shape), latent_dim)
     except checks.InputError:
         raise
-    except Exception as error:  # whatever a user's code raises
+    except (Exception, SystemExit) as error:  # whatever a user's code raises
         _refuse(
             f"{name} {path}",
             f"a function of (image_shape={tuple(image_shape)}, latent_dim={latent_dim})",
@@ -139,17 +139,16 @@ def _function(name, path):
         function = importlib.import_module(module)
         for part in attribute.split("."):
             function = getattr(function, part)
-    except AttributeError as error:
-        if attribute.split(".")[0] in dir(sys.modules.get(module)):
-            raise
-        close = checks.nearest(attribute, [known for known in dir(sys.modules.get(module)) if known[0] != "_"])
-        remedy = f"did you mean {module}:{close}" if close else "correct its name"
-        _refuse(f"{name} {path}", f"a function of module {module}", str(error), remedy)
-    except Exception as error:  # whatever a module raises when it is run
+    except (Exception, SystemExit) as error:  # whatever a module raises when it is run
+        loaded = sys.modules.get(module)
+        if isinstance(error, AttributeError) and loaded is not None and not hasattr(loaded, attribute.split(".")[0]):
+            close = checks.nearest(attribute, [known for known in dir(loaded) if known[0] != "_"])
+            remedy = f"did you mean {module}:{close}" if close else "correct its name"
+            _refuse(f"{name} {path}", f"a function of module {module}", str(error), remedy)
         _refuse(
             f"{name} {path}",
             "a function that can be imported",
-            f"{type(error).__name__}: {error}",
+            f"{type(error).__name__}: {_reason(error)}",
             "start in the folder that holds the module, put that on PYTHONPATH, or install its package",
         )
     if not callable(function):

@@ -49,7 +49,11 @@ class GrpcTransport:
         for name, array in inputs.items():
             protocol.write_array(request.inputs[name], array)
         response = _call(self._prediction.Predict, request, timeout)
-        return {name: protocol.array(response.outputs[name]) for name in outputs}
+        try:
+            return {name: protocol.array(response.outputs[name]) for name in outputs}
+        except (TypeError, ValueError) as error:  # an output that is missing is a message without a type
+            text = f"{self._address.target} answered what a model server would not: {error!r}"
+            raise TransportError(grpc.StatusCode.INTERNAL, text) from error
 
     def _spec(self, signature=""):
         address = self._address

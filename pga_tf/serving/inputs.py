@@ -1,16 +1,27 @@
 """What a user names on the client's command line: seeds, codes and images. Nothing is cropped, resized or scaled."""
 
+import collections
+import os
 import pathlib
 import re
-import zipfile
+from typing import NamedTuple
 
 import numpy as np
 
 from pga_tf.core import checks, grids, photo
 
 ARRAYS = (".npz", ".npy")
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)  # what NumPy says of a file that is no array
+LONGEST_NAME = 255  # bytes, of a file on Linux
+MOST_NAMED = 5  # files of a message
 MOST_SEEDS = 1_000_000
+
+
+class Pictures(NamedTuple):
+    """Images that were read: float32 `[N, H, W, C]` in [0, 1], a name for each, and each file's own shape by path."""
+
+    pixels: np.ndarray
+    names: list
+    shapes: dict
 
 
 def seeds(text):
@@ -42,9 +53,9 @@ def codes(path):
             raise ValueError(f"{found.dtype} {list(found.shape)}")
         if not np.isfinite(found).all():
             raise ValueError("NaN or infinity")
-    except UNREADABLE as error:
+    except Exception as error:  # NumPy answers damaged files with errors of many types
         checks.refuse(
-            f"--codes={path}",
+            f"--codes={shown(path)}",
             expected="an .npy, or an .npz with an array called codes, of finite numbers [N, D]",
             received=str(error),
             remedy="correct the path, or write the file with encode --out=FILE.npz or np.save(FILE, codes)",
@@ -52,8 +63,49 @@ def codes(path):
     return found
 
 
+def paths(text):
+    """The paths of a list with commas between them; a comma may also be part of a path, if that is there.
+
+    The longest path that exists wins: `a,b.png` is one file where there is one of that name. Spaces around a path count
+    only where it exists with them. Raises `InputError` for an empty path.
+    """
+    parts, found = text.split(","), []
+    while parts:
+        count = _longest_there(parts)
+        path = ",".join(parts[:count])
+        if not path.strip():
+            checks.refuse(
+                "--images",
+                expected="paths with one comma between them",
+                received=shown(text),
+                remedy="leave out the comma that is too many",
+            )
+        found.append(path if os.path.lexists(path) else path.strip())
+        parts = parts[count:]
+    return found
+
+
+def _longest_there(parts):
+    """How many of `parts` make the longest path that exists; 1 if none does."""
+    longest, path = 1, parts[0]
+    for count, part in enumerate(parts[1:], 2):
+        path += "," + part
+        folder, name = os.path.split(path)
+        if ("," in folder and not os.path.isdir(folder)) or len(os.fsencode(name)) > LONGEST_NAME:
+            break  # whatever follows would lie in that folder, or have a longer name
+        if os.path.lexists(path):
+            longest = count
+    return longest
+
+
+def shown(name):
+    """A file's name in one line of text: what cannot be printed is escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def images(paths):
-    """(images, names): float32 `[N, H, W, C]` in [0, 1], and a name for each.
+    """The `Pictures` of paths. Grey ones are RGB where others have colours.
 
     Args:
       paths: image files, folders of them (their own files, by name), and .npy or .npz (array `images`) of uint8, or
@@ -61,33 +113,61 @@ def images(paths):
 
     Raises `InputError` for a path with no images, a damaged file, images of several shapes, or other values.
     """
-    parts, names = [], []
+    parts, names, shapes = [], [], {}
     for path in map(pathlib.Path, paths):
-        if path.suffix in ARRAYS:
-            parts.append(_array(path))
-            names += [f"{path.name}[{i}]" for i in range(len(parts[-1]))]
+        if path.suffix.lower() in ARRAYS:
+            read = {path: _array(path)}
+            names += [f"{path.name}[{i}]" for i in range(len(read[path]))]
         else:
-            files = _files(path)
-            parts += [_picture(file)[None] for file in files]
-            names += [file.name for file in files]
+            read = {file: _picture(file)[None] for file in _files(path)}
+            names += [file.name for file in read]
+        parts += read.values()
+        shapes |= {file: part.shape[1:] for file, part in read.items()}
     if not names:
         checks.refuse("--images", expected="at least one image", received="none", remedy="name a file or folder")
-    channels = max(part.shape[-1] for part in parts)
-    parts = [in_colours(part, channels) for part in parts]
-    shapes = {part.shape[1:] for part in parts}
-    if len(shapes) > 1:
+    channels = max(shape[-1] for shape in shapes.values())
+    _require_alike({file: (*shape[:-1], _brought_to(shape[-1], channels)) for file, shape in shapes.items()})
+    return Pictures(np.concatenate([_in_colours(part, channels) for part in parts]), names, shapes)
+
+
+def in_colours(pictures, channels):
+    """Pixels of `Pictures` for a model of so many channels: grey as RGB for 3; colours for 1 are an `InputError`."""
+    coloured = [file for file, shape in pictures.shapes.items() if shape[-1] == 3]
+    if channels == 1 and coloured:
+        grey = len(pictures.shapes) - len(coloured)
         checks.refuse(
             "--images",
-            expected="images of one shape",
-            received=", ".join(str(list(shape)) for shape in sorted(shapes)) + " (height, width, channels)",
-            remedy="crop, resize or convert them first",
+            expected="grey images, which the model was trained on" + (f", as {grey} of these are" if grey else ""),
+            received=f"colours in {_listed(coloured)}",
+            remedy="convert to grey what should be, or leave it out",
         )
-    return np.concatenate(parts), names
+    return _in_colours(pictures.pixels, channels)
 
 
-def in_colours(images, channels):
-    """Grey images as RGB where `channels` is 3, which loses nothing; all others as they are."""
-    return images.repeat(3, axis=-1) if channels == 3 and images.shape[-1] == 1 else images
+def _brought_to(own, channels):
+    return 3 if (own, channels) == (1, 3) else own
+
+
+def _in_colours(images, channels):
+    return images.repeat(3, axis=-1) if (images.shape[-1], channels) == (1, 3) else images
+
+
+def _require_alike(shapes):
+    """Names the files whose shape, of a dict by path, is not the commonest one."""
+    common, count = collections.Counter(shapes.values()).most_common(1)[0]
+    others = [file for file, shape in shapes.items() if shape != common]
+    if others:
+        checks.refuse(
+            "--images",
+            expected=f"images of one shape (height, width, channels): {count} of {len(shapes)} have {list(common)}",
+            received=_listed([f"{file} {list(shapes[file])}" for file in others]),
+            remedy="crop, resize or convert them first, or leave them out",
+        )
+
+
+def _listed(files):
+    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+    return ", ".join(shown(str(file)) for file in files[:MOST_NAMED]) + more
 
 
 def _files(path):
@@ -95,10 +175,13 @@ def _files(path):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in photo.EXTENSIONS and p.name[0] != ".")
         if not found:
             expected = f"images ({', '.join(photo.EXTENSIONS)}) in it"
-            checks.refuse(f"--images={path}", expected=expected, received="none", remedy="name another folder")
+            checks.refuse(f"--images={shown(path)}", expected=expected, received="none", remedy="name another folder")
         return found
     if not path.is_file():
-        checks.refuse(f"--images={path}", expected="a file or folder", received="nothing", remedy="correct the path")
+        received = "something else" if path.exists() else "nothing there"
+        checks.refuse(
+            f"--images={shown(path)}", expected="a file or folder", received=received, remedy="correct the path"
+        )
     return [path]
 
 
@@ -108,13 +191,16 @@ def _picture(path):
         pixels = photo.decode(path, (*size, 3 if colour else 1), crop=0)
     except Exception as error:  # PIL answers damaged files with errors of many types
         checks.refuse(
-            f"--images: {path}", expected="an image that decodes", received=str(error), remedy="repair or remove it"
+            f"--images: {shown(path)}",
+            expected="an image that decodes",
+            received=str(error),
+            remedy="repair or remove it",
         )
     return np.float32(pixels) / np.float32(255.0)
 
 
 def _load(path, name):
-    """The array of an .npy file, or the one called `name` of an .npz file. Raises one of `UNREADABLE`."""
+    """The array of an .npy file, or the one called `name` of an .npz file."""
     loaded = np.load(path, allow_pickle=False)
     if isinstance(loaded, np.ndarray):
         return loaded
@@ -127,9 +213,9 @@ def _load(path, name):
 def _array(path):
     try:
         loaded = _load(path, "images")
-    except UNREADABLE as error:
+    except Exception as error:  # NumPy answers damaged files with errors of many types
         checks.refuse(
-            f"--images={path}",
+            f"--images={shown(path)}",
             expected="an .npy, or an .npz with an array called images",
             received=str(error),
             remedy="correct the path, or write the file with np.savez(FILE, images=images)",
@@ -150,7 +236,7 @@ def _array(path):
 
 def _refuse_array(path, received):
     checks.refuse(
-        f"--images={path}",
+        f"--images={shown(path)}",
         expected="[N, H, W] or [N, H, W, C] of uint8, or of floats in [0, 1]",
         received=received,
         remedy="reshape or scale it; an array in [-1, 1] becomes one in [0, 1] by (x + 1) / 2",

@@ -42,7 +42,7 @@ class Remote:
         Args:
           target: HOST:PORT. model: its name there. version, label: which version, or neither for the latest.
           rest: whether to talk HTTP and not gRPC.
-          timeout: seconds for each request, with its retries while the server is unavailable.
+          timeout: seconds for each request, with its retries, which go on for so long while the server is unavailable.
         """
         self._address = transport.Address(target, model, version, label)
         self._transport = (RestTransport if rest else GrpcTransport)(self._address)
@@ -60,7 +60,15 @@ class Remote:
         made = {}
         for name, signature in self._ask("metadata", self._transport.metadata).signature_def.items():
             if not name.startswith("__"):  # TensorFlow's own, such as __saved_model_init_op
-                made[name] = specs.Signature(specs.tensors(signature.inputs), specs.tensors(signature.outputs))
+                try:
+                    made[name] = specs.Signature(specs.tensors(signature.inputs), specs.tensors(signature.outputs))
+                except (TypeError, ValueError) as error:
+                    checks.refuse(
+                        f"Model {self._address.model} on {self._address.target}, signature {name}",
+                        expected="tensors that NumPy has a type for",
+                        received=str(error),
+                        remedy="ask another model; this client is for exports of this package",
+                    )
         return made
 
     def signature(self, name: str) -> specs.Signature:
@@ -82,14 +90,17 @@ class Remote:
         """Outputs of signature `name` by name, for arrays of one length, however long: it is sent in batches."""
         signature = self.signature(name)
         arrays = specs.matched(name, signature, inputs)
-        # No rows need no server; JSON could not even tell it their shape.
-        parts = [{key: np.empty([0, *spec.shape[1:]]) for key, spec in signature.outputs.items()}]
+        parts = []
         widest = max(specs.row_bytes(signature.inputs), specs.row_bytes(signature.outputs))
         rows = max(1, min(MAX_BATCH, MAX_BYTES // widest))
         for start in range(0, len(next(iter(arrays.values()))), rows):
             part = {key: array[start : start + rows] for key, array in arrays.items()}
             ask = lambda seconds, part=part: self._transport.predict(name, part, list(signature.outputs), seconds)
-            parts.append(self._ask(name, ask))
+            answer = self._ask(name, ask)
+            specs.require_answer(f"Model {self._address.model}, {name}", signature, part, answer, start)
+            parts.append(answer)
+        if not parts:  # no rows need no server; JSON could not even tell it their shape
+            parts = [{key: np.empty([0, *(n or 0 for n in s.shape[1:])]) for key, s in signature.outputs.items()}]
         joined = lambda key, dtype: np.concatenate([np.asarray(part[key], dtype) for part in parts])
         return {key: joined(key, spec.dtype) for key, spec in signature.outputs.items()}
 

@@ -16,6 +16,7 @@ from pga_tf.serving.transport import MAX_MESSAGE, TransportError
 CHUNK = 2**16
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    413: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
@@ -52,10 +53,13 @@ class RestTransport:
     def predict(self, signature, inputs, outputs, timeout):
         """Arrays by output name, from arrays by input name. `outputs`: names of all outputs of the signature."""
         content = {"signature_name": signature, "inputs": {n: _to_json(array) for n, array in inputs.items()}}
-        answer = self._ask("POST", f"{self._path}:predict", json.dumps(content).encode(), timeout)["outputs"]
-        if len(outputs) == 1:  # then the answer leaves out its name
-            answer = {outputs[0]: answer}
-        return {name: _from_json(answer[name]) for name in outputs}
+        answer = self._ask("POST", f"{self._path}:predict", json.dumps(content).encode(), timeout)
+        try:
+            # The answer leaves out the name of one output.
+            found = {outputs[0]: answer["outputs"]} if len(outputs) == 1 else answer["outputs"]
+            return {name: _from_json(found[name]) for name in outputs}
+        except (KeyError, TypeError, ValueError) as error:
+            raise _foreign(self._target, error) from error
 
     def _ask(self, method, path, body, timeout):
         deadline = time.monotonic() + timeout
@@ -113,8 +117,12 @@ def _parsed(message, take, target):
     try:
         return json_format.ParseDict(take(), message, ignore_unknown_fields=True)
     except (KeyError, TypeError, json_format.ParseError) as error:
-        text = f"{target} answered what a model server would not: {error!r}"
-        raise TransportError(grpc.StatusCode.INTERNAL, text) from error
+        raise _foreign(target, error) from error
+
+
+def _foreign(target, error):
+    text = f"{target} answered what a model server would not: {error!r}"
+    return TransportError(grpc.StatusCode.INTERNAL, text)
 
 
 def _to_json(array):
@@ -125,11 +133,14 @@ def _to_json(array):
 
 
 def _from_json(value):
-    """Numbers as float64 or int64; strings as bytes in an object array."""
+    """Numbers as float64 or int64; strings as bytes in an object array. Raises `ValueError` for anything else."""
     flat = value
     while isinstance(flat, list) and flat:
         flat = flat[0]
-    if not isinstance(flat, dict | str):
-        return np.asarray(value)
-    decode = lambda v: base64.b64decode(v["b64"]) if isinstance(v, dict) else v.encode()
-    return np.array([decode(v) for v in value], object)
+    if isinstance(flat, dict | str) and isinstance(value, list):
+        decode = lambda v: base64.b64decode(v["b64"], validate=True) if isinstance(v, dict) else v.encode()
+        return np.array([decode(v) for v in value], object)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufb":
+        raise ValueError(f"expected numbers or strings, received {array.dtype.name}")
+    return array

@@ -64,7 +64,7 @@ class Served:
             inputs = [_at_least_one_row(value) for value in _of_one_length(inputs)]
             with keras.StatelessScope(state_mapping=self._stored.mapping() if self._stored else []):
                 found = function(*inputs)
-            return {name: value[:count] for name, value in found.items()}
+            return {name: _finite(name, value)[:count] for name, value in found.items()}
 
         return call
 
@@ -85,7 +85,7 @@ class Served:
         return {"image": self._images(self._prior.sample(seed), self._prior.DECODED_AS)}
 
     def _sample_png(self, seed):
-        pixels = ranges.to_uint8(self._sample(seed)["image"], UNIT)
+        pixels = ranges.to_uint8(_finite("image", self._sample(seed)["image"]), UNIT)
         return {gate.PNG: tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec([], tf.string))}
 
     def _decode(self, z):
@@ -121,6 +121,13 @@ def _require(holds, values, message):
     asserted = tf.raw_ops.Assert(condition=tf.reduce_all(holds), data=[message], summarize=1)
     with tf.control_dependencies([asserted]):
         return tf.identity(values)
+
+
+def _finite(name, values):
+    """`values` of an output, or an InvalidArgumentError where a number is not finite: JSON could not even say it."""
+    if not values.dtype.is_floating:
+        return values
+    return tf.debugging.check_numerics(values, f"output {name} is not finite: the model has no answer to this input")
 
 
 def _of_one_length(inputs):

@@ -81,6 +81,34 @@ def _cast(name, value, spec):
     return array
 
 
+def require_answer(what, signature, inputs, outputs, start):
+    """Raises `InputError` unless `outputs` are what `signature` says, a row for each of `inputs`, and finite.
+
+    `start`: what the first row is counted as.
+    """
+    rows = len(next(iter(inputs.values())))
+    for name, spec in signature.outputs.items():
+        array, wanted = outputs[name], (rows, *spec.shape[1:])
+        fits = len(array.shape) == len(wanted) and all(w in (None, s) for s, w in zip(array.shape, wanted, strict=True))
+        if not fits or (array.dtype == object) != (spec.dtype == object):
+            checks.refuse(
+                f"{what}: output {name}",
+                expected=f"{spec}, B being {rows}",
+                received=f"{array.dtype.name} {list(array.shape)}",
+                remedy="look into the server's log; what answers may be no export of this package",
+            )
+        with np.errstate(over="ignore"):
+            finite = spec.dtype.kind != "f" or np.isfinite(array.astype(spec.dtype))
+        if not np.all(finite):
+            row = int(np.argwhere(~finite)[0][0])
+            checks.refuse(
+                f"{what}: output {name}",
+                expected="finite numbers",
+                received=f"NaN or infinity, first in row {start + row}",
+                remedy="leave that input out if it is an extreme one; if not, the model is damaged: export it again",
+            )
+
+
 def unit(name, values):
     """`values`, if they are in [0, 1], or are points in the plane, which may lie anywhere. Raises `InputError`."""
     array = np.asarray(values)

@@ -7,7 +7,6 @@ import time
 import grpc
 
 MAX_MESSAGE = 2**28  # bytes; gRPC's default of 4 MiB is less than a batch of 64 images of 128 x 128
-ATTEMPTS = 6
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds before the second attempt, and at most between any two
 
 
@@ -36,18 +35,22 @@ def retrying(request, timeout, *, sleep=time.sleep, clock=time.monotonic, jitter
       request: called with the seconds that are left for it; raises `TransportError`.
       timeout: seconds for all attempts and the pauses between them.
 
-    Raises the last `TransportError`; another code than UNAVAILABLE at once, for it would come again.
+    Raises the last `TransportError`; another code than UNAVAILABLE at once, for it would come again. A last attempt
+    that had too little time to be answered does not hide why those before it failed.
     """
     deadline = clock() + timeout
-    pause = FIRST_PAUSE
-    for attempt in range(1, ATTEMPTS + 1):
+    pause, before = FIRST_PAUSE, None
+    while True:
         try:
             return request(deadline - clock())
         except TransportError as error:
-            # Clients that were refused together would come back together: each waits for a time of its own.
-            wait = pause * jitter(0.5, 1.0)
-            if error.code is not grpc.StatusCode.UNAVAILABLE or attempt == ATTEMPTS or clock() + wait >= deadline:
+            if before and error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise TransportError(before.code, f"{before.text}; then {error.text}") from error
+            left = deadline - clock()
+            if error.code is not grpc.StatusCode.UNAVAILABLE or left <= FIRST_PAUSE:
                 raise
-        sleep(wait)
+            before = error
+        # Clients that were refused together would come back together: each waits for a time of its own. It leaves time
+        # for a last attempt.
+        sleep(min(pause * jitter(0.5, 1.0), left - FIRST_PAUSE / 2))
         pause = min(2.0 * pause, LONGEST_PAUSE)
-    raise AssertionError("unreachable")

@@ -12,6 +12,7 @@ from tensorflow_serving.config import file_system_storage_path_source_pb2 as sto
 from tensorflow_serving.config import model_server_config_pb2
 
 from pga_tf.core import checks, files
+from pga_tf.serving.local import policy
 
 BASE = "runs/models"  # where models are exported to, and served from, unless a user says otherwise
 LABELS = ("stable", "canary")
@@ -40,8 +41,7 @@ class Versions:
 
     def existing(self):
         """Numbers of the versions there, in order."""
-        found = (path for path in self.folder.glob("[0-9]*") if path.is_dir() and path.name.isdecimal())
-        return sorted(int(path.name) for path in found)
+        return sorted(policy.on_disk(self.folder))
 
     def require_free(self, version):
         """The version to write: `version`, or the one after the newest for 0. Raises `InputError` where it exists."""
@@ -53,7 +53,15 @@ class Versions:
                 received=version,
                 remedy=f"leave it out to get {there[-1] + 1}",
             )
-        return version or (there[-1] + 1 if there else 1)
+        version = version or (there[-1] + 1 if there else 1)
+        if version >= 2**63:
+            checks.refuse(
+                f"--version={version}",
+                expected="an integer of 64 bits",
+                received=version,
+                remedy=f"choose a smaller one that {self.folder} does not have",
+            )
+        return version
 
     @contextlib.contextmanager
     def publishing(self, version):
@@ -97,18 +105,19 @@ class Versions:
 
 def read_config(base):
     """The `ModelServerConfig` of a model base; an empty one where there is none. Raises `InputError` if unreadable."""
-    path, config = pathlib.Path(files.home(base)) / CONFIG, model_server_config_pb2.ModelServerConfig()
-    if path.exists():
-        try:
-            text_format.Parse(path.read_text(), config)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            checks.refuse(
-                f"{path}",
-                expected="a ModelServerConfig of TensorFlow Serving as text",
-                received=str(error).splitlines()[0],
-                remedy="mend it, or delete it and export again",
-            )
-    return config
+    path = pathlib.Path(files.home(base)) / CONFIG
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        checks.refuse(
+            str(path),
+            expected="a text proto ModelServerConfig",
+            received=getattr(error, "strerror", None) or error,
+            remedy="restore it, or take it away and export or label the models again",
+        )
+    return policy.parse(text, str(path)) if text.strip() else model_server_config_pb2.ModelServerConfig()
 
 
 def labels(config, name):
@@ -131,6 +140,14 @@ def set_label(versions, label, version):
             received=version,
             remedy="export it first",
         )
+    folder = policy.on_disk(versions.folder)[version]
+    if not (folder / "saved_model.pb").is_file():
+        checks.refuse(
+            f"--version={version}",
+            expected=f"a SavedModel in {folder}",
+            received="no file saved_model.pb",
+            remedy="take that folder away, and export the version again",
+        )
     config = read_config(versions.base)
     entries = [entry for entry in config.model_config_list.config if entry.name == versions.name]
     entry = entries[0] if entries else config.model_config_list.config.add(name=versions.name)
@@ -139,6 +156,6 @@ def set_label(versions, label, version):
     if label == "stable" and entry.version_labels.get("canary") == version:
         del entry.version_labels["canary"]
     served = sorted(set(entry.version_labels.values()) & set(versions.existing()))
-    policy = storage.FileSystemStoragePathSourceConfig.ServableVersionPolicy
-    entry.model_version_policy.CopyFrom(policy(specific=policy.Specific(versions=served)))
+    choice = storage.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+    entry.model_version_policy.CopyFrom(choice(specific=choice.Specific(versions=served)))
     files.write_text(versions.base / CONFIG, HEADER + text_format.MessageToString(config))

@@ -1,6 +1,9 @@
 """Feature networks: what ships, what loads, what is refused; Inception by stand-ins of the same signature."""
 
 import dataclasses
+import json
+import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -135,6 +138,74 @@ def test_a_missing_or_foreign_inception_says_where_to_put_it(tmp_path):
         features.load("inception", inception_path=str(tmp_path / "graph.pb"))
 
 
+def test_a_program_is_warned_of_unless_its_hash_is_told(saved_model, frozen_graph, caplog):
+    for path in (saved_model, frozen_graph):
+        network = features.load("inception", inception_path=str(path))
+        (record,) = caplog.records
+        assert f"--inception_path={path}#sha256={network.sha256} to take no other" in record.getMessage()
+        caplog.clear()
+        same = features.load("inception", inception_path=f"{path}#sha256={network.sha256.upper()}")
+        assert same.sha256 == network.sha256
+        assert not caplog.records
+
+
+@pytest.mark.parametrize("known", ["0" * 64, "", "abc"])
+def test_nothing_of_another_program_is_run(saved_model, monkeypatch, known):
+    monkeypatch.setattr(tf.saved_model, "load", lambda *_: pytest.fail("it was loaded"))
+    with pytest.raises(InputError, match=r"what has the sha256 .*nothing of it was run"):
+        features.load("inception", inception_path=f"{saved_model}#sha256={known}")
+
+
+DAMAGES = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "garbage": lambda path: path.write_bytes(b"\xff" * path.stat().st_size),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a loop": lambda path: (path.unlink(), path.symlink_to(path)),
+}
+
+
+class Weighted(tf.Module):
+    """A stand-in whose files can all be damaged: it has variables."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = tf.Variable(np.ones([3], np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 299, 299, 3], tf.float32)])
+    def __call__(self, x):
+        return {"pool_3": stand_in(x * self.weights)}
+
+
+@pytest.fixture(scope="module")
+def weighted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weighted")
+    tf.saved_model.save(Weighted(), str(path))
+    assert features.load("inception", inception_path=str(path)).dimensions == 2048
+    return path
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables.index", "variables.data-00000-of-00001"])
+def test_a_damaged_saved_model_is_one_sentence(weighted, tmp_path, name, damage):
+    folder = shutil.copytree(weighted, tmp_path / "copy")
+    DAMAGES[damage](next(folder.rglob(name)))
+    with pytest.raises(InputError, match=rf"--inception_path={folder}: expected Inception with ") as refused:
+        features.load("inception", inception_path=str(folder))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "a folder", "a loop"])
+def test_a_damaged_graph_is_one_sentence(frozen_graph, tmp_path, damage):
+    path = tmp_path / "graph.pb"
+    path.write_bytes(frozen_graph.read_bytes())
+    DAMAGES[damage](path)
+    with pytest.raises(InputError, match=r"--inception_path(=\S+)?: expected ") as refused:
+        features.load("inception", inception_path=str(path))
+    assert "\n" not in str(refused.value)
+
+
 def _save(model, path):
     model.save(path)
     return str(path)
@@ -162,6 +233,80 @@ def test_what_is_no_such_model_is_refused(tmp_path):
         features.load(_save(flat, tmp_path / "flat.keras"))
     with pytest.raises(InputError, match="did you mean 'mnist'"):
         features.load("minst")
+
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory):
+    inputs = keras.Input((8, 8, 1))
+    hidden = keras.layers.Dense(5)(keras.layers.Flatten()(inputs))
+    path = tmp_path_factory.mktemp("good") / "good.keras"
+    keras.Model(inputs, keras.layers.Dense(2)(hidden)).save(path)
+    assert features.load(str(path)).dimensions == 5
+    return path
+
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+DAMAGED_ENTRIES = {
+    "no config": (CONFIG, lambda content: None),
+    "half a config": (CONFIG, lambda content: content[: len(content) // 2]),
+    "config of garbage": (CONFIG, lambda content: b"\xff\xfe\0"),
+    "config of nothing": (CONFIG, lambda content: b"{}"),
+    "config of a list": (CONFIG, lambda content: b"[]"),
+    "config of null": (CONFIG, lambda content: b"null"),
+    "config without an end": (CONFIG, lambda content: b"[" * 100_000),
+    "config of one layer": (CONFIG, lambda content: json.dumps(json.loads(content)["config"]["layers"][2]).encode()),
+    "config of a flood": (CONFIG, lambda content: b" " * 2**22),
+    "another module": (CONFIG, lambda content: content.replace(b'"keras.layers"', b'"os"')),
+    "another class": (CONFIG, lambda content: content.replace(b'"Dense"', b'"Dance"')),
+    "another size": (CONFIG, lambda content: content.replace(b'"units": 5', b'"units": 6')),
+    "negative size": (CONFIG, lambda content: content.replace(b'"units": 5', b'"units": -5')),
+    "no weights": (WEIGHTS, lambda content: None),
+    "half the weights": (WEIGHTS, lambda content: content[: len(content) // 2]),
+    "weights of garbage": (WEIGHTS, lambda content: b"\xff" * 100),
+}
+
+
+def refused_in_a_sentence(path):
+    with pytest.raises(InputError) as refused:
+        features.load(str(path))
+    assert str(refused.value).startswith(f"--features={path}: expected a ")
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("case", DAMAGED_ENTRIES)
+def test_an_archive_with_a_damaged_part_is_refused_in_a_sentence(network_file, tmp_path, monkeypatch, case):
+    monkeypatch.setattr(features, "LEAST_SUSPECT", 2**21)
+    name, damage = DAMAGED_ENTRIES[case]
+    path = tmp_path / "damaged.keras"
+    with zipfile.ZipFile(network_file) as good, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as damaged:
+        for entry in good.namelist():
+            content = damage(good.read(entry)) if entry == name else good.read(entry)
+            if content is not None:
+                damaged.writestr(entry, content)
+    text = refused_in_a_sentence(path)
+    assert case != "config of a flood" or "unpacks to" in text
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "a flipped byte"])
+def test_a_damaged_archive_is_refused_in_a_sentence(network_file, tmp_path, damage):
+    path = tmp_path / "damaged.keras"
+    content = bytearray(network_file.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(bytes(content) if damage == "a flipped byte" else network_file.read_bytes())
+    DAMAGES.get(damage, lambda path: None)(path)
+    text = refused_in_a_sentence(path)
+    expected = {"cut": "no zip archive, or one that was cut short", "a folder": "a folder", "gone": "none there"}
+    assert expected.get(damage, "") in text
+
+
+def test_a_network_with_code_in_it_is_refused_in_a_sentence(tmp_path):
+    code = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Lambda(lambda x: x + 1)])
+    code.add(keras.layers.Dense(2))
+    code.save(tmp_path / "code.keras")
+    assert "potential risk of arbitrary code execution" in refused_in_a_sentence(tmp_path / "code.keras")
+    keras.Sequential([keras.Input((8, 8, 1))]).save(tmp_path / "nothing.keras")
+    refused_in_a_sentence(tmp_path / "nothing.keras")
 
 
 def test_images_that_a_network_cannot_take_are_refused():

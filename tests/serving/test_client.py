@@ -1,5 +1,7 @@
 """The client library and its commands, over gRPC and REST, against a server in another process."""
 
+import errno
+import os
 import pathlib
 import subprocess
 import sys
@@ -243,6 +245,8 @@ NOWHERE = "--target=127.0.0.1:1"  # never asked: what is wrong is found before
         (["sample", "--seeds=0:4", "--out=a.jpg"], "ends in .png or .npz"),
         (["sample", "--seeds=0:4", "--out=no/such/a.png"], "a folder that exists"),
         (["sample", "--seeds=0:4", "--images=a.png", "--out=a.png"], "--images with sample: expected --seeds"),
+        (["score", "--images=/dev/null"], "--images=/dev/null: expected a file or folder, received something else"),
+        (["sample", "--seeds=0:4", "--out={tmp}/folder.png"], "--out: expected a file, received .*, a folder"),
         (["score", "--images=no.png"], "--images=no.png: expected a file or folder"),
         (["score", "--images={tmp}"], "expected images .* in it, received none"),
         (["score", "--images={tmp}/bad.npz"], "none called images"),
@@ -250,7 +254,7 @@ NOWHERE = "--target=127.0.0.1:1"  # never asked: what is wrong is found before
         (["score", "--images={tmp}/nan.npy"], r"received values in \[nan, nan\]"),
         (["score", "--images={tmp}/ints.npy"], "received dtype int64"),
         (["encode", "--images={tmp}/bad.png"], "expected an image that decodes"),
-        (["encode", "--images={tmp}/a.png,{tmp}/b.png"], r"one shape, received \[8, 8, 1\], \[9, 8, 1\]"),
+        (["encode", "--images={tmp}/a.png,{tmp}/b.png"], r"one shape .* received \S*/b.png \[9, 8, 1\]"),
         (["encode", "--images={tmp}/a.png", "--out=a.png"], "--out with encode: expected a file that ends in .npz"),
         (["interpolate", "--images={tmp}/a.png", "--out=a.png"], "two or more images, received one"),
         (["decode", "--codes={tmp}/bad.npz", "--out=a.png"], "received arrays pictures, and none called codes"),
@@ -275,6 +279,7 @@ def test_mistakes_are_found_before_the_server_is_asked(arguments, message, tmp_p
     np.savez(tmp_path / "nan.npz", codes=np.full([2, 4], np.nan))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "nan.npz").read_bytes()[:99])
     np.save(tmp_path / "ints.npy", np.zeros([1, 8, 8, 1], np.int64))
+    (tmp_path / "folder.png").mkdir()
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     Image.new("L", (8, 9)).save(tmp_path / "b.png")
     bad = (tmp_path / "a.png").read_bytes()[:40]
@@ -299,28 +304,123 @@ def test_codes_of_an_npy_and_of_an_npz_are_the_same(tmp_path):
 def test_grey_pictures_become_rgb_where_the_model_or_another_picture_has_colours(tmp_path):
     Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
-    images, names = inputs.images([tmp_path])
-    assert names == ["grey.png", "red.png"]
-    np.testing.assert_allclose(images[:, 0, 0], [[0.2, 0.2, 0.2], [1, 0, 0]], rtol=1e-6)
-    grey, _ = inputs.images([tmp_path / "grey.png"])
-    assert grey.shape == (1, 8, 8, 1)
+    both = inputs.images([tmp_path])
+    assert both.names == ["grey.png", "red.png"]
+    np.testing.assert_allclose(both.pixels[:, 0, 0], [[0.2, 0.2, 0.2], [1, 0, 0]], rtol=1e-6)
+    grey = inputs.images([tmp_path / "grey.png"])
+    assert grey.pixels.shape == (1, 8, 8, 1)
     assert inputs.in_colours(grey, 3).shape == (1, 8, 8, 3)
 
 
 def test_points_in_the_plane_may_lie_anywhere_but_must_be_somewhere(tmp_path):
     points = np.array([[-3.0, 0.5], [0.2, 7.0]]).reshape(2, 1, 1, 2)
     np.save(tmp_path / "points.npy", points)
-    np.testing.assert_array_equal(inputs.images([tmp_path / "points.npy"])[0], points.astype(np.float32))
+    np.testing.assert_array_equal(inputs.images([tmp_path / "points.npy"]).pixels, points.astype(np.float32))
     np.testing.assert_array_equal(specs.unit("images", points), points)
     np.save(tmp_path / "points.npy", points * np.nan)
     with pytest.raises(InputError, match=r"received values in \[nan, nan\]"):
         inputs.images([tmp_path / "points.npy"])
 
 
-def test_a_colour_picture_for_a_grey_model_is_refused(server, tmp_path):
-    Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
-    with pytest.raises(InputError, match=r"expected float32 \[B, 8, 8, 1\].*received float32 \[1, 8, 8, 3\]"):
+@pytest.mark.parametrize(
+    ("colours", "expected", "received"),
+    [
+        (["2.png"], "grey images, which the model was trained on, as 7 of these are", "{tmp}/2.png"),
+        (["2.png", "5.png"], "as 6 of these are", "{tmp}/2.png, {tmp}/5.png"),
+        ([f"{i}.png" for i in range(8)], "which the model was trained on,", "{tmp}/4.png and 3 more"),
+    ],
+)
+def test_colour_pictures_for_a_grey_model_are_named(server, tmp_path, colours, expected, received):
+    for i in range(8):
+        Image.new("RGB" if f"{i}.png" in colours else "L", (8, 8)).save(tmp_path / f"{i}.png")
+    with pytest.raises(InputError) as refused:
         run(server, "encode", f"--images={tmp_path}")
+    assert expected in str(refused.value)
+    assert f"{received.format(tmp=tmp_path)}. Remedy: convert to grey" in str(refused.value)
+
+
+def test_files_of_another_size_are_named_and_not_those_that_are_many(tmp_path):
+    for i in range(9):
+        Image.new("L", (8, 8)).save(tmp_path / f"{i}.png")
+    Image.new("RGB", (8, 7)).save(tmp_path / "wide.png")
+    np.save(tmp_path / "four.npy", np.zeros([2, 8, 8, 4], np.uint8))
+    paths = [tmp_path, tmp_path / "four.npy"]
+    with pytest.raises(InputError, match=r"9 of 11 have \[8, 8, 1\], received \S+wide.png \[7, 8, 3\], \S+four.npy \["):
+        inputs.images(paths)
+
+
+ODD_NAMES = [
+    "a,b.png",
+    "[1].png",
+    "*.png",
+    " a b .png",
+    "a\nb.png",
+    b"\xff\xfe.png",
+    "a;b'c$(d)\".png",
+    "é😀.png",
+    "-x.png",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_whatever_a_file_is_called_it_is_one_file_and_one_line(server, tmp_path, monkeypatch, capsys, name):
+    name = os.fsdecode(name)
+    Image.new("L", (8, 8), 10).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for path in (name, f"{tmp_path}/{name}", str(tmp_path)):
+        assert run(server, "score", f"--images={path}") == 0
+        lines = capsys.readouterr().out.encode().splitlines()  # encode: no lone surrogate reaches a terminal
+        assert len(lines) == 2
+    (tmp_path / name).write_bytes(b"no picture")
+    with pytest.raises(InputError, match="an image that decodes") as refused:
+        run(server, "score", f"--images={name}")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "there", "found"),
+    [
+        ("a,b.png", ["a,b.png", "a", "b.png"], ["a,b.png"]),  # the longest that exists
+        ("a,b.png", ["a", "b.png"], ["a", "b.png"]),
+        ("a,b.png,c", ["a,b.png", "c"], ["a,b.png", "c"]),
+        ("c,a,b.png,d", ["a,b.png", "c", "d"], ["c", "a,b.png", "d"]),
+        ("x,y/a,b.png", ["x,y/a,b.png"], ["x,y/a,b.png"]),
+        ("a, b.png", ["a", "b.png"], ["a", "b.png"]),
+        ("a, b.png", ["a", " b.png"], ["a", " b.png"]),
+        ("a,no.png", ["a"], ["a", "no.png"]),
+        (",a", [",a"], [",a"]),
+        (",".join(["a"] * 1000), ["a"], ["a"] * 1000),
+    ],
+)
+def test_commas_part_paths_unless_a_path_with_them_exists(tmp_path, monkeypatch, text, there, found):
+    monkeypatch.chdir(tmp_path)
+    for name in there:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert inputs.paths(text) == found
+
+
+@pytest.mark.parametrize("text", [",", "a,,b", "a,", " "])
+def test_a_path_of_nothing_is_not_the_current_folder(text):
+    with pytest.raises(InputError, match="one comma between them"):
+        inputs.paths(text)
+
+
+@pytest.mark.parametrize("verb", ["sample", "encode", "score"])
+def test_what_fails_while_it_is_written_leaves_the_old_file(server, folder, tmp_path, monkeypatch, verb):
+    out = tmp_path / "out.npz"
+    out.write_bytes(b"old")
+
+    def full(file, **_):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(client.np, "savez_compressed", full)
+    given = "--seeds=0:2" if verb == "sample" else f"--images={folder}"
+    with pytest.raises(OSError, match="No space"):
+        run(server, verb, given, f"--out={out}")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+    assert out.read_bytes() == b"old"
 
 
 def test_the_command_as_a_user_runs_it(server, tmp_path):

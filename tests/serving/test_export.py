@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -142,6 +143,39 @@ def test_a_gate_that_was_killed_says_nothing_of_the_model(tmp_path, monkeypatch,
     assert isinstance(refused.value, export.NotTheModel) == verdict
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("saved_model.pb", r"OSError: Cannot parse file .*saved_model\.pb"),
+        ("variables.index", r"\w+: not an sstable"),
+        ("variables.data-00000-of-00001", r"\w+: Read less bytes than requested"),
+        ("expected.npz", "BadZipFile: "),
+    ],
+)
+def test_the_gate_tells_what_it_cannot_read_in_a_line(tmp_path, monkeypatch, capsys, name, text):
+    class Module(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = tf.Variable([1.0])
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 1], name="z")])
+        def decode(self, z):
+            return {"image": self.weights * z}
+
+    for module in ("keras", "tf_keras", "pga_tf"):  # which it forbids in its own process
+        monkeypatch.setitem(sys.modules, module, sys.modules.get(module))
+    module, z = Module(), np.ones([gate.ROWS, 1], np.float32)
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.decode, "decode": module.decode})
+    expected = tmp_path / "expected.npz"
+    np.savez(expected, **{"decode/in/z": z, "decode/out/image": z})
+    assert gate.main(str(tmp_path), str(expected), "1e-5") == 0
+    path = next(tmp_path.rglob(name))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert gate.main(str(tmp_path), str(expected), "1e-5") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(text, line)
+
+
 def test_not_a_number_is_within_no_tolerance(pair, tmp_path):
     export.write(*pair, SHAPE, tmp_path)
     expected = reference.arrays(*pair, SHAPE)
@@ -245,7 +279,7 @@ def test_options_that_cannot_be_are_refused(pair, tmp_path, options, message):
 
 def test_a_damaged_models_config_is_refused_and_stays(pair, tmp_path):
     (tmp_path / "models.config").write_text("model_config_list {")
-    with pytest.raises(InputError, match="ModelServerConfig of TensorFlow Serving as text"):
+    with pytest.raises(InputError, match="expected a text proto ModelServerConfig"):
         publish(pair, tmp_path)
     assert (tmp_path / "models.config").read_text() == "model_config_list {"
     assert left(tmp_path) == ["models.config"]

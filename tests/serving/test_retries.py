@@ -25,14 +25,17 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.failures, self.code, self.pause = failures, code, pause
         self.requests = 0
 
-    def GetModelMetadata(self, request, context):
+    def signatures(self):
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for side in ("inputs", "outputs"):
             info = getattr(signatures.signature_def["double"], side)["z"]
             info.dtype = tf.float32.as_datatype_enum
             info.tensor_shape.dim.add(size=-1)
+        return signatures
+
+    def GetModelMetadata(self, request, context):
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.metadata["signature_def"].Pack(signatures)
+        response.metadata["signature_def"].Pack(self.signatures())
         return response
 
     def Predict(self, request, context):
@@ -101,11 +104,12 @@ def test_a_server_that_is_unavailable_twice_is_asked_a_third_time():
     assert fake.requests == 3
 
 
-def test_a_server_that_stays_unavailable_is_given_up():
-    fake = Fake(failures=100)
-    with serving(fake) as target, pytest.raises(InputError, match=r"UNAVAILABLE: come back later \(tried for "):
-        double(target)
-    assert fake.requests == transport.ATTEMPTS
+def test_a_server_that_stays_unavailable_is_given_up_at_the_deadline():
+    fake, began = Fake(failures=10**6), time.monotonic()
+    with serving(fake) as target, pytest.raises(InputError, match=r"UNAVAILABLE: come back later.* \(tried for "):
+        double(target, timeout=1.2)
+    assert 1.0 < time.monotonic() - began < 2.0
+    assert fake.requests >= 4
 
 
 def test_other_errors_are_not_tried_again_and_the_servers_words_are_passed_on():
@@ -177,7 +181,7 @@ def test_a_slow_http_server_is_waited_for_until_the_deadline():
 
 def test_each_transport_on_the_port_of_the_other_is_told_so():
     def ask(target, rest, message):
-        with Remote(target, "any", rest=rest, timeout=10.0) as model, pytest.raises(InputError, match=message):
+        with Remote(target, "any", rest=rest, timeout=1.0) as model, pytest.raises(InputError, match=message):
             model.status()
 
     with serving(Fake()) as target:
@@ -186,34 +190,103 @@ def test_each_transport_on_the_port_of_the_other_is_told_so():
         ask(target, False, "REST is spoken on another port")
 
 
-def unavailable(calls):
-    def request(seconds):
-        calls.append(seconds)
-        raise transport.TransportError(grpc.StatusCode.UNAVAILABLE, "down")
+class Clock:
+    """Time that passes in `sleep` alone; `slept`: each pause."""
 
-    return request
+    def __init__(self):
+        self.now, self.slept = 0.0, []
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def retrying(self, request, timeout, fraction=1.0):
+        def jitter(low, high):
+            assert (low, high) == (0.5, 1.0)
+            return fraction
+
+        return transport.retrying(request, timeout, sleep=self.sleep, clock=lambda: self.now, jitter=jitter)
 
 
 @pytest.mark.parametrize(
     ("timeout", "fraction", "pauses"),
     [
-        (100.0, 1.0, [0.1, 0.2, 0.4, 0.8, 1.6]),
-        (100.0, 0.5, [0.05, 0.1, 0.2, 0.4, 0.8]),
-        (1.0, 1.0, [0.1, 0.2, 0.4]),  # after 0.7 s another pause of 0.8 s would end too late
+        (100.0, 1.0, [0.1, 0.2, 0.4, 0.8, 1.6, *[2.0] * 48, 0.85]),
+        (4.0, 0.5, [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 0.4]),
+        (1.0, 1.0, [0.1, 0.2, 0.4, 0.25]),  # the next would be 0.8 s, and end too late for another attempt
+        (0.05, 1.0, []),
     ],
 )
-def test_pauses_double_and_stay_within_the_deadline(timeout, fraction, pauses):
-    now, slept, calls = [0.0], [], []
+def test_pauses_double_up_to_a_limit_until_the_deadline(timeout, fraction, pauses):
+    clock, calls = Clock(), []
 
-    def sleep(seconds):
-        slept.append(seconds)
-        now[0] += seconds
+    def request(seconds):
+        calls.append(seconds)
+        raise transport.TransportError(grpc.StatusCode.UNAVAILABLE, f"down {len(calls)}")
 
-    def jitter(low, high):
-        assert (low, high) == (0.5, 1.0)
-        return fraction
-
-    with pytest.raises(transport.TransportError, match="UNAVAILABLE: down"):
-        transport.retrying(unavailable(calls), timeout, sleep=sleep, clock=lambda: now[0], jitter=jitter)
-    np.testing.assert_allclose(slept, pauses)
+    with pytest.raises(transport.TransportError, match=f"UNAVAILABLE: down {len(pauses) + 1}$"):
+        clock.retrying(request, timeout, fraction)
+    np.testing.assert_allclose(clock.slept, pauses)
     np.testing.assert_allclose(calls, timeout - np.cumsum([0.0, *pauses]))
+
+
+def test_a_last_attempt_without_time_does_not_hide_why_the_others_failed():
+    codes = iter([grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+
+    def request(_):
+        code = next(codes)
+        raise transport.TransportError(code, code.name.lower())
+
+    with pytest.raises(transport.TransportError, match="UNAVAILABLE: unavailable; then deadline_exceeded"):
+        Clock().retrying(request, 1.0)
+
+
+class Answers:
+    """A transport whose model doubles z, but answers something else."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def metadata(self, timeout):
+        return Fake().signatures()
+
+    def predict(self, signature, inputs, outputs, timeout):
+        return {"z": self.answer(len(inputs["z"]))}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda n: np.ones(n - 1), r"double: output z: expected float32 \[B\], B being 64, received float64 \[63\]"),
+        (lambda n: np.float64(3.0), r"received float64 \[\]"),
+        (lambda n: np.ones([n, 1]), r"received float64 \[64, 1\]"),
+        (lambda n: np.array([b"a"] * n, object), r"received object \[64\]"),
+        (
+            lambda n: np.where(np.arange(n) == 5, np.nan, 1.0),
+            "finite numbers, received NaN or infinity, first in row 5",
+        ),
+        (lambda n: np.where(np.arange(n) == (0 if n == 36 else -1), 1e39, 1.0), "first in row 64"),
+    ],
+)
+def test_an_answer_that_is_none_is_refused_and_its_row_named(answer, message):
+    model = Remote("nowhere:1", "any")
+    model._transport = Answers(answer)
+    with pytest.raises(InputError, match=message):
+        model.predict("double", z=np.ones(100))
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"outputs": {"b64": "!"}}', b'{"outputs": [[1], 2]}', b'{"outputs": null}'])
+def test_a_foreign_answer_over_http_is_told_as_such(body):
+    with answering_http(200, body) as (target, handler):
+        handler.do_POST = handler.do_GET
+        asked = Remote(target, "any", rest=True)._transport
+        with pytest.raises(transport.TransportError, match=r"INTERNAL: .* answered what a model server would not"):
+            asked.predict("double", {"z": np.ones(2)}, ["z"], 5.0)
+
+
+def test_a_missing_output_over_grpc_is_told_as_such():
+    with serving(Fake()) as target:
+        asked = Remote(target, "any")._transport
+        with pytest.raises(transport.TransportError, match=r"INTERNAL: .* answered what a model server would not"):
+            asked.predict("double", {"z": np.ones(2)}, ["other"], 5.0)
+        asked.close()

@@ -124,6 +124,28 @@ def test_impossible_numbers_are_invalid_arguments(loaded, signature, values, mes
         call(loaded, signature, *[np.asarray(value, np.float32) for value in values])
 
 
+def test_no_answer_holds_what_is_not_finite():
+    model, prior = models.make()
+    served = signatures.Served(model, prior, SHAPE).signatures()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="output log_prior is not finite"):
+        signatures.Served(model, prior, SHAPE)._servable(lambda z: {"log_prior": prior.log_prob(z)})(
+            tf.fill([2, 3], 1e30)
+        )
+    for variable in model.decoder.trainable_variables:
+        variable.assign(np.full(variable.shape, np.nan))
+    images = models.images(2)
+    for name, values in (
+        ("sample", SEEDS),
+        ("sample_png", SEEDS),
+        ("decode", tf.zeros([2, DIM])),
+        ("reconstruct", images),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="output image is not finite"):
+            served[name](tf.constant(values))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="output reconstruction_error is not finite"):
+        served["score"](tf.constant(images))
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (1, 4, 4, 1), (1, 8, 8, 3)])
 def test_images_of_another_shape_are_refused(loaded, shape):
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError)):

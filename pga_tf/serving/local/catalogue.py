@@ -19,7 +19,7 @@ class _Model:
     loaded: dict = dataclasses.field(default_factory=dict)  # version to Servable
     states: dict = dataclasses.field(default_factory=dict)  # version to (state, ServingError or None); a history
     failed: dict = dataclasses.field(default_factory=dict)  # version to what its folder held when it did not load
-    empty: bool = False  # whether the last look found nothing to serve
+    trouble: str = ""  # why the last look found nothing to serve
 
 
 class Catalogue:
@@ -30,7 +30,7 @@ class Catalogue:
 
     def __init__(self, config, model_base, max_batch):
         """`config`: a validated `ModelServerConfig`. Nothing is loaded before `update`."""
-        self._model_base, self._max_batch = model_base, max_batch
+        self.model_base, self._max_batch = model_base, max_batch
         self._lock = threading.Lock()  # guards the tables; held for moments
         self._updating = threading.Lock()  # one update at a time; held while models load
         self._models = {}
@@ -106,21 +106,27 @@ class Catalogue:
 
     def _update(self):
         for name, model in list(self._models.items()):
-            path = policy.folder(model.config, self._model_base)
-            versions = policy.on_disk(path)
-            wanted = policy.wanted(model.config, versions)
-            if not wanted and not model.empty:
-                logging.warning("no version of model %s to serve in %s", name, path)
-            model.empty = not wanted
-            if not wanted:
-                continue  # what is loaded stays: an empty folder is more likely a mistake than a wish
-            for version in sorted(wanted - model.loaded.keys()):
-                held = policy.contents(versions[version])
-                if model.failed.get(version) != held:  # it failed with these very files: it would fail again
-                    self._load(name, model, version, versions[version], held)
-            if wanted & model.loaded.keys():
-                for version in sorted(model.loaded.keys() - wanted):
-                    self._unload(name, model, version)
+            path = policy.folder(model.config, self.model_base)
+            try:
+                versions = policy.on_disk(path)
+                trouble = "" if policy.wanted(model.config, versions) else f"no version of it in {path}"
+            except OSError as error:  # one folder that cannot be read does not keep others from being served
+                versions, trouble = {}, str(error)
+            if trouble and trouble != model.trouble:
+                logging.warning("model %s has nothing to serve: %s", name, trouble)
+            model.trouble = trouble
+            if not trouble:  # otherwise what is loaded stays: an empty folder is more likely a mistake than a wish
+                self._take(name, model, versions)
+
+    def _take(self, name, model, versions):
+        wanted = policy.wanted(model.config, versions)
+        for version in sorted(wanted - model.loaded.keys()):
+            held = policy.contents(versions[version])
+            if model.failed.get(version) != held:  # it failed with these very files: it would fail again
+                self._load(name, model, version, versions[version], held)
+        if wanted & model.loaded.keys():
+            for version in sorted(model.loaded.keys() - wanted):
+                self._unload(name, model, version)
 
     def _load(self, name, model, version, folder, held):
         self._set(model, version, State.LOADING)
@@ -130,7 +136,7 @@ class Catalogue:
             found = errors.of(error)
             model.failed[version] = held
             self._set(model, version, State.END, found)
-            logging.warning("version %d of model %s does not load: %s", version, name, found.text)
+            logging.warning("version %d of model %s does not load from %s: %s", version, name, folder, found.text)
         else:
             model.failed.pop(version, None)
             self._set(model, version, State.AVAILABLE, servable=servable)

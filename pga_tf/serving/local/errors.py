@@ -14,9 +14,12 @@ HTTP = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
-LONGEST = 2000  # characters of a text: gRPC sends it in a header, and a client refuses headers beyond 8 KiB
+LONGEST = 2000  # bytes of a text: gRPC sends each as up to three in a header, of which a client takes 8 KiB
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_TRACE = re.compile(r"Graph execution error:\s*|Detected at node .*\n?|<stack traces unavailable>\s*")
+_TRACE = re.compile(
+    r"Graph execution error:\s*|Detected at node .*\n?|<stack traces unavailable>\s*"
+    r"|\{\{function_node .*?\}\}\s*|\s*\[Op:\w+\] name:\s*"
+)
 _PLACE = re.compile(r"\s*\[\[\{\{node .*", re.DOTALL)
 
 
@@ -25,7 +28,9 @@ class ServingError(Exception):
 
     def __init__(self, code, text):
         super().__init__(text)
-        self.code, self.text = code, text[:LONGEST]
+        self.code = code
+        line = " ".join(text.split())
+        self.text = line.encode("utf-8", "backslashreplace")[:LONGEST].decode("utf-8", "ignore")
 
 
 def invalid(text):

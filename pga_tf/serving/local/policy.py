@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import re
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -16,7 +17,12 @@ def parse(text, what):
     try:
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except text_format.ParseError as error:
-        checks.refuse(what, expected="a text proto ModelServerConfig", received=str(error), remedy="correct it")
+        checks.refuse(
+            what,
+            expected="a text proto ModelServerConfig",
+            received=" ".join(str(error).splitlines()),
+            remedy="mend it by hand, or take it away and export or label the models again",
+        )
     validate(config, what)
     return config
 
@@ -30,7 +36,17 @@ def validate(config, what):
     for model in config.model_config_list.config:
         if not model.name or not model.base_path:
             checks.refuse(
-                what, expected="a name and a base_path for each model", received=str(model), remedy="add them"
+                what,
+                expected="a name and a base_path for each model",
+                received=text_format.MessageToString(model, as_one_line=True) or "neither",
+                remedy="add them",
+            )
+        if "\0" in model.base_path:
+            checks.refuse(
+                f"{what}: model {model.name}",
+                expected="a base_path",
+                received=repr(model.base_path),
+                remedy="leave out the byte 0, which no path holds",
             )
         if names.count(model.name) > 1:
             checks.refuse(what, expected="each name once", received=f"{model.name} twice", remedy="rename one")
@@ -51,20 +67,41 @@ def folder(model, model_base):
     return pathlib.Path(model.base_path)
 
 
+def require_below(config, model_base, what):
+    """Raises `InputError` unless every model of a configuration lies below `model_base`, wherever its links lead."""
+    base = pathlib.Path(model_base).resolve()
+    for model in config.model_config_list.config:
+        try:
+            path = folder(model, base).resolve()
+        except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
+            path = error
+        if not isinstance(path, pathlib.Path) or not path.is_relative_to(base):
+            checks.refuse(
+                f"{what}: model {model.name}",
+                expected=f"a base_path below {CONTAINER_BASE}, which stands for {base}",
+                received=f"{model.base_path}, which is {path}",
+                remedy="move the model there; folders elsewhere can be named in the server's own configuration file",
+            )
+
+
 def on_disk(path):
-    """Version numbers that lie in a model's folder: int to folder; empty where there is no such folder."""
+    """Version numbers that lie in a model's folder: int to folder; empty where there is no such folder.
+
+    Of folders that say one number, such as 7 and 007, it is the shorter.
+    """
     try:
-        found = [entry for entry in path.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+        found = [entry for entry in path.iterdir() if re.fullmatch("[0-9]+", entry.name) and entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return {int(entry.name): entry for entry in found}
+    numbered = {int(entry.name): entry for entry in sorted(found, key=lambda entry: -len(entry.name))}
+    return {number: entry for number, entry in numbered.items() if number < 2**63}  # what messages can say
 
 
 def contents(path):
     """What tells whether anything below a folder has changed: a set of (path, size, time of change)."""
     found = set()
     for entry in path.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # moved while we looked
+        with contextlib.suppress(OSError):  # moved while we looked, or a link that leads nowhere
             status = entry.stat()
             found.add((entry, status.st_size, status.st_ctime_ns))
     return found

@@ -85,9 +85,14 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     @_answering
     def HandleReloadConfigRequest(self, request, context):
-        """Answers when the models of the new configuration are loaded, or could not be."""
+        """Answers when the models of the new configuration are loaded, or could not be.
+
+        Whoever reaches the port may send one: it may choose among what lies in the model base, and name nothing else.
+        """
+        what = "ReloadConfigRequest.config"
         try:
-            policy.validate(request.config, "ReloadConfigRequest.config")
+            policy.validate(request.config, what)
+            policy.require_below(request.config, self._catalogue.model_base, what)
         except checks.InputError as error:
             raise errors.invalid(str(error)) from error
         self._catalogue.configure(request.config)

@@ -3,6 +3,7 @@
 import itertools
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2
@@ -38,7 +39,8 @@ class Servable:
           signature_name: empty for the default. inputs: dict of name to tensors as the client sent them.
           decode: `tensors.from_proto` or `tensors.from_json`. output_filter: names wanted; empty for all.
 
-        Raises `ServingError`, or `tf.errors.OpError` where the graph refuses a value.
+        Raises `ServingError`, also for outputs that are not finite, or `tf.errors.OpError` where the graph refuses a
+        value.
         """
         key = signature_name or DEFAULT_SIGNATURE
         if key not in self._functions:
@@ -53,7 +55,10 @@ class Servable:
         if len(sizes) > 1:
             raise errors.invalid("Batching Run() input tensors must have equal 0th-dimension size")
         outputs = self._functions[key](**{n: tf.constant(array) for n, array in arrays.items()})
-        return {n: outputs[n].numpy() for n in signature.outputs if not output_filter or n in output_filter}
+        wanted = {n: outputs[n].numpy() for n in signature.outputs if not output_filter or n in output_filter}
+        for name, array in wanted.items():
+            _require_finite(name, array)
+        return wanted
 
     def _warm_up(self, path):
         if not path.is_file():
@@ -87,3 +92,9 @@ def _require_names(sent, wanted):
             f"len({listed(sent)}) != len({listed(wanted)}). "
             f"Sent extra: {listed(sent - wanted)}. Missing but required: {listed(wanted - sent)}."
         )
+
+
+def _require_finite(name, array):
+    if array.dtype != object and not np.isfinite(array).all():
+        row = f", first in row {int(np.argwhere(~np.isfinite(array))[0][0])}" if array.ndim else ""
+        raise errors.invalid(f'Output "{name}" is not finite{row}: the model has no answer to this input.')

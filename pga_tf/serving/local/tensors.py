@@ -25,11 +25,14 @@ def from_proto(name, proto, info, max_batch):
 
 
 def from_json(name, value, info, max_batch):
-    """The array that nested JSON lists hold, in the dtype that `info` asks for; binary is {"b64": ...}."""
+    """The array that nested JSON lists hold, in the dtype that `info` asks for; binary is {"b64": ...}.
+
+    Numbers beyond the dtype's range are refused: JSON has no infinity, so nobody asked for one.
+    """
     dtype = tf.dtypes.as_dtype(info.dtype)
     try:
         array = _strings(value) if dtype == tf.string else _numbers(value, dtype.as_numpy_dtype)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise errors.invalid(f'Input "{name}" is no tensor of {dtype.name}: {error}') from error
     _require_shape(name, list(array.shape), info, max_batch)
     return array
@@ -37,8 +40,10 @@ def from_json(name, value, info, max_batch):
 
 def to_json(name, array):
     """Nested lists of `array`. Bytes are for outputs that end in _bytes, as TensorFlow Serving has it."""
-    if array.dtype != object:
+    if array.dtype.kind in "fiub":
         return array.tolist()
+    if array.dtype != object:  # bfloat16 and its kin, which NumPy does not know
+        return array.astype(np.float32).tolist()
     if name.endswith("_bytes"):
         encode = lambda value: {"b64": base64.b64encode(value).decode()}
     else:
@@ -54,17 +59,24 @@ def to_json(name, array):
 
 
 def _numbers(value, dtype):
-    array = np.asarray(value)  # raises for ragged lists
-    if array.size and array.dtype.kind not in "iufb":
+    # As objects first: beside one long string NumPy would make each number a string of that length.
+    held = set(map(type, np.array(value, object).ravel().tolist()))
+    if list in held:
+        raise ValueError("expected lists of equal length, at most 64 deep")
+    if not held <= {int, float, bool}:
         raise ValueError("expected numbers")
-    if array.size and np.issubdtype(dtype, np.integer) and array.dtype.kind not in "iu":
-        raise ValueError("expected whole numbers")
+    array = np.asarray(value)
     if array.size and np.issubdtype(dtype, np.integer):
+        if held != {int}:
+            raise ValueError("expected whole numbers")
         limits = np.iinfo(dtype)
         if int(array.min()) < limits.min or int(array.max()) > limits.max:
             raise ValueError(f"expected numbers in [{limits.min}, {limits.max}]")
-    with np.errstate(over="ignore"):  # beyond float32 is infinity, which the model refuses
-        return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected numbers that {np.dtype(dtype).name} can hold")
+    return array
 
 
 def _strings(value):
