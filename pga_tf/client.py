@@ -2,12 +2,14 @@
 
 import pathlib
 import re
+import sys
 
 import numpy as np
 from absl import flags as absl_flags
 
 from pga_tf import command_line
-from pga_tf.core import checks, commands, files, grids
+from pga_tf.core import checks, commands, files, grids, photo
+from pga_tf.core import pictures as pictures_lib
 from pga_tf.serving import inputs
 from pga_tf.serving.remote import Remote
 
@@ -56,6 +58,13 @@ def define_flags(flag_values=FLAGS):
         None,
         "folder, image files, .npz or .npy, with commas between them; what exists may have commas in its own name",
     )
+    define(
+        "string",
+        "value_range",
+        "",
+        "LOW,HIGH: stored values that are black and white, in files of more than 8 bits and in arrays; default: "
+        "0,65535 for 16 bits, 0,1 for floats",
+    )
     define("string", "codes", None, ".npz that encode wrote (array codes), or .npy, of codes [N, D]")
     define("integer", "steps", 8, "images in a row of interpolate", lower_bound=2)
     define("string", "out", None, "file to write: .png or .npz")
@@ -86,12 +95,13 @@ def main(arguments, values=FLAGS):
         _print_table(arrays, names)
     elif values.out.endswith(".png"):
         grids.write_png(values.out, _picture(grid, columns))
-        print(inputs.shown(values.out))
+        print(pictures_lib.shown(values.out))
     else:
         with files.replacing(values.out) as file:
             np.savez_compressed(file, **arrays)
         print(
-            f"{inputs.shown(values.out)}: " + ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+            f"{pictures_lib.shown(values.out)}: "
+            + ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
         )
     return 0
 
@@ -178,7 +188,10 @@ def _input(verb, values):
     if wanted == "codes":
         return _in_a_grid(inputs.codes(values.codes), values.out), None
     if wanted == "images":
-        pictures = inputs.images(inputs.paths(values.images))
+        value_range = photo.parse_range(values.value_range) if values.value_range else None
+        pictures = inputs.images(inputs.paths(values.images), value_range)
+        for line in pictures.told:
+            print(line, file=sys.stderr)
         if verb == "interpolate" and len(pictures.names) < 2:
             checks.refuse("--images", expected="two or more images", received="one", remedy="name another beside it")
         return pictures, pictures.names
@@ -213,7 +226,7 @@ def _print_table(arrays, names):
     width = max(12, *(len(name) for name in columns))
     print("  ".join([*(name.rjust(width) for name in columns), "image"]))
     for row, name in zip(zip(*columns.values(), strict=True), names, strict=True):
-        print("  ".join([*(f"{value:.6g}".rjust(width) for value in row), inputs.shown(name)]))
+        print("  ".join([*(f"{value:.6g}".rjust(width) for value in row), pictures_lib.shown(name)]))
 
 
 def _status(model, what):

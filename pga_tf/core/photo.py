@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import math
 import threading
 import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from pga_tf.core import memory
+from pga_tf.core import checks, memory
 
 # Formats that people keep pictures in. Pillow knows more: programs to run (EPS), icons, textures, scientific data.
 FORMATS = (
@@ -211,3 +212,19 @@ def likely_range(low: float, high: float) -> str:
     if low < 0 or high < 2:
         return f"{low:.12g},{max(high, low + 1):.12g}"
     return f"0,{2 ** int(high).bit_length() - 1}"
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """(low, high) of "LOW,HIGH". Raises `InputError` for what is not two finite numbers, the lower one first."""
+    try:
+        low, high = map(float, text.split(","))
+        if not (math.isfinite(high - low) and low < high):
+            raise ValueError
+    except ValueError:
+        checks.refuse(
+            "--value_range",
+            expected="two numbers LOW,HIGH, the lower one first",
+            received=repr(text),
+            remedy="write --value_range=0,4095, for instance",
+        )
+    return low, high

@@ -1,20 +1,19 @@
 """`npz:FILE`: the user's own array, `images` in an .npz or the whole of an .npy."""
 
 import hashlib
-import math
 import os
-import struct
 import zipfile
 
 import numpy as np
 
-from pga_tf.core import checks, memory, photo, ranges
+from pga_tf.core import array_files, checks, photo, ranges
 from pga_tf.data import order, random_access
 from pga_tf.data.arrays import from_arrays, held_out
 from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Identity, Source, digest
 
 CHUNK = 4096  # images looked at together, so that a mapped file is never all in memory
+MEMBERS = ("images.npy", "test.npy")
 LOOKED_AT = 100  # images of an .npy by which it is known again
 TOLERANCE = 1e-3  # of a range: by so much arithmetic in single precision, or a resize, may leave it
 
@@ -36,8 +35,6 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
         images = images[..., None]
     _require_images(name, images, options.range())
     value_range, notes = _range(name, images, options.range())
-    if isinstance(images, np.memmap) and images.nbytes <= random_access.LIMIT_BYTES:
-        images = np.array(images)
     if test is None:
         train, test = held_out(len(images), options, name=name)
     else:
@@ -52,18 +49,8 @@ def _read(name, path):
     if not os.path.isfile(path):
         _refuse_file(name, expected="a file", received="a folder" if os.path.isdir(path) else f"no file {path}")
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None, _identity_of_mapped(loaded, path)
-        with loaded:
-            if "images" not in loaded.files:
-                held = ", ".join(loaded.files) or "none"
-                _refuse_file(name, expected="an array called images", received=f"arrays {held}")
-            images = _member(name, path, loaded, "images")
-            test = _member(name, path, loaded, "test") if "test" in loaded.files else None
-            members = [loaded.zip.getinfo(f"{key}.npy") for key in ("images", "test") if key in loaded.files]
-            described = [(member.filename, member.file_size, member.CRC) for member in members]
-            return images, test, Identity(len(images), digest(described), os.path.abspath(path))
+        arrays = array_files.read(path, ("images", "test"), map_beyond=random_access.LIMIT_BYTES)
+        return arrays["images"], arrays.get("test"), _identity(path, arrays["images"])
     except checks.InputError:
         raise
     except Exception as error:  # NumPy and zipfile answer damaged files with errors of many types
@@ -72,16 +59,16 @@ def _read(name, path):
         )
 
 
-def _identity_of_mapped(images, path):
-    """Of an .npy, which holds no checksum: by shape, type and some of its images."""
+def _identity(path, images):
+    """Of an .npz by its checksums; of an .npy, which has none, by shape, type and some of its images."""
     count = len(images) if images.ndim else 0
-    some = np.ascontiguousarray(images[order.spread(count, LOOKED_AT)]) if count else np.zeros(0)
-    described = [images.dtype.str, images.shape, hashlib.sha256(some).hexdigest()]
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            described = [(m.filename, m.file_size, m.CRC) for m in archive.infolist() if m.filename in MEMBERS]
+    else:
+        some = np.ascontiguousarray(images[order.spread(count, LOOKED_AT)]) if count else np.zeros(0)
+        described = [images.dtype.str, images.shape, hashlib.sha256(some).hexdigest()]
     return Identity(count, digest(described), os.path.abspath(path))
-
-
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-SIGNATURE_TO_LENGTHS, LENGTHS = 26, "<HH"  # of a ZIP member's own header: name and extra field, which end it
 
 
 def of_array(images: np.ndarray, name: str = "images") -> Source:
@@ -97,29 +84,6 @@ def of_array(images: np.ndarray, name: str = "images") -> Source:
     _require_images(name, images, None)
     value_range, notes = _range(name, images, None)
     return from_arrays(name, images, {"all": slice(None)}, DataOptions(), value_range=value_range, notes=notes)
-
-
-def _member(name, path, archive, key):
-    """An array of an .npz, mapped if it is large and lies there as it is. What its header says is not believed."""
-    member = archive.zip.getinfo(f"{key}.npy")
-    with archive.zip.open(member) as file:
-        read_header = HEADERS.get(np.lib.format.read_magic(file))
-        shape, fortran, dtype = read_header(file) if read_header else ((), False, np.dtype(object))
-        start = file.tell()
-    if dtype.hasobject:
-        return archive[key]  # NumPy's own words on what it does not read
-    size = math.prod(shape) * dtype.itemsize
-    if size != member.file_size - start:
-        raise ValueError(f"array {key} of {size:,} bytes by its header, and {member.file_size - start:,} in the file")
-    if member.compress_type != zipfile.ZIP_STORED or size <= random_access.LIMIT_BYTES:
-        remedy = "write it with np.save or np.savez, from which it is mapped"
-        memory.require(f"Array {key} of {name}", size, remedy=remedy)
-        return archive[key]
-    with open(path, "rb") as file:
-        file.seek(member.header_offset + SIGNATURE_TO_LENGTHS)
-        lengths = struct.unpack(LENGTHS, file.read(struct.calcsize(LENGTHS)))
-        start += file.tell() + sum(lengths)
-    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
 def _refuse_file(name, *, expected, received):

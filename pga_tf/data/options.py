@@ -1,9 +1,8 @@
 """What a user may set about the data; the flags of the same names are generated from these fields."""
 
 import dataclasses
-import math
 
-from pga_tf.core import checks
+from pga_tf.core import photo
 from pga_tf.core.options import option
 
 LARGEST_SIDE = 2**14
@@ -57,20 +56,4 @@ class DataOptions:
 
     def range(self) -> tuple[float, float] | None:
         """`value_range` as (low, high), or None where it is not set. Raises `InputError` for another text."""
-        return parse_range(self.value_range) if self.value_range else None
-
-
-def parse_range(text: str) -> tuple[float, float]:
-    """(low, high) of "LOW,HIGH". Raises `InputError` for what is not two finite numbers, the lower one first."""
-    try:
-        low, high = map(float, text.split(","))
-        if not (math.isfinite(high - low) and low < high):
-            raise ValueError
-    except ValueError:
-        checks.refuse(
-            "--value_range",
-            expected="two numbers LOW,HIGH, the lower one first",
-            received=repr(text),
-            remedy="write --value_range=0,4095, for instance",
-        )
-    return low, high
+        return photo.parse_range(self.value_range) if self.value_range else None

@@ -8,20 +8,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pga_tf.core import checks, grids, photo
+from pga_tf.core import array_files, checks, grids, photo
+from pga_tf.core import pictures as pictures_lib
 
 ARRAYS = (".npz", ".npy")
 LONGEST_NAME = 255  # bytes, of a file on Linux
 MOST_NAMED = 5  # files of a message
+TOLERANCE = 1e-3  # by so much single precision, or a resize, may leave [0, 1]
 MOST_SEEDS = 1_000_000
 
 
 class Pictures(NamedTuple):
-    """Images that were read: float32 `[N, H, W, C]` in [0, 1], a name for each, and each file's own shape by path."""
+    """Images that were read: float32 `[N, H, W, C]` in [0, 1], a name for each, and each file's own shape by path.
+
+    `told`: lines on what was not read, or not taken as it is stored.
+    """
 
     pixels: np.ndarray
     names: list
     shapes: dict
+    told: list
 
 
 def seeds(text):
@@ -48,14 +54,14 @@ def codes(path):
     Raises `InputError` for another file, or what it holds being something else.
     """
     try:
-        found = _load(path, "codes")
+        found = array_files.read(path, ["codes"])["codes"]
         if found.ndim != 2 or not len(found) or found.dtype.kind not in "fiu":
             raise ValueError(f"{found.dtype} {list(found.shape)}")
         if not np.isfinite(found).all():
             raise ValueError("NaN or infinity")
     except Exception as error:  # NumPy answers damaged files with errors of many types
         checks.refuse(
-            f"--codes={shown(path)}",
+            f"--codes={pictures_lib.shown(path)}",
             expected="an .npy, or an .npz with an array called codes, of finite numbers [N, D]",
             received=str(error),
             remedy="correct the path, or write the file with encode --out=FILE.npz or np.save(FILE, codes)",
@@ -77,7 +83,7 @@ def paths(text):
             checks.refuse(
                 "--images",
                 expected="paths with one comma between them",
-                received=shown(text),
+                received=pictures_lib.shown(text),
                 remedy="leave out the comma that is too many",
             )
         found.append(path if os.path.lexists(path) else path.strip())
@@ -98,28 +104,23 @@ def _longest_there(parts):
     return longest
 
 
-def shown(name):
-    """A file's name in one line of text: what cannot be printed is escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def images(paths):
+def images(paths, value_range=None):
     """The `Pictures` of paths. Grey ones are RGB where others have colours.
 
     Args:
       paths: image files, folders of them (their own files, by name), and .npy or .npz (array `images`) of uint8, or
         of floats in [0, 1]; points in the plane `[N, 1, 1, 2]` may be any floats.
+      value_range: (low, high) stored values that become 0 and 1 in files of more than 8 bits and in arrays.
 
     Raises `InputError` for a path with no images, a damaged file, images of several shapes, or other values.
     """
-    parts, names, shapes = [], [], {}
+    parts, names, shapes, told, remarks = [], [], {}, [], pictures_lib.Remarks()
     for path in map(pathlib.Path, paths):
         if path.suffix.lower() in ARRAYS:
-            read = {path: _array(path)}
+            read = {path: _array(path, value_range, told)}
             names += [f"{path.name}[{i}]" for i in range(len(read[path]))]
         else:
-            read = {file: _picture(file)[None] for file in _files(path)}
+            read = {file: _picture(file, value_range, remarks)[None] for file in _files(path, told)}
             names += [file.name for file in read]
         parts += read.values()
         shapes |= {file: part.shape[1:] for file, part in read.items()}
@@ -127,7 +128,8 @@ def images(paths):
         checks.refuse("--images", expected="at least one image", received="none", remedy="name a file or folder")
     channels = max(shape[-1] for shape in shapes.values())
     _require_alike({file: (*shape[:-1], _brought_to(shape[-1], channels)) for file, shape in shapes.items()})
-    return Pictures(np.concatenate([_in_colours(part, channels) for part in parts]), names, shapes)
+    pixels = np.concatenate([_in_colours(part, channels) for part in parts])
+    return Pictures(pixels, names, shapes, told + remarks.lines())
 
 
 def in_colours(pictures, channels):
@@ -167,55 +169,53 @@ def _require_alike(shapes):
 
 def _listed(files):
     more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
-    return ", ".join(shown(str(file)) for file in files[:MOST_NAMED]) + more
+    return ", ".join(pictures_lib.shown(str(file)) for file in files[:MOST_NAMED]) + more
 
 
-def _files(path):
+def _files(path, told):
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in photo.EXTENSIONS and p.name[0] != ".")
-        if not found:
-            expected = f"images ({', '.join(photo.EXTENSIONS)}) in it"
-            checks.refuse(f"--images={shown(path)}", expected=expected, received="none", remedy="name another folder")
-        return found
+        found = pictures_lib.listing(str(path), below=False)
+        if not found.names:
+            expected = "images in it: files whose names end in .jpg, .png, .webp, .tif and the like"
+            received = "; ".join(["none", *(line.removeprefix("warning: ") for line in found.lines())])
+            what = f"--images={pictures_lib.shown(path)}"
+            checks.refuse(what, expected=expected, received=received, remedy="name another folder")
+        told += found.lines()
+        return [path / name for name in found.names]
     if not path.is_file():
         received = "something else" if path.exists() else "nothing there"
         checks.refuse(
-            f"--images={shown(path)}", expected="a file or folder", received=received, remedy="correct the path"
+            f"--images={pictures_lib.shown(path)}",
+            expected="a file or folder",
+            received=received,
+            remedy="correct the path",
         )
     return [path]
 
 
-def _picture(path):
+def _picture(path, value_range, remarks):
     try:
         size, colour = photo.header(path)
-        pixels = photo.decode(path, (*size, 3 if colour else 1), crop=0)
+        picture = photo.read(path, (*size, 3 if colour else 1), crop=0, value_range=value_range, frames=True)
     except Exception as error:  # PIL answers damaged files with errors of many types
         checks.refuse(
-            f"--images: {shown(path)}",
+            f"--images: {pictures_lib.shown(path)}",
             expected="an image that decodes",
             received=str(error),
             remedy="repair or remove it",
         )
-    return np.float32(pixels) / np.float32(255.0)
+    remarks.add(str(path), picture)
+    return np.float32(picture.pixels) / np.float32(255.0)
 
 
-def _load(path, name):
-    """The array of an .npy file, or the one called `name` of an .npz file."""
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        if name not in loaded.files:
-            raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}, and none called {name}")
-        return loaded[name]
-
-
-def _array(path):
+def _array(path, value_range, told):
     try:
-        loaded = _load(path, "images")
+        loaded = array_files.read(path, ["images"])["images"]
+    except checks.InputError:
+        raise
     except Exception as error:  # NumPy answers damaged files with errors of many types
         checks.refuse(
-            f"--images={shown(path)}",
+            f"--images={pictures_lib.shown(path)}",
             expected="an .npy, or an .npz with an array called images",
             received=str(error),
             remedy="correct the path, or write the file with np.savez(FILE, images=images)",
@@ -224,20 +224,27 @@ def _array(path):
         loaded = loaded[..., None]
     if loaded.ndim != 4:
         _refuse_array(path, f"shape {list(loaded.shape)}")
-    if loaded.dtype == np.uint8:
+    if loaded.dtype == np.uint8 and not value_range:
         return np.float32(loaded) / np.float32(255.0)
-    if loaded.dtype.kind != "f":
+    if loaded.dtype.kind not in ("fiub" if value_range else "f"):
         _refuse_array(path, f"dtype {loaded.dtype}")
-    points = grids.is_points(loaded.shape[1:]) and np.isfinite(loaded).all()  # they may lie anywhere
-    if loaded.size and not points and not (loaded.min() >= 0 and loaded.max() <= 1):  # also for NaN
-        _refuse_array(path, f"values in [{loaded.min():g}, {loaded.max():g}]")
-    return np.float32(loaded)
+    finite = not loaded.size or bool(np.isfinite(loaded).all())
+    if finite and grids.is_points(loaded.shape[1:]) and not value_range:
+        return np.float32(loaded)  # they may lie anywhere
+    low, high = (loaded.min(), loaded.max()) if loaded.size else (0, 0)
+    if not finite or (not value_range and not -TOLERANCE <= low <= high <= 1 + TOLERANCE):
+        _refuse_array(path, f"values in [{low:g}, {high:g}]")
+    least, most = value_range or (0.0, 1.0)
+    if low < least or high > most:
+        shown = f"{pictures_lib.shown(path)}: they reach from {low:.9g} to {high:.9g}"
+        told.append(f"warning: values outside [{least:g}, {most:g}] were clipped in {shown}")
+    return np.float32((np.clip(loaded, least, most) - least) / (most - least))
 
 
 def _refuse_array(path, received):
     checks.refuse(
-        f"--images={shown(path)}",
-        expected="[N, H, W] or [N, H, W, C] of uint8, or of floats in [0, 1]",
+        f"--images={pictures_lib.shown(path)}",
+        expected="[N, H, W] or [N, H, W, C] of uint8, of floats in [0, 1], or with --value_range of any numbers",
         received=received,
-        remedy="reshape or scale it; an array in [-1, 1] becomes one in [0, 1] by (x + 1) / 2",
+        remedy="reshape it, or say the range of its values, as in --value_range=-1,1",
     )

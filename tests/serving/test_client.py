@@ -248,9 +248,9 @@ NOWHERE = "--target=127.0.0.1:1"  # never asked: what is wrong is found before
         (["score", "--images=/dev/null"], "--images=/dev/null: expected a file or folder, received something else"),
         (["sample", "--seeds=0:4", "--out={tmp}/folder.png"], "--out: expected a file, received .*, a folder"),
         (["score", "--images=no.png"], "--images=no.png: expected a file or folder"),
-        (["score", "--images={tmp}"], "expected images .* in it, received none"),
+        (["score", "--images={tmp}"], "expected images in it: .*, received none"),
         (["score", "--images={tmp}/bad.npz"], "none called images"),
-        (["score", "--images={tmp}/bad.npy"], r"values in \[-1, -1\].*\(x \+ 1\) / 2"),
+        (["score", "--images={tmp}/bad.npy"], r"values in \[-1, -1\].*--value_range=-1,1"),
         (["score", "--images={tmp}/nan.npy"], r"received values in \[nan, nan\]"),
         (["score", "--images={tmp}/ints.npy"], "received dtype int64"),
         (["encode", "--images={tmp}/bad.png"], "expected an image that decodes"),
@@ -310,6 +310,36 @@ def test_grey_pictures_become_rgb_where_the_model_or_another_picture_has_colours
     grey = inputs.images([tmp_path / "grey.png"])
     assert grey.pixels.shape == (1, 8, 8, 1)
     assert inputs.in_colours(grey, 3).shape == (1, 8, 8, 3)
+
+
+def test_what_is_not_read_or_not_taken_as_it_is_stored_is_told(tmp_path):
+    Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
+    Image.new("L", (8, 8), 51).save(tmp_path / ".hidden.png")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "notes.txt").write_text("text")
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "deep.png")
+    read = inputs.images([tmp_path])
+    assert read.names == ["deep.png", "grey.png"]
+    assert [line.partition(":")[0] for line in read.told] == ["warning", "warning", "passed over", "warning"]
+    assert read.told[-1].endswith("deep.png; was another range meant? Pass --value_range=0,4095")
+    chosen = inputs.images([tmp_path], (0.0, 4095.0))
+    np.testing.assert_allclose(chosen.pixels[:, 0, 0, 0], [1, 0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "value_range", "expected", "told"),
+    [
+        ([0, 0.5, 1.0000001], None, [0, 0.5, 1], "values outside [0, 1] were clipped in"),
+        ([-1, 0, 1.0], (-1.0, 1.0), [0, 0.5, 1], None),
+        (np.int16([-5, 50, 200]), (0.0, 100.0), [0, 0.5, 1], "values outside [0, 100] were clipped in"),
+        (np.uint8([0, 1, 1]), (0.0, 1.0), [0, 1, 1], None),
+    ],
+)
+def test_arrays_of_any_numbers_are_taken_with_their_range(tmp_path, values, value_range, expected, told):
+    np.save(tmp_path / "x.npy", np.array(values).reshape(1, 3, 1, 1))
+    read = inputs.images([tmp_path / "x.npy"], value_range)
+    np.testing.assert_allclose(read.pixels.ravel(), expected)
+    assert (told in read.told[0]) if told else not read.told
 
 
 def test_points_in_the_plane_may_lie_anywhere_but_must_be_somewhere(tmp_path):

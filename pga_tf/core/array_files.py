@@ -1,0 +1,59 @@
+"""Arrays in .npy and .npz files, whose headers are held against the file and against memory, not believed."""
+
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from pga_tf.core import memory
+
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+SIGNATURE_TO_LENGTHS, LENGTHS = 26, "<HH"  # of a ZIP member's own header: name and extra field, which end it
+
+
+def read(path: str | os.PathLike, names: Sequence[str], *, map_beyond: float = math.inf) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file that are called one of `names`; of an .npy file its array, by the first of `names`.
+
+    Those of more than `map_beyond` bytes that lie in the file as they are (.npy, or .npz that is not compressed) are
+    mapped. It raises ValueError without the first name in an .npz, `InputError` for an array larger than memory, and for
+    damaged files, which NumPy and zipfile answer with errors of many types, any of these.
+    """
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        if loaded.nbytes <= map_beyond:
+            _require_memory(path, loaded.nbytes)
+            loaded = np.array(loaded)
+        return {names[0]: loaded}
+    with loaded:
+        if names[0] not in loaded.files:
+            raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}, and none called {names[0]}")
+        return {name: _member(path, loaded, name, map_beyond) for name in names if name in loaded.files}
+
+
+def _member(path, archive, name, map_beyond):
+    member = archive.zip.getinfo(f"{name}.npy")
+    with archive.zip.open(member) as file:
+        read_header = HEADERS.get(np.lib.format.read_magic(file))
+        shape, fortran, dtype = read_header(file) if read_header else ((), False, np.dtype(object))
+        start = file.tell()
+    if dtype.hasobject:
+        return archive[name]  # NumPy's own words on what it does not read
+    size = math.prod(shape) * dtype.itemsize
+    if size != member.file_size - start:
+        raise ValueError(f"array {name} of {size:,} bytes by its header, and {member.file_size - start:,} in the file")
+    if member.compress_type != zipfile.ZIP_STORED or size <= map_beyond:
+        _require_memory(path, size)
+        return archive[name]
+    with open(path, "rb") as file:
+        file.seek(member.header_offset + SIGNATURE_TO_LENGTHS)
+        lengths = struct.unpack(LENGTHS, file.read(struct.calcsize(LENGTHS)))
+        start += file.tell() + sum(lengths)
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+
+
+def _require_memory(path, size):
+    remedy = "write it in parts, or for training with np.save or np.savez, from which it is not read as a whole"
+    memory.require(str(path), size, remedy=remedy)
