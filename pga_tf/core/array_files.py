@@ -18,8 +18,8 @@ def read(path: str | os.PathLike, names: Sequence[str], *, map_beyond: float = m
     """The arrays of an .npz file that are called one of `names`; of an .npy file its array, by the first of `names`.
 
     Those of more than `map_beyond` bytes that lie in the file as they are (.npy, or .npz that is not compressed) are
-    mapped. It raises ValueError without the first name in an .npz, `InputError` for an array larger than memory, and for
-    damaged files, which NumPy and zipfile answer with errors of many types, any of these.
+    mapped. It raises ValueError without the first name in an .npz, `InputError` for an array larger than memory, and
+    for damaged files, which NumPy and zipfile answer with errors of many types, any of these.
     """
     loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(loaded, np.ndarray):

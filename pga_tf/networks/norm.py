@@ -71,6 +71,7 @@ class SourceBatchNorm(SourceLayer):
         rows = [self.known_sources.index(s) if self.mode == "per_source" else 0 for s in sources]
         gamma, beta = self.gamma.value, self.beta.value
         if training:
+            _require_several(x, len(sources), self.name)
             normalise = _fused if replicas.count() == 1 else _synchronised
             y, mean, variance = normalise(x, len(sources), gamma, beta)
             _move(self.running_mean, rows, mean, self.momentum)
@@ -124,6 +125,24 @@ def critic_norm(name: str | None) -> Callable | None:
     if name == "batch":
         return functools.partial(SourceBatchNorm, known_sources=CRITIC_SOURCES, mode="per_source")
     return ExampleNorm
+
+
+def _require_several(x, count, name):
+    """Refuses segments of one value for each channel: less its mean, that is 0 whatever it was."""
+    positions, rows = x.shape[1:-1].num_elements() or 1, x.shape[0]
+    if positions > 1 or (rows is not None and rows * replicas.count() > count):
+        return
+    expected = "two examples at least of each source, for one less its mean is 0"
+    if rows is None:
+        message = f"Batch of {name}: expected {expected}, received one. Remedy: drop a last batch of one."
+        tf.debugging.assert_greater(tf.shape(x)[0] * replicas.count(), count, message=message)
+        return
+    checks.refuse(
+        f"Batch of {name}",
+        expected=expected,
+        received="one",
+        remedy="use larger batches, none of one example at the end of an epoch either, or no batch norm",
+    )
 
 
 def _fused(x, count, gamma, beta):

@@ -186,6 +186,12 @@ def of_run(workdir, dataset="", allow_changed_data=False):
         raise checks.InputError(f"{directory.config}: {error}") from None
 
 
+def _has_batch_norm(network, roles):
+    return network.batch_norm != "none" or any(
+        getattr(role, kind, None) == "batch" for role in roles for kind in ("code_norm", "norm")
+    )
+
+
 def require_known(values, known):
     """Raises `InputError` for a recorded option that this version does not have."""
     for name in values:
@@ -265,6 +271,13 @@ def validate(config):
             expected=f"a multiple of --replicas={run.replicas}",
             received=run.batch_size,
             remedy=f"try --batch_size={-(-run.batch_size // run.replicas) * run.replicas}",
+        )
+    if run.batch_size == 1 and _has_batch_norm(config.network, roles.values()):
+        checks.refuse(
+            "--batch_size",
+            expected="at least 2 with batch norm: one example less its mean is 0, whatever it was",
+            received=1,
+            remedy="use a larger batch, or --batch_norm=none and no norm of codes",
         )
     group = METHODS.get(run.method).GROUP * run.replicas
     if run.batch_size % group:

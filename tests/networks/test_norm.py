@@ -156,3 +156,21 @@ def test_one_replica_equals_two():
 def test_unknown_modes_are_refused():
     with pytest.raises(ValueError, match="one of per_source, shared"):
         SourceBatchNorm(known_sources=SOURCES, mode="each")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_value_of_each_channel_is_refused_in_training_and_no_matter_in_inference(known):
+    built = layer("per_source", 7)
+    call = tf.function(
+        lambda x: built(x, sources=("data", "prior"), training=True),
+        input_signature=[tf.TensorSpec([2 if known else None, 7])],
+    )
+    # Keras and TensorFlow raise what a layer raises as a kind of their own, of the same words.
+    with pytest.raises(Exception, match="expected two examples at least of each"):
+        call(tf.zeros([2, 7]))
+    several = tf.function(
+        lambda x: built(x, sources=("data",), training=True), input_signature=[tf.TensorSpec([None, 7])]
+    )
+    assert several(tf.random.stateless_normal([2, 7], [0, 1])).shape == (2, 7)
+    assert np.isfinite(built(tf.ones([1, 7]), training=False)).all()
+    assert np.isfinite(built(tf.random.stateless_normal([1, 3, 2, 7], [0, 1]), training=True)).all()

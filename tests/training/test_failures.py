@@ -36,6 +36,8 @@ from tests.training import helpers
         ({"replicas": 2, "steps_per_execution": 2}, r"--steps_per_execution=1"),
         ({"replicas": 2, "jit": True}, r"--replicas and --jit: .*leave --jit out"),
         ({"momentum": 1.0}, r"--momentum.*<= 0.9999"),
+        ({"batch_size": 1, "batch_norm": "shared"}, r"--batch_size: expected at least 2 with batch norm"),
+        ({"batch_size": 1, "method": "ae", "latent_batch_norm": True}, r"--batch_size: expected at least 2 with batch"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(tmp_path, values, message):
