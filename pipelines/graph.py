@@ -168,7 +168,7 @@ def previous_statistics(store, inputs):
     own = inputs["statistics"].digest
     for execution in store.executions("ExampleValidator"):
         statistics = execution.inputs["statistics"]
-        if statistics.digest != own and statistics.path.is_dir():
+        if statistics.digest != own and store.intact(statistics):
             return statistics
     return None
 
@@ -179,6 +179,6 @@ def last_blessed(store, inputs):
     for execution in store.executions("Evaluator"):
         other = execution.inputs["run_with_priors"].digest != own
         evaluation = execution.outputs["evaluation"]
-        if other and is_blessed(execution.outputs["blessing"].path) and evaluation.path.is_dir():
+        if other and is_blessed(execution.outputs["blessing"].path) and store.intact(evaluation):
             return evaluation
     return None

@@ -29,7 +29,7 @@ from pga_tf.networks import NetworkOptions
 from pga_tf.runs.config import Config, FitOptions, OptimizerOptions, RunOptions
 from pipelines import graph, runner, settings
 from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED
-from pipelines.store import digest_of
+from pipelines.finished import digest_of
 from pipelines.tfx_store import STAGING
 
 OUTSIDE = ("code", "data")  # hashes of the step's code and of what it reads from outside the graph

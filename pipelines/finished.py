@@ -1,0 +1,111 @@
+"""What a step has made and is not yet entered: a note beside its folders, by which a kill at any point loses nothing.
+
+A runner writes the note once the work of a step is done, before its folders are moved into place. Whoever finds it
+after a kill knows each folder by the hash of its files, wherever the kill left it.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+from pga_tf.core import files
+
+STAGING, NOTE = ".staging", "finished.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What an execution has made: hashes of its folders by output, its figures, and how many seconds it took."""
+
+    execution: int
+    digests: dict[str, str]
+    figures: dict
+    seconds: float
+
+
+def write(staging, made):
+    """Notes in the folder `staging` that what lies there is the `Finished` `made`; both are on the disk afterwards."""
+    note = json.dumps(dataclasses.asdict(made))
+    for output in made.digests:
+        sync(staging / output)
+    files.write_text(staging / NOTE, note)
+    sync(staging, below=False)
+
+
+def read(staging):
+    """The `Finished` of a folder, or None where its note cannot be read."""
+    try:
+        made = Finished(**json.loads((staging / NOTE).read_text()))
+        return made if isinstance(made.digests, dict) else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def notes(root, component="*"):
+    """(name of the component, folder of the note, its `Finished` or None) for each note below a pipeline's root."""
+    for note in sorted(pathlib.Path(root).glob(f"{component}/{STAGING}/*/{NOTE}")):
+        yield note.parents[2].name, note.parent, read(note.parent)
+
+
+def found(made, staging, places):
+    """Where each output of a `Finished` lies whole, in its place or in `staging`: dict, or None if one is nowhere."""
+    lies = {}
+    for output, digest in made.digests.items():
+        candidates = (places[output], staging / output)
+        whole = [folder for folder in candidates if folder.is_dir() and digest_of(folder) == digest]
+        if not whole:
+            return None
+        lies[output] = whole[0]
+    return lies
+
+
+def take_back(component, id):
+    """Moves what the execution `id` had moved into place back to where it was worked on, to be gone on with there.
+
+    `component`: the folder of a component. For a runner that cannot enter the result itself.
+    """
+    for _, staging, made in notes(component.parent, component.name):
+        if made and made.execution == id:
+            lies = found(made, staging, {output: component / output / str(id) for output in made.digests}) or {}
+            for output, folder in lies.items():
+                if folder != staging / output:
+                    shutil.rmtree(staging / output, ignore_errors=True)  # what a move between disks left
+                    shutil.move(folder, staging / output)
+
+
+def digest_of(folder, names=None):
+    """Hash of the names and contents of all files below a folder, or of those named: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(_files(folder) if names is None else map(pathlib.Path, names)):
+        with open(folder / name, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{name}\0{content}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def listing(folder):
+    """dict of the names of all files below a folder to their [size in bytes, time of change in ns]."""
+    statuses = {str(name): (folder / name).stat() for name in _files(folder)}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in sorted(statuses.items())}
+
+
+def _files(folder):
+    return [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+
+
+def sync(folder, *, below=True):
+    """Waits until the disk has a folder, and unless `below` is False the files and folders below it too."""
+    for path in [*(folder.rglob("*") if below else ()), folder]:
+        if path.is_file() or path.is_dir():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # a mounted bucket knows no folders
+                    raise
+            finally:
+                os.close(handle)
