@@ -1,6 +1,7 @@
 """An SQLite file, every trouble with which is told in one sentence with what to do."""
 
 import contextlib
+import os
 import pathlib
 import shlex
 import sqlite3
@@ -29,12 +30,11 @@ class Database:
       layouts: dict of version (SQLite's `user_version`) to (SQL that makes its tables, dict of table to the names of
         their columns). The highest is that of a new file; files of the others are read, and brought to it by `claim`.
 
-    Every method raises `InputError` for a file that is damaged, locked, of another layout, or cannot be used.
+    Every method raises `InputError` for a file that is locked, damaged, of another layout, or cannot be used.
     """
 
     def __init__(self, path, layouts):
         self.path, self._layouts = pathlib.Path(path), layouts
-        require_whole(self.path)
         with refusing(self.path):
             self._db = _connected(self.path)
             self._require_layout()
@@ -63,7 +63,8 @@ class Database:
     def _make(self):
         newest = max(self._layouts)
         # Setting the version writes to the file, be it the same as before.
-        self._db.executescript(f"begin; {self._layouts[newest][0]} pragma user_version={newest}; commit")
+        with self._db:
+            self._db.executescript(f"begin; {self._layouts[newest][0]} pragma user_version={newest}; commit")
 
     def read(self, query, values=()):
         """The rows of a query."""
@@ -117,4 +118,5 @@ def _refuse(path, told, received):
 
 def aside(path):
     """A command line that moves `path` away and loses nothing."""
-    return f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"
+    names = (f"{path}.damaged{number}" for number in ("", *range(2, 1000)))
+    return shlex.join(["mv", str(path), next(name for name in names if not os.path.lexists(name))])

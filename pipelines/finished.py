@@ -21,7 +21,7 @@ STAGING, NOTE = ".staging", "finished.json"
 class Finished:
     """What an execution has made: hashes of its folders by output, its figures, and how many seconds it took."""
 
-    execution: int
+    execution: int | str  # a name, where it has no number
     digests: dict[str, str]
     figures: dict
     seconds: float
@@ -63,18 +63,23 @@ def found(made, staging, places):
     return lies
 
 
-def take_back(component, id):
-    """Moves what the execution `id` had moved into place back to where it was worked on, to be gone on with there.
+def take_back(root, complete):
+    """For a runner that cannot enter what a kill left finished: brings it back to where it was worked on.
 
-    `component`: the folder of a component. For a runner that cannot enter the result itself.
+    A step that goes on finds all of its work there, and ends at once. Of executions that are complete, whose ids
+    `complete` has as texts, what the kill left beside them is removed.
     """
-    for _, staging, made in notes(component.parent, component.name):
-        if made and made.execution == id:
-            lies = found(made, staging, {output: component / output / str(id) for output in made.digests}) or {}
-            for output, folder in lies.items():
-                if folder != staging / output:
-                    shutil.rmtree(staging / output, ignore_errors=True)  # what a move between disks left
-                    shutil.move(folder, staging / output)
+    for component, staging, made in notes(root):
+        if made and str(made.execution) in complete:
+            shutil.rmtree(staging)
+            continue
+        places = {output: root / component / output / str(made.execution) for output in made.digests} if made else {}
+        lies = found(made, staging, places) if made else None
+        for output, folder in (lies or {}).items():
+            if folder == places[output]:
+                shutil.rmtree(staging / output, ignore_errors=True)  # what a move between disks left
+                shutil.move(folder, staging / output)
+        (staging / NOTE).unlink()
 
 
 def digest_of(folder, names=None):

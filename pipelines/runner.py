@@ -182,7 +182,7 @@ class _Attempt:
         outside = step.fingerprint() if step.fingerprint else ""
         digests = {argument: artifact.digest for argument, artifact in self.inputs.items()}
         self.key = hash_of([step.name, self.code, outside, step.parameters, digests])
-        self.cached = store.cached(step.name, self.key)
+        self.cached = store.cached(step.name, self.key, step.outputs)
         if self.cached and step.still_holds:
             paths = {output: str(artifact.path) for output, artifact in self.cached.outputs.items()}
             self.cached = self.cached if step.still_holds(paths) else None

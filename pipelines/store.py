@@ -133,6 +133,8 @@ class Store:
         It also makes sure that the database can be written, and numbers what is to come above all folders of `steps`.
         """
         self._db.claim()
+        for (id,) in self._db.read("select id from executions"):
+            self.execution(id)  # which refuses what is damaged
         self._count_on(steps)
         for component, staging, made in finished.notes(self.root):
             if self._enter(component, staging, made):
@@ -191,10 +193,11 @@ class Store:
             f"are not known to it and stay as they are; new ones are numbered from {highest + 1}"
         )
 
-    def cached(self, component, key):
-        """The newest complete execution under `key` whose folders are all what they were, or None."""
+    def cached(self, component, key, outputs):
+        """The newest complete execution under `key` whose folders `outputs` are all what they were, or None."""
         for execution in self.executions(component):
-            if execution.key == key and all(self.intact(artifact) for artifact in execution.outputs.values()):
+            there = execution.outputs
+            if execution.key == key and there.keys() == set(outputs) and all(map(self.intact, there.values())):
                 return execution
         return None
 
@@ -260,13 +263,17 @@ def _key(artifact):
     return artifact.producer, artifact.output
 
 
-def require_own(root, database):
-    """Raises `InputError` for a root of the other runner: both count executions, and would write to equal folders."""
+def require_own(root, own):
+    """Raises `InputError` for a root whose database `own` is damaged, or one of the other runner.
+
+    Both count executions, and would write to equal folders.
+    """
     for other, runner in ((DATABASE, "pipelines.run"), (TFX_DATABASE, "pipelines.tfx_pipeline")):
-        if other != database and (pathlib.Path(root) / other).exists():
+        if other != own and (pathlib.Path(root) / other).exists():
             checks.refuse(
                 f"--pipeline_root={root}",
-                expected=f"a folder of one runner, with {database} or new",
+                expected=f"a folder of one runner, with {own} or new",
                 received=f"one of {runner}, with {other}",
                 remedy=f"choose another folder, or use {runner}",
             )
+    database.require_whole(pathlib.Path(root) / own)

@@ -75,7 +75,8 @@ class Runner(tfx.orchestration.LocalDagRunner):
             if id == before or not execution:
                 raise RuntimeError(f"TFX left {step.name} out; with --verbosity=0 it says why")
         except Exception as error:
-            return Result(step, "failed", time.perf_counter() - start, error=runner.message(error))
+            state = "interrupted" if isinstance(error, InterruptedError) else "failed"
+            return Result(step, state, time.perf_counter() - start, error=runner.message(error))
         if execution.id != id:
             return Result(step, "cached", 0.0, execution)
         shutil.rmtree(self.store.root / step.name / ".staging", ignore_errors=True)
