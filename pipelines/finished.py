@@ -5,14 +5,12 @@ after a kill knows each folder by the hash of its files, wherever the kill left 
 """
 
 import dataclasses
-import errno
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 
-from pga_tf.core import files
+from pga_tf.core import durable, files
 
 STAGING, NOTE = ".staging", "finished.json"
 
@@ -31,9 +29,9 @@ def write(staging, made):
     """Notes in the folder `staging` that what lies there is the `Finished` `made`; both are on the disk afterwards."""
     note = json.dumps(dataclasses.asdict(made))
     for output in made.digests:
-        sync(staging / output)
+        durable.sync(staging / output)
     files.write_text(staging / NOTE, note)
-    sync(staging, below=False)
+    durable.sync(staging, below=False)
 
 
 def read(staging):
@@ -100,17 +98,3 @@ def listing(folder):
 
 def _files(folder):
     return [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-
-
-def sync(folder, *, below=True):
-    """Waits until the disk has a folder, and unless `below` is False the files and folders below it too."""
-    for path in [*(folder.rglob("*") if below else ()), folder]:
-        if path.is_file() or path.is_dir():
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # a mounted bucket knows no folders
-                    raise
-            finally:
-                os.close(handle)

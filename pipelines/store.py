@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 
-from pga_tf.core import checks
+from pga_tf.core import checks, durable
 from pipelines import database, finished
 from pipelines.database import Database
 from pipelines.finished import digest_of
@@ -106,7 +106,7 @@ class Store:
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists():
                 (staging / output).rename(place)
-            finished.sync(place.parent, below=False)
+            durable.sync(place.parent, below=False)
         with self._db.changing() as db:
             rows = [(made.execution, output, digest) for output, digest in made.digests.items()]
             db.executemany("insert into artifacts values (?,?,?)", rows)

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 
 from pga_tf.core import checks
@@ -11,19 +12,28 @@ from pga_tf.core import checks
 LOCKS = pathlib.Path("/proc/locks")
 
 
+class Held(checks.InputError):
+    """Another process holds the file."""
+
+
 @contextlib.contextmanager
-def exclusive(path: str | os.PathLike, what: str, *, expected: str) -> Iterator[None]:
+def exclusive(path: str | os.PathLike, what: str, *, expected: str, seconds: float = 0.0) -> Iterator[None]:
     """Holds the file `path`, which is made, for the block; the lock goes with the process, however that ends.
 
-    Raises `InputError` about `what` where another process holds it, `OSError` for a file that cannot be written.
+    Raises `Held` about `what` where another process holds it for longer than `seconds`, `OSError` for a file that
+    cannot be written.
     """
+    end = time.monotonic() + seconds
     with open(path, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            checks.refuse(
-                what, expected=expected, received=f"one in use{by_whom(path)}", remedy="wait for the other process"
-            )
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    received, remedy = f"one in use{by_whom(path)}", "wait for the other process"
+                    checks.refuse(what, expected=expected, received=received, remedy=remedy, kind=Held)
+            time.sleep(0.02)
         yield
 
 
