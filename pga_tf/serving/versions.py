@@ -73,17 +73,14 @@ class Versions:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._alone():
+            with self._alone(), contextlib.ExitStack() as stack:
+                stack.callback(self._remove_if_empty)  # where nothing was published, nothing stays
                 self._finish()
                 version = self.require_free(version)
                 written = pathlib.Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self.folder))
-                try:
-                    yield version, written
-                    self._publish(written, version, label)
-                finally:
-                    shutil.rmtree(written, ignore_errors=True)
-                    with contextlib.suppress(OSError):
-                        self.folder.rmdir()  # where nothing was published, nothing stays
+                stack.callback(shutil.rmtree, written, ignore_errors=True)
+                yield version, written
+                self._publish(written, version, label)
         except OSError as error:
             checks.refuse(
                 f"--export_base={self.base}",
@@ -102,6 +99,10 @@ class Versions:
             with contextlib.suppress(locks.Held), self._alone():
                 return self._finish()
         return []
+
+    def _remove_if_empty(self):
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _alone(self):
         what, expected = f"--name={self.name}", f"a model in {self.base} that no other process exports"
