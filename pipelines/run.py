@@ -40,9 +40,10 @@ def run(chosen, *, out=tqdm.write):
       out: takes a line and, of a step that failed, `file`, the stream of errors; the default spares the bars.
 
     Raises:
-      InputError: what `graph.steps` refuses, or a root in use or of the other runner.
+      InputError: what `graph.require` and `graph.steps` refuse, or a root in use, damaged or of the other runner.
     """
     root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
+    graph.require(chosen)
     with runner.locked(root):
         results = runner.run(
             graph.steps(chosen),

@@ -21,10 +21,12 @@ def run(chosen, *, out=tqdm.write):
     """Runs the pipeline of `Settings` under LocalDagRunner: the command's exit status. `out`: as in `pipelines.run`.
 
     Raises:
-      InputError: what `graph.steps` or `tfx_graph.pipeline` refuse, a root in use or of the local runner.
+      InputError: what `graph.require`, `graph.steps` or `tfx_graph.pipeline` refuse, a root in use, damaged or of the
+        local runner.
     """
     root, start = pathlib.Path(chosen.options.pipeline_root).resolve(), time.perf_counter()
     chosen = dataclasses.replace(chosen, options=dataclasses.replace(chosen.options, pipeline_root=str(root)))
+    graph.require(chosen)
     with runner.locked(root):
         store, steps = Store(root), graph.steps(chosen)
         store.clean()

@@ -157,13 +157,20 @@ def finish_all(base):
     return told
 
 
+def require_base(base):
+    """Raises `InputError` for a model base that is no folder, or has a models.config that cannot be read."""
+    if pathlib.Path(base).exists() and not pathlib.Path(base).is_dir():
+        checks.refuse(f"{base}", expected="a folder, a model base", received="a file", remedy="name another one")
+    read_config(base)
+
+
 def read_config(base):
     """The `ModelServerConfig` of a model base; an empty one where there is none. Raises `InputError` if unreadable."""
     path, config = pathlib.Path(base) / CONFIG, model_server_config_pb2.ModelServerConfig()
     if path.exists():
         try:
             text_format.Parse(path.read_text(), config)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
+        except (text_format.ParseError, UnicodeDecodeError, OSError) as error:
             checks.refuse(
                 f"{path}",
                 expected="a ModelServerConfig of TensorFlow Serving as text",

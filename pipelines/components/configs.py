@@ -1,6 +1,7 @@
 """A run's configuration as text: the parameter by which Trainer's flags travel."""
 
 import dataclasses
+import re
 
 from pga_tf.core import options
 from pga_tf.data import DataOptions
@@ -9,15 +10,19 @@ from pga_tf.priors import PRIORS
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import Config, FitOptions
 
+ESCAPED = re.compile(r"\\(.)")
+
 
 def to_text(values):
-    """dict of names to plain values, as the lines of a flagfile."""
+    """dict of names to plain values, as the lines of a flagfile; in a value, a line's end is written as `\\n`."""
     texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
-    return "".join(f"--{name}={text}\n" for name, text in texts.items())
+    escaped = {name: text.replace("\\", r"\\").replace("\n", r"\n") for name, text in texts.items()}
+    return "".join(f"--{name}={text}\n" for name, text in escaped.items())
 
 
 def _values(text):
-    return dict(line[2:].split("=", 1) for line in text.splitlines() if line.startswith("--"))
+    values = dict(line[2:].split("=", 1) for line in text.split("\n") if line.startswith("--"))
+    return {name: ESCAPED.sub(lambda found: found[1].replace("n", "\n"), value) for name, value in values.items()}
 
 
 def training_flags(config):
