@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import threading
@@ -353,6 +354,34 @@ def test_a_kill_before_the_note_makes_the_step_again(tmp_path):
     run_noted(root, log)
     assert log.read_text() == "aab"
     whole(root)
+
+
+@pytest.mark.parametrize("moved", ["neither", "one", "both", "copied halfway"])
+@pytest.mark.parametrize("state", ["running", "complete"])
+def test_a_runner_that_cannot_enter_a_result_gets_it_back_where_it_was_worked_on(tmp_path, moved, state):
+    """As under TFX, whose own database has the entries."""
+    staging = tmp_path / "Trainer" / ".staging" / "key"
+    places = {output: tmp_path / "Trainer" / output / "7" for output in ("run", "more")}
+    for output, place in places.items():
+        (staging / output).mkdir(parents=True)
+        (staging / output / "file").write_text(output)
+        place.parent.mkdir(parents=True)
+    digests = {output: finished.digest_of(staging / output) for output in places}
+    finished.write(staging, finished.Finished("7", digests, {}, 0.0))
+    for output in {"neither": (), "one": ("run",), "both": ("run", "more"), "copied halfway": ()}[moved]:
+        (staging / output).rename(places[output])
+    if moved == "copied halfway":  # to another disk, and half of it removed here
+        shutil.copytree(staging / "run", places["run"])
+        (staging / "run" / "file").unlink()
+    before = {path: path.read_text() for path in tmp_path.rglob("file")}
+    finished.take_back(tmp_path, {"7"} if state == "complete" else {"3"})
+    if state == "complete":
+        assert not staging.exists()
+        assert all(path.exists() for path in before if staging not in path.parents)
+    else:
+        assert {output: finished.digest_of(staging / output) for output in places} == digests
+        assert not (staging / finished.NOTE).exists()
+        assert not any(place.exists() for place in places.values())
 
 
 def test_a_step_that_goes_on_finds_what_it_left(tmp_path):
