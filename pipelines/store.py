@@ -104,7 +104,7 @@ class Store:
         places = {output: self.folder(component, output, made.execution) for output in made.digests}
         for output, place in places.items():
             place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.exists():
+            if (staging / output).is_dir():
                 (staging / output).rename(place)
             durable.sync(place.parent, below=False)
         with self._db.changing() as db:
@@ -163,8 +163,8 @@ class Store:
             self._remove(component, made.execution)
             return False
         for output, folder in lies.items():
-            if folder != places[output]:
-                shutil.rmtree(places[output], ignore_errors=True)
+            for other in {places[output], staging / output} - {folder}:
+                shutil.rmtree(other, ignore_errors=True)
         self.complete(staging)
         self._tell(
             f"{component} had been finished when the pipeline was stopped: entered as execution {made.execution}"
