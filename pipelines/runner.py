@@ -214,7 +214,7 @@ class _Attempt:
             seconds = time.perf_counter() - start
             digests = {output: finished.digest_of(folder) for output, folder in written.items()}
             finished.write(self.staging, Finished(self.id, digests, figures, seconds))
-        except (Exception, KeyboardInterrupt) as error:
+        except BaseException as error:  # an exit too: who waits for this thread would wait for ever
             figures = error
         return figures, time.perf_counter() - start
 

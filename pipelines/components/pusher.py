@@ -49,7 +49,6 @@ def _push(exported, evaluation, base, name):
             shutil.copytree(staged, folder, dirs_exist_ok=True)
             files.write_json(folder / export.CARD, card | {"version": version})
         return (there.folder / str(version)).resolve()
-    there.finish()
     known = versions.labels(versions.read_config(base), name)
     if version not in known.values():
         versions.set_label(there, "canary" if "stable" in known else "stable", version)

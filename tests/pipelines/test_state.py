@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import threading
 import time
 
 import pytest
@@ -99,10 +100,13 @@ def test_a_damaged_database_is_told_in_a_sentence_before_any_work(root, damage, 
 @pytest.mark.parametrize("damage", ["cut short", "garbage", "a folder", "a newer layout"])
 def test_the_remedy_works_as_it_is_printed(root, damage):
     DAMAGES[damage][0](root / DATABASE)
+    before = root / f"{DATABASE}.damaged"
+    before.write_text("of another time")
     with pytest.raises(InputError) as refused:
         go(root)
     command = str(refused.value).partition("with: ")[2].removesuffix(".")
     assert os.system(command) == 0
+    assert before.read_text() == "of another time"
     assert go(root) == all_in("run")
     assert go(root) == all_in("cached")
 
@@ -183,9 +187,46 @@ def test_what_ends_while_the_database_is_held_is_entered_by_the_next_run(root, i
     )
 
 
+def test_what_works_beside_a_step_that_cannot_be_entered_ends_and_is_entered_later(tmp_path, impatient):
+    ended = []
+
+    def wait(name):
+        if name == "c":
+            refusing.wait(20)
+            time.sleep(0.3)
+            ended.append(name)
+
+    refusing = threading.Event()
+    go(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        complete = Store.complete
+
+        def refused(self, staging):
+            if staging.parts[-3] == "b":
+                refusing.set()
+                raise InputError("the database is held")
+            return complete(self, staging)
+
+        patch.setattr(Store, "complete", refused)
+        with pytest.raises(InputError, match="is held"):
+            go(tmp_path, wait, values={"b": "x", "c": "x"})
+        assert ended == ["c"]
+        assert not runner.works_on()
+    assert go(tmp_path, values={"b": "x", "c": "x"}) == all_in("cached") | {"d": "run"}
+
+
 def hold_and_write(hold, out):
     (pathlib.Path(out) / "file").touch()
     hold("a")
+
+
+def test_what_is_entered_is_on_the_disk_itself(tmp_path, monkeypatch):
+    synced, sync = set(), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.add(os.fstat(handle).st_ino), sync(handle)))
+    assert go(tmp_path) == all_in("run")
+    written = [*tmp_path.glob("*/out/**/*"), *tmp_path.glob("*/out")]
+    assert len(written) == 4 * 4
+    assert {path.stat().st_ino for path in written} <= synced
 
 
 def test_a_disk_without_room_is_told_before_any_work(root):
@@ -370,6 +411,7 @@ def test_a_step_that_a_signal_stopped_starts_no_other(tmp_path):
     [
         (OSError(28, "No space left on device", "/there/file"), "/there/file: No space left on device; mend that"),
         (MemoryError(), "no memory is left"),
+        (SystemExit(2), "Traceback"),  # of a parser of arguments, say; none is waited for for ever
         (tf.errors.ResourceExhaustedError(None, None, "/there; No space left\nmore"), "/there; No space left "),
     ],
 )
@@ -380,5 +422,5 @@ def test_what_a_machine_lacks_is_told_in_a_line(tmp_path, error, says):
     with runner.locked(tmp_path):
         told = runner.run(fake(fail), tmp_path, say=str)["a"].error
     assert told.startswith(says)
-    assert "\n" not in told
+    assert "\n" not in told or says == "Traceback"
     assert not list(tmp_path.glob("a/.staging/*"))  # room for the next try

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import time
 
 import pytest
 
@@ -91,6 +92,13 @@ def test_a_kill_leaves_nothing_or_a_whole_version_with_its_label(tmp_path, kill,
         assert not list((tmp_path / "m").glob(".*"))
 
 
+def test_what_is_published_is_on_the_disk_itself(tmp_path, monkeypatch):
+    synced, sync = set(), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.add(os.fstat(handle).st_ino), sync(handle)))
+    publish(tmp_path)
+    assert {path.stat().st_ino for path in [tmp_path / "m", *(tmp_path / "m").rglob("*")]} <= synced
+
+
 @pytest.mark.parametrize("label", ["", "canary", "stable"])
 def test_the_first_version_that_was_killed_gets_the_label_that_it_was_to_have(tmp_path, label):
     killed(lambda: publish(tmp_path, label=label), pathlib.Path, "rename", after=True)
@@ -131,8 +139,10 @@ def test_a_version_that_cannot_be_entered_is_not_published(tmp_path, monkeypatch
     assert (tmp_path / "models.config").read_text() == before
 
 
-def test_models_that_are_published_at_once_lose_no_entry(tmp_path):
+def test_models_that_are_published_at_once_lose_no_entry(tmp_path, monkeypatch):
     """Each reads models.config and writes it anew."""
+    read = versions.read_config
+    monkeypatch.setattr(versions, "read_config", lambda base: (read(base), time.sleep(0.05))[0])
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=publish, args=(tmp_path, f"m{i}")) for i in range(8)]
     for process in processes:
