@@ -425,6 +425,7 @@ def test_steps_that_do_not_need_each_other_run_at_the_same_time(tmp_path):
     def meet(name):
         if name in "bc":
             meeting.wait()  # one after the other, neither would ever get past it
+            assert threading.current_thread().daemon  # or a process that was told to end would wait for it
 
     assert go(tmp_path, meet) == all_in("run")
 
