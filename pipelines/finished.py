@@ -43,9 +43,9 @@ def read(staging):
         return None
 
 
-def notes(root, component="*"):
+def notes(root):
     """(name of the component, folder of the note, its `Finished` or None) for each note below a pipeline's root."""
-    for note in sorted(pathlib.Path(root).glob(f"{component}/{STAGING}/*/{NOTE}")):
+    for note in sorted(pathlib.Path(root).glob(f"*/{STAGING}/*/{NOTE}")):
         yield note.parents[2].name, note.parent, read(note.parent)
 
 

@@ -127,8 +127,8 @@ class Versions:
         written.chmod(0o755)
         durable.sync(written)
         written.rename(place)
-        durable.sync(self.folder, below=False)
         try:
+            durable.sync(self.folder, below=False)
             _enter(self, label, version)
         except BaseException:
             place.rename(written)
@@ -145,6 +145,8 @@ def finish_all(base):
     """Enters what kills left unlabelled in a model base: list of sentences, on what was done or could not be."""
     told = []
     for name in sorted({path.parents[1].name for path in pathlib.Path(base).glob(f"*/[0-9]*/{INTENDED}")}):
+        if not NAME.fullmatch(name):  # a copy that someone put aside
+            continue
         versions = Versions(base, name)
         try:
             told += [
