@@ -48,8 +48,13 @@ def main():
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    config_file = pathlib.Path(
+        FLAGS.model_config_file or pathlib.Path(FLAGS.model_base or versions.BASE) / versions.CONFIG
+    )
+    for told in versions.finish_all(config_file.parent) if config_file.name == versions.CONFIG else ():
+        logging.warning(told)
     server = Server(
-        FLAGS.model_config_file or pathlib.Path(FLAGS.model_base or versions.BASE) / versions.CONFIG,
+        config_file,
         model_base=FLAGS.model_base,
         host=FLAGS.host,
         port=FLAGS.port,

@@ -4,8 +4,11 @@ import functools
 import pathlib
 
 from pga_tf.core import checks
+from pga_tf.evaluation import features
+from pga_tf.serving import versions
 from pipelines import code_hash, sources
 from pipelines.components import configs
+from pipelines.components import schema_gen as schema_gen_lib
 from pipelines.components.artifacts import is_blessed
 from pipelines.components.evaluator import evaluator
 from pipelines.components.example_gen import example_gen
@@ -139,6 +142,22 @@ def steps(settings):
     return made
 
 
+def require(settings):
+    """Raises `InputError` for what a step would refuse only after the work of those before it."""
+    given, data = settings.options, settings.config.data
+    features.load(given.features, inception_path=given.inception_path)
+    versions.Versions(given.push_base or given.pipeline_root, given.name)
+    if given.push_base:
+        versions.require_base(given.push_base)
+    if given.schema and schema_gen_lib.read_given(given.schema)["height"] is None and not data.image_size | data.crop:
+        checks.refuse(
+            f"--schema={given.schema}",
+            expected="height and width, for images that are neither resized nor cropped",
+            received="null",
+            remedy="pass --image_size, or name them",
+        )
+
+
 def on_beam(name, beam_args):
     """The function of a data-parallel step (ExampleGen, StatisticsGen or Evaluator) on Apache Beam.
 
@@ -165,7 +184,7 @@ def on_beam(name, beam_args):
 
 
 def _content(path):
-    return pathlib.Path(path).read_text() if path and pathlib.Path(path).is_file() else ""
+    return pathlib.Path(path).read_text(errors="replace") if path and pathlib.Path(path).is_file() else ""
 
 
 def previous_statistics(store, inputs):
@@ -173,7 +192,7 @@ def previous_statistics(store, inputs):
     own = inputs["statistics"].digest
     for execution in store.executions("ExampleValidator"):
         statistics = execution.inputs["statistics"]
-        if statistics.digest != own and statistics.path.is_dir():
+        if statistics.digest != own and store.intact(statistics):
             return statistics
     return None
 
@@ -184,6 +203,6 @@ def last_blessed(store, inputs):
     for execution in store.executions("Evaluator"):
         other = execution.inputs["run_with_priors"].digest != own
         evaluation = execution.outputs["evaluation"]
-        if other and is_blessed(execution.outputs["blessing"].path) and evaluation.path.is_dir():
+        if other and is_blessed(execution.outputs["blessing"].path) and store.intact(evaluation):
             return evaluation
     return None

@@ -1,6 +1,7 @@
 """What made a pushed model: python -m pipelines.lineage --pipeline_root=ROOT --model=saved_models/NAME/VERSION."""
 
 import datetime
+import os
 import pathlib
 import textwrap
 
@@ -28,16 +29,16 @@ def main():
     for name in ("pipeline_root", "model"):
         if not FLAGS[name].value:
             checks.refuse(f"--{name}", expected="a folder", received="none", remedy=f"pass --{name}=FOLDER")
-    store = opened(FLAGS.pipeline_root)
-    print(text(store, find(store, FLAGS.model)))
+    store = opened(os.path.expanduser(FLAGS.pipeline_root))
+    print(text(store, find(store, os.path.expanduser(FLAGS.model))))
     return 0
 
 
 def opened(root):
     """The store of a pipeline's root, whichever runner it is of. Raises `InputError` where there is none."""
-    if (pathlib.Path(root) / DATABASE).is_file():
+    if (pathlib.Path(root) / DATABASE).exists():
         return Store(root)
-    if (pathlib.Path(root) / TFX_DATABASE).is_file():
+    if (pathlib.Path(root) / TFX_DATABASE).exists():
         try:
             from pipelines import tfx_store
         except ImportError as error:

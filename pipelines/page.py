@@ -10,8 +10,9 @@ from pga_tf.core import pages
 from pipelines import layout
 
 NAME = "pipeline.html"
+KINDS = {"interrupted": "failed", "not run": "not-run"}  # by which style they are drawn, where it is another
 SHOWN = (".html", ".json")  # what of an artifact a browser shows
-STATES = {"run": "ran", "cached": "cached", "failed": "failed", "not run": "not run"}
+STATES = {"run": "ran", "cached": "cached", "failed": "failed", "interrupted": "interrupted", "not run": "not run"}
 
 
 def page(settings, results):
@@ -53,7 +54,7 @@ def _step(result, root):
     return {
         "name": result.step.name,
         "state": STATES[result.state],
-        "kind": result.state.replace(" ", "-"),
+        "kind": KINDS.get(result.state, result.state),
         "took": "" if result.state == "not run" or took is None else duration(took),
         "error": result.error,
         "figures": list(_told(execution.figures)) if execution else [],

@@ -1,5 +1,6 @@
 """Runs the pipeline here: python -m pipelines.run --flagfile=flagfiles/lpga_digits.flags --pipeline_root=ROOT."""
 
+import os
 import pathlib
 import sys
 import time
@@ -16,11 +17,20 @@ USAGE = """python -m pipelines.run --flagfile=flagfiles/NAME.flags --pipeline_ro
 Runs ExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, Trainer, PriorFitter, Evaluator, InfraValidator
 and, with --push_base, Pusher, each only where its inputs, parameters or code have changed. The same command goes on
 after a failure or a kill. Leaves ROOT/COMPONENT/OUTPUT/EXECUTION/ and ROOT/pipeline.html, a page that opens offline.
-Ends with 0 if the model was blessed by both Evaluator and InfraValidator, 1 if it was not or a step failed."""
+Ends with 0 if the model was blessed by both Evaluator and InfraValidator, 1 if it was not or a step failed, 130 after
+Ctrl-C or SIGTERM."""
+
+INTERRUPTED = 130  # exit status
 
 
 def main():
-    return run(settings.from_flags())
+    with runner.interruptible():
+        status = run(settings.from_flags())
+        if status == INTERRUPTED and runner.works_on():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)  # nothing else ends a thread that is within TensorFlow
+    return status
 
 
 def run(chosen, *, out=tqdm.write):
@@ -30,15 +40,17 @@ def run(chosen, *, out=tqdm.write):
       out: takes a line and, of a step that failed, `file`, the stream of errors; the default spares the bars.
 
     Raises:
-      InputError: what `graph.steps` refuses, or a root in use or of the other runner.
+      InputError: what `graph.require` and `graph.steps` refuse, or a root in use, damaged or of the other runner.
     """
     root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
+    graph.require(chosen)
     with runner.locked(root):
         results = runner.run(
             graph.steps(chosen),
             root,
             say=lambda result: say(result, out),
             begins=lambda step: out(f"{step.name:16} begins"),
+            tell=lambda text: out(f"warning: {text}"),
         )
         return conclude(chosen, results, Store(root), time.perf_counter() - start, out)
 
@@ -48,6 +60,9 @@ def conclude(chosen, results, store, seconds, out):
     place = pathlib.Path(chosen.options.pipeline_root) / page.NAME
     files.write_text(place, page.page(chosen, results))
     out(f"\n  {seconds:.1f} s, {place}")
+    if any(result.state == "interrupted" for result in results.values()):
+        out("interrupted; the same command goes on")
+        return INTERRUPTED
     if not all(result.execution for result in results.values()):
         return 1
     judged = [results[judge].execution.figures for judge in ("Evaluator", "InfraValidator")]
@@ -70,7 +85,7 @@ def line(result):
     folders = result.execution.outputs.values() if result.execution else ()
     places = "  ".join(str(artifact.path) for artifact in folders)
     message = "\n    " + result.error.replace("\n", "\n    ") if result.error else ""
-    seconds = f"{result.seconds:7.1f} s" if result.state in ("run", "failed") else " " * 9
+    seconds = f"{result.seconds:7.1f} s" if result.seconds else " " * 9
     return f"{result.step.name:16} {result.state:7} {seconds}  {places}{message}"
 
 

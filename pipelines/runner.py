@@ -1,20 +1,27 @@
 """The local runner: a graph of steps in this process, each cached, resumable after a kill, one run at a time."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import pathlib
+import queue
 import shutil
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
 
-from pga_tf.core import checks
-from pipelines import code_hash
-from pipelines.store import Execution, Store
+import tensorflow as tf
+
+from pga_tf.core import checks, locks
+from pipelines import code_hash, finished
+from pipelines.finished import Finished
+from pipelines.store import ONCE, Execution, Store
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+THREAD = "step "  # begins the name of a thread that works on one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +60,10 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How a step ended: `state` is run, cached, failed or not run (a step that it needs failed)."""
+    """How a step ended.
+
+    `state` is run, cached, failed, interrupted (by a signal) or not run (what it needs is not there, or a signal came).
+    """
 
     step: Step
     state: str
@@ -64,36 +74,58 @@ class Result:
 
 @contextlib.contextmanager
 def locked(root):
-    """Holds a pipeline root for one run; raises `InputError` where another has it."""
-    root = pathlib.Path(root)
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / ".lock", "w") as lock:
+    """Holds a pipeline root for one run; raises `InputError` where another has it, or it cannot be written."""
+    root, what = pathlib.Path(root), f"--pipeline_root={root}"
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            root.mkdir(parents=True, exist_ok=True)
+            lock = locks.exclusive(root / ".lock", what, expected="a folder in which no other pipeline runs")
+            stack.enter_context(lock)
+        except OSError as error:
             checks.refuse(
-                f"--pipeline_root={root}",
-                expected="a folder in which no other pipeline runs",
-                received="one in use",
-                remedy="wait for the other run, or choose another folder",
+                what,
+                expected="a folder that can be written",
+                received=f"{error.filename}: {error.strerror}",
+                remedy="choose another one, or change its permissions",
             )
         yield
 
 
-def run(steps, root, *, say, begins=lambda step: None):
+@contextlib.contextmanager
+def interruptible():
+    """Ctrl-C and SIGTERM end the block by `KeyboardInterrupt`; after the first, which launchers repeat, none counts."""
+
+    def interrupt(number, frame):
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    # A shell lets what it starts in the background ignore Ctrl-C.
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(steps, root, *, say, begins=lambda step: None, tell=lambda text: None):
     """Runs a graph, given in an order in which every step follows those that it needs: dict of name to `Result`.
 
-    Steps that do not need each other run at the same time. After a failure no step that needs the failed one starts.
-    `begins` is called with each `Step` that is to be worked on, `say` with each `Result` as it comes. Call it inside
-    `locked(root)`.
+    Steps that do not need each other run at the same time. After a failure no step that needs the failed one starts;
+    after `KeyboardInterrupt`, or a step's `InterruptedError`, none does. What then still works in a thread is left to
+    itself, in a folder that nothing reads, and ends with the process.
+
+    `begins` is called with each `Step` that is to be worked on, `say` with each `Result` as it comes, `tell` with a
+    sentence for what was found damaged or half done and what became of it. Call it inside `locked(root)`.
     """
-    store = Store(root)
-    store.clean()
-    results, working = {}, {}
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    store, results, working, ended = Store(root, tell), {}, {}, queue.SimpleQueue()
+    store.clean(steps)
+    try:
         while len(results) < len(steps):
             for step in steps:
-                if step.name in results or any(step is attempt.step for attempt in working.values()):
+                if step.name in results or step.name in working:
                     continue
                 needed = [results.get(name) for name in step.needs()]
                 if any(result and not result.execution for result in needed):
@@ -104,15 +136,32 @@ def run(steps, root, *, say, begins=lambda step: None):
                         results[step.name] = _told(Result(step, "cached", 0.0, attempt.cached), say)
                         continue
                     begins(step)
-                    if not step.main_thread:
-                        working[pool.submit(attempt.work)] = attempt
-                    else:
-                        results[step.name] = _told(attempt.end(*attempt.work()), say)
-            done, _ = concurrent.futures.wait(working, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                attempt = working.pop(future)
-                results[attempt.step.name] = _told(attempt.end(*future.result()), say)
+                    working[step.name] = attempt
+                    if step.main_thread:
+                        ended.put((step.name, *attempt.work()))
+                        break
+                    attempt.start(ended)
+            if working:
+                name, figures, seconds = ended.get()
+                results[name] = _told(working[name].end(figures, seconds), say)
+                del working[name]
+                if results[name].state == "interrupted":
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        store.interrupt()
+        for step in steps:
+            if step.name not in results:
+                results[step.name] = _told(Result(step, "interrupted" if step.name in working else "not run"), say)
+    except Exception:  # of the database or the disk: what is under way is not lost for it
+        for attempt in working.values():
+            attempt.wait()
+        raise
     return {step.name: results[step.name] for step in steps}
+
+
+def works_on():
+    """Whether a thread still works on a step, be it one of a run that was interrupted."""
+    return any(thread.name.startswith(THREAD) for thread in threading.enumerate())
 
 
 def _told(result, say):
@@ -124,7 +173,7 @@ class _Attempt:
     """One attempt at a step: looked up, worked (in any thread), and brought to an end."""
 
     def __init__(self, store, step, results):
-        self.store, self.step = store, step
+        self.store, self.step, self.thread = store, step, None
         inputs = {argument: results[name].execution.outputs[output] for argument, (name, output) in step.inputs.items()}
         earlier = {argument: find(store, inputs) for argument, find in step.resolved.items()}
         self.inputs = inputs | {argument: artifact for argument, artifact in earlier.items() if artifact}
@@ -133,46 +182,66 @@ class _Attempt:
         outside = step.fingerprint() if step.fingerprint else ""
         digests = {argument: artifact.digest for argument, artifact in self.inputs.items()}
         self.key = hash_of([step.name, self.code, outside, step.parameters, digests])
-        self.cached = store.cached(step.name, self.key)
+        self.cached = store.cached(step.name, self.key, step.outputs)
         if self.cached and step.still_holds:
             paths = {output: str(artifact.path) for output, artifact in self.cached.outputs.items()}
             self.cached = self.cached if step.still_holds(paths) else None
         if not self.cached:
             self.id = store.begin(step.name, self.key, step.parameters | {"data": outside}, self.code, self.inputs)
+            # Half-written training records the paths of its inputs.
+            name = hash_of([self.key, self.arguments]) if step.goes_on else f"{ONCE}{self.id}"
+            self.staging = store.root / step.name / finished.STAGING / name
+
+    def start(self, ended):
+        """Works in a thread that does not keep the process alive, and puts (name, *what `work` gives) into a queue."""
+        work = lambda: ended.put((self.step.name, *self.work()))
+        self.thread = threading.Thread(target=work, daemon=True, name=THREAD + self.step.name)
+        self.thread.start()
+
+    def wait(self):
+        if self.thread:
+            self.thread.join()
 
     def work(self):
         """(figures or the exception, seconds). It touches no database, so that any thread may do it."""
-        start, component = time.perf_counter(), self.store.root / self.step.name
-        # Half-written training records the paths of its inputs.
-        staging = component / ".staging" / hash_of([self.key, self.arguments])
+        start = time.perf_counter()
         try:
-            if not self.step.goes_on:
-                shutil.rmtree(staging, ignore_errors=True)
-            self.written = {output: staging / output for output in self.step.outputs}
-            for folder in self.written.values():
+            written = {output: self.staging / output for output in self.step.outputs}
+            for folder in (self.staging, *written.values()):
                 folder.mkdir(parents=True, exist_ok=True)
-            folders = {output: str(folder) for output, folder in self.written.items()}
-            figures = self.step.function(**self.arguments, **folders, **self.step.parameters, **self.step.others)
-        except (Exception, KeyboardInterrupt) as error:
+            folders = {output: str(folder) for output, folder in written.items()}
+            figures = self.step.function(**self.arguments, **folders, **self.step.parameters, **self.step.others) or {}
+            seconds = time.perf_counter() - start
+            digests = {output: finished.digest_of(folder) for output, folder in written.items()}
+            finished.write(self.staging, Finished(self.id, digests, figures, seconds))
+        except BaseException as error:  # an exit too: who waits for this thread would wait for ever
             figures = error
         return figures, time.perf_counter() - start
 
     def end(self, figures, seconds):
         if isinstance(figures, BaseException):
             text = message(figures)
-            self.store.fail(self.id, text, seconds)
-            if isinstance(figures, KeyboardInterrupt):
-                raise figures
-            return Result(self.step, "failed", seconds, error=text)
-        execution = self.store.complete(self.id, self.written, figures or {}, seconds)
-        shutil.rmtree(self.store.root / self.step.name / ".staging", ignore_errors=True)
+            state = "interrupted" if isinstance(figures, InterruptedError | KeyboardInterrupt) else "failed"
+            self.store.fail(self.id, text, seconds, state)
+            if not self.step.goes_on:
+                shutil.rmtree(self.staging, ignore_errors=True)
+            return Result(self.step, state, seconds, error=text)
+        execution = self.store.complete(self.staging)
+        shutil.rmtree(self.store.root / self.step.name / finished.STAGING, ignore_errors=True)
         return Result(self.step, "run", seconds, execution)
 
 
 def message(error):
     """What is told of a failure: the message of what a user can mend; of anything else the traceback too."""
+    if isinstance(error, KeyboardInterrupt):
+        return ""
     if isinstance(error, checks.InputError | checks.NonFiniteError | InterruptedError):
         return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}; mend that, and give the same command again"
+    if isinstance(error, MemoryError | tf.errors.OpError):  # a full disk has several names in TensorFlow
+        said = (str(error).splitlines() or ["no memory is left"])[0]
+        return f"{said} ({type(error).__name__}); make room, and give the same command again"
     return "".join(traceback.format_exception(error)).strip()
 
 

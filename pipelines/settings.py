@@ -59,7 +59,15 @@ class Settings:
 
     @property
     def beam_args(self):
-        return shlex.split(self.options.beam_pipeline_args)
+        try:
+            return shlex.split(self.options.beam_pipeline_args)
+        except ValueError as error:
+            checks.refuse(
+                "--beam_pipeline_args",
+                expected="options as a shell takes them",
+                received=f"{self.options.beam_pipeline_args} ({error})",
+                remedy="close every quotation mark",
+            )
 
 
 def define_flags(flag_values=absl_flags.FLAGS):
@@ -128,7 +136,9 @@ def settings(chosen, config, fit, own):
     )
     more = [configs.prior_options(f"--prior={name}") for name in chosen.more_priors.split(",") if name]
     wanted = [(fit, own), *((f, o) for f, o in more if f.prior != fit.prior)]
-    return Settings(chosen, config, SEPARATOR.join(_prior_text(f, o) for f, o in wanted))
+    made = Settings(chosen, config, SEPARATOR.join(_prior_text(f, o) for f, o in wanted))
+    _ = made.beam_args  # refused before any work
+    return made
 
 
 def _prior_text(fit, own):

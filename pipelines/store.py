@@ -1,16 +1,20 @@
 """Executions and their artifacts: folders in TFX's layout, ROOT/COMPONENT/OUTPUT/EXECUTION/, and lineage in SQLite."""
 
+import contextlib
 import dataclasses
-import hashlib
 import json
 import pathlib
+import re
 import shutil
-import sqlite3
 import time
 
-from pga_tf.core import checks
+from pga_tf.core import checks, files
+from pipelines import database, finished
+from pipelines.database import Database
+from pipelines.finished import digest_of
 
 DATABASE, TFX_DATABASE = "metadata.sqlite", "mlmd.sqlite"
+# Of the database: those of layout 0, which has no number of its own, and what layout 1 adds.
 TABLES = """
 create table if not exists executions (
   id integer primary key autoincrement, component text, key text, state text, started real, seconds real,
@@ -18,6 +22,21 @@ create table if not exists executions (
 create table if not exists artifacts (execution integer, output text, digest text, primary key (execution, output));
 create table if not exists inputs (execution integer, argument text, producer integer, output text);
 """
+FILES = (
+    "create table if not exists files (execution integer, output text, listing text, primary key (execution, output));"
+)
+COLUMNS = {
+    "executions": ["id", "component", "key", "state", "started", "seconds", "parameters", "code", "figures", "error"],
+    "artifacts": ["execution", "output", "digest"],
+    "inputs": ["execution", "argument", "producer", "output"],
+}
+LAYOUTS = {
+    0: (TABLES, COLUMNS),
+    1: (TABLES + FILES, COLUMNS | {"files": ["execution", "output", "listing"]}),
+}
+ID = re.compile("[0-9]{1,18}")  # what SQLite counts to
+ONCE = "execution-"  # begins the name of a staging folder that no other execution goes on with
+NAMED = 5  # folders in a sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,103 +68,212 @@ class Execution:
 
 
 class Store:
-    """What a pipeline root has seen. One process at a time writes to it; anyone may read."""
+    """What a pipeline root has seen. One process at a time writes to it; anyone may read.
 
-    def __init__(self, root):
+    `tell` takes a sentence about what was found damaged or unfinished, and what became of it. Raises `InputError` for a
+    root of the other runner, and wherever the database is damaged, locked, of another layout or cannot be used.
+    """
+
+    def __init__(self, root, tell=lambda text: None):
         require_own(root, DATABASE)
-        self.root = pathlib.Path(root)
-        self._db = sqlite3.connect(self.root / DATABASE)
-        self._db.executescript(TABLES)
+        self.root, self._tell = pathlib.Path(root), tell
+        self._db = Database(self.root / DATABASE, LAYOUTS)
 
     def folder(self, component, output, execution):
         return self.root / component / output / str(execution)
 
     def begin(self, component, key, parameters, code, inputs):
         """Notes that an execution starts, before anything is written: its id."""
-        with self._db:
+        with self._db.changing() as db:
             row = (component, key, "running", time.time(), json.dumps(parameters), code, "{}")
-            id = self._db.execute(
+            id = db.execute(
                 "insert into executions (component, key, state, started, parameters, code, figures) "
                 "values (?,?,?,?,?,?,?)", row,
             ).lastrowid  # fmt: skip
             rows = [(id, argument, artifact.producer, artifact.output) for argument, artifact in inputs.items()]
-            self._db.executemany("insert into inputs values (?,?,?,?)", rows)
+            db.executemany("insert into inputs values (?,?,?,?)", rows)
         return id
 
-    def complete(self, id, written, figures, seconds):
-        """Moves the folders `written` (by output) into place and notes that the execution is complete."""
-        component = self.execution(id).component
-        rows = [(id, output, digest_of(folder)) for output, folder in written.items()]
-        for output, folder in written.items():
-            place = self.folder(component, output, id)
+    def complete(self, staging):
+        """Moves the folders that the note in `staging` tells of into place and notes that its execution is complete.
+
+        After a kill or an error at any point of it, `clean` goes on with it.
+        """
+        made = finished.read(staging)
+        component = self.execution(made.execution).component
+        places = {output: self.folder(component, output, made.execution) for output in made.digests}
+        for output, place in places.items():
             place.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(place)
-        with self._db:
-            self._db.executemany("insert into artifacts values (?,?,?)", rows)
-            self._db.execute(
-                "update executions set state='complete', figures=?, seconds=? where id=?",
-                (json.dumps(figures), seconds, id),
+            if (staging / output).is_dir():
+                (staging / output).rename(place)
+            files.sync(place.parent)
+        with self._db.changing() as db:
+            rows = [(made.execution, output, digest) for output, digest in made.digests.items()]
+            db.executemany("insert into artifacts values (?,?,?)", rows)
+            rows = [(made.execution, output, json.dumps(finished.listing(place))) for output, place in places.items()]
+            db.executemany("insert into files values (?,?,?)", rows)
+            db.execute(
+                "update executions set state='complete', figures=?, seconds=?, error=null where id=?",
+                (json.dumps(made.figures), made.seconds, made.execution),
             )
-        return self.execution(id)
+        return self.execution(made.execution)
 
-    def fail(self, id, error, seconds):
-        with self._db:
-            self._db.execute(
-                "update executions set state='failed', error=?, seconds=? where id=?", (error, seconds, id)
-            )
+    def fail(self, id, error, seconds, state="failed"):
+        with self._db.changing() as db:
+            db.execute("update executions set state=?, error=?, seconds=? where id=?", (state, error, seconds, id))
 
-    def clean(self):
-        """Removes what executions that were killed left: folders that are in place and no database knows of."""
-        for row in self._db.execute("select id, component from executions where state='running'").fetchall():
-            for folder in (self.root / row[1]).glob(f"[!.]*/{row[0]}"):
-                shutil.rmtree(folder)
-            with self._db:
-                self._db.execute("update executions set state='interrupted' where id=?", (row[0],))
+    def interrupt(self):
+        """Notes that whatever runs was interrupted."""
+        with self._db.changing() as db:
+            db.execute("update executions set state='interrupted' where state='running'")
 
-    def cached(self, component, key):
-        """The newest complete execution under `key` whose folders are all there, or None."""
+    def clean(self, steps):
+        """Call it before any work: enters what killed executions had finished, and removes what they had not.
+
+        It also makes sure that the database can be written, and numbers what is to come above all folders of `steps`.
+        """
+        self._db.claim()
+        for (id,) in self._db.read("select id from executions"):
+            self.execution(id)  # which refuses what is damaged
+        self._count_on(steps)
+        for component, staging, made in finished.notes(self.root):
+            if self._enter(component, staging, made):
+                shutil.rmtree(staging)
+            else:
+                (staging / finished.NOTE).unlink()  # a step that goes on finds what it left
+        for id, component in self._db.read("select id, component from executions where state='running'"):
+            self._remove(component, id)
+        self.interrupt()
+        for staging in self.root.glob(f"*/{finished.STAGING}"):
+            for left in staging.glob(f"{ONCE}*"):
+                shutil.rmtree(left)
+            with contextlib.suppress(OSError):
+                staging.rmdir()  # unless there is something to go on with
+
+    def _enter(self, component, staging, made):
+        """Completes the execution of a note, unless it is complete; False where that cannot be."""
+        known = self._db.read("select state, component from executions where id=?", (made.execution,)) if made else ()
+        if not known or known[0][1] != component:
+            return False
+        if known[0][0] == "complete":
+            return True
+        places = {output: self.folder(component, output, made.execution) for output in made.digests}
+        lies = finished.found(made, staging, places)
+        if lies is None:
+            self._remove(component, made.execution)
+            return False
+        for output, folder in lies.items():
+            for other in {places[output], staging / output} - {folder}:
+                shutil.rmtree(other, ignore_errors=True)
+        self.complete(staging)
+        self._tell(
+            f"{component} had been finished when the pipeline was stopped: entered as execution {made.execution}"
+        )
+        return True
+
+    def _remove(self, component, id):
+        for folder in (self.root / component).glob(f"[!.]*/{id}"):
+            shutil.rmtree(folder)
+
+    def _count_on(self, steps):
+        # A database may be new, or older than what lies beside it.
+        outputs = [self.root / step.name / output for step in steps for output in step.outputs]
+        there = [path for folder in outputs for path in folder.glob("*") if ID.fullmatch(path.name)]
+        counted = self._db.read("select seq from sqlite_sequence where name='executions'")
+        last, highest = counted[0][0] if counted else 0, max((int(path.name) for path in there), default=0)
+        if highest <= last:
+            return
+        with self._db.changing() as db:
+            db.execute("delete from sqlite_sequence where name='executions'")
+            db.execute("insert into sqlite_sequence values ('executions', ?)", (highest,))
+        unknown = [str(path.relative_to(self.root)) for path in there if int(path.name) > last]
+        more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+        self._tell(
+            f"{self.root / DATABASE} is new, or older than the folders beside it: {', '.join(unknown[:NAMED])}{more} "
+            f"are not known to it and stay as they are; new ones are numbered from {highest + 1}"
+        )
+
+    def cached(self, component, key, outputs):
+        """The newest complete execution under `key` whose folders `outputs` are all what they were, or None."""
         for execution in self.executions(component):
-            if execution.key == key and all(artifact.path.is_dir() for artifact in execution.outputs.values()):
+            there = execution.outputs
+            if execution.key == key and there.keys() == set(outputs) and all(map(self.intact, there.values())):
                 return execution
         return None
+
+    def intact(self, artifact):
+        """Whether the files of an `Artifact` are what they were; more may have come.
+
+        Those are read whose size or time of change is another one than when they were last known to be well.
+        """
+        if not artifact.path.is_dir():
+            return False
+        known = self._db.read("select listing from files where execution=? and output=?", _key(artifact))
+        listed = self._parsed(artifact.producer, known[0][0]) if known else None
+        now = finished.listing(artifact.path)
+        if listed is not None and listed.items() <= now.items():
+            return True
+        names = now if listed is None else listed  # a root of before has no list
+        if names.keys() <= now.keys() and digest_of(artifact.path, names) == artifact.digest:
+            with self._db.changing() as db:
+                kept = json.dumps({name: now[name] for name in names})
+                db.execute("insert or replace into files values (?,?,?)", (*_key(artifact), kept))
+            return True
+        self._tell(f"{artifact.path} is damaged: its files are not those that were written; it is not used any more")
+        return False
 
     def executions(self, component):
         """The complete executions of a component, newest first."""
         query = "select id from executions where component=? and state='complete' order by id desc"
-        for (id,) in self._db.execute(query, (component,)).fetchall():
+        for (id,) in self._db.read(query, (component,)):
             yield self.execution(id)
 
     def execution(self, id):
         columns = "id, component, key, state, started, seconds, parameters, code, figures, error"
-        row = list(self._db.execute(f"select {columns} from executions where id=?", (id,)).fetchone())
-        row[6], row[8] = json.loads(row[6]), json.loads(row[8])
-        read = self._db.execute("select argument, producer, output from inputs where execution=?", (id,)).fetchall()
-        inputs = {argument: self._artifacts(producer)[output] for argument, producer, output in read}
-        return Execution(*row, inputs=inputs, outputs=self._artifacts(id))
+        try:
+            row = list(self._db.read(f"select {columns} from executions where id=?", (id,))[0])
+            row[6], row[8] = self._parsed(id, row[6]), self._parsed(id, row[8])
+            read = self._db.read("select argument, producer, output from inputs where execution=?", (id,))
+            inputs = {argument: self._artifacts(producer)[output] for argument, producer, output in read}
+            return Execution(*row, inputs=inputs, outputs=self._artifacts(id))
+        except LookupError:
+            self._refuse(id)
+
+    def _parsed(self, id, text):
+        try:
+            return dict(json.loads(text))
+        except (TypeError, ValueError):
+            return self._refuse(id)
+
+    def _refuse(self, id):
+        checks.refuse(
+            f"{self._db.path}",
+            expected="entries that fit together",
+            received=f"an execution {id} of which parts are missing or damaged",
+            remedy=f"put a copy of it back, or start a new one with: {database.aside(self._db.path)}",
+        )
 
     def _artifacts(self, id):
-        (component,) = self._db.execute("select component from executions where id=?", (id,)).fetchone()
-        rows = self._db.execute("select output, digest from artifacts where execution=?", (id,)).fetchall()
+        component = self._db.read("select component from executions where id=?", (id,))[0][0]
+        rows = self._db.read("select output, digest from artifacts where execution=?", (id,))
         return {output: Artifact(self.folder(component, output, id), digest, id, output) for output, digest in rows}
 
 
-def require_own(root, database):
-    """Raises `InputError` for a root of the other runner: both count executions, and would write to equal folders."""
+def _key(artifact):
+    return artifact.producer, artifact.output
+
+
+def require_own(root, own):
+    """Raises `InputError` for a root whose database `own` is damaged, or one of the other runner.
+
+    Both count executions, and would write to equal folders.
+    """
     for other, runner in ((DATABASE, "pipelines.run"), (TFX_DATABASE, "pipelines.tfx_pipeline")):
-        if other != database and (pathlib.Path(root) / other).exists():
+        if other != own and (pathlib.Path(root) / other).exists():
             checks.refuse(
                 f"--pipeline_root={root}",
-                expected=f"a folder of one runner, with {database} or new",
+                expected=f"a folder of one runner, with {own} or new",
                 received=f"one of {runner}, with {other}",
                 remedy=f"choose another folder, or use {runner}",
             )
-
-
-def digest_of(folder):
-    """Hash of the names and contents of all files below a folder: 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder)}\0{content}\0".encode())
-    return digest.hexdigest()[:16]
+    database.require_whole(pathlib.Path(root) / own)

@@ -8,7 +8,6 @@ A step that goes on works in a folder of its own, for TFX gives every execution 
 left there is gone on with by the next one of the same code, parameters and inputs, and moved once it is complete.
 """
 
-import contextlib
 import inspect
 import json
 import os
@@ -27,9 +26,9 @@ from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
 from pga_tf.runs.config import Config, FitOptions, OptimizerOptions, RunOptions
-from pipelines import graph, runner, settings
+from pipelines import finished, graph, runner, settings
 from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED
-from pipelines.store import digest_of
+from pipelines.finished import Finished, digest_of
 from pipelines.tfx_store import STAGING
 
 OUTSIDE = ("code", "data")  # hashes of the step's code and of what it reads from outside the graph
@@ -78,16 +77,18 @@ def _component(step):
         if step.goes_on:
             plain = {name: value for name, value in arguments.items() if name not in artifacts}
             digests = {name: artifact.get_string_custom_property("digest") for name, artifact in inputs.items()}
-            key = runner.hash_of([step.name, plain, made_of, digests])
-            working = _staged(pathlib.Path(arguments[STAGING]) / key, places)
+            staging = pathlib.Path(arguments[STAGING]) / runner.hash_of([step.name, plain, made_of, digests])
+            working = {name: staging / name for name in places}
         else:
-            working = contextlib.nullcontext({})
+            working = places
+        for folder in working.values():
+            folder.mkdir(parents=True, exist_ok=True)
         beam_args = shlex.split(arguments.get(BEAM_ARGS, ""))
         work = graph.on_beam(step.name, beam_args) if beam_args else function
-        with working as written:
-            figures = work(**(given | folders | written)) or {}
-            # Before the move, so that a kill finds little time between it and TFX's entry.
-            made = {name: digest_of(pathlib.Path(written.get(name, places[name]))) for name in outputs}
+        figures = work(**(given | folders | {name: str(folder) for name, folder in working.items()})) or {}
+        made = {name: digest_of(folder) for name, folder in working.items()}
+        if step.goes_on:
+            _move_into_place(staging, places, made)
         for name, artifact in outputs.items():
             artifact.set_string_custom_property("figures", json.dumps(figures, default=str))
             artifact.set_string_custom_property("made_of", json.dumps(made_of))
@@ -122,17 +123,16 @@ def _component(step):
     return tfx.dsl.components.component(call)
 
 
-@contextlib.contextmanager
-def _staged(staging, places):
-    """Folders below `staging` to write to, by name; they are moved to the `places` at the end, if it is reached."""
-    working = {name: staging / name for name in places}
-    for folder in working.values():
-        folder.mkdir(parents=True, exist_ok=True)
-    yield {name: str(folder) for name, folder in working.items()}
-    for name, folder in working.items():
-        places[name].rmdir()
-        shutil.move(folder, places[name])
-    shutil.rmtree(staging)
+def _move_into_place(staging, places, digests):
+    """Moves folders below `staging` to the `places`; by its note `Store.clean` finds them wherever a kill left them.
+
+    The note stays until TFX has entered the execution.
+    """
+    (execution,) = {place.name for place in places.values()}
+    finished.write(staging, Finished(execution, digests, {}, 0.0))
+    for name, place in places.items():
+        place.rmdir()
+        shutil.move(staging / name, place)
 
 
 def _steps(beam_args=""):

@@ -5,7 +5,7 @@ from absl import logging
 
 from pga_tf import command_line
 from pga_tf.core import checks
-from pipelines import settings
+from pipelines import runner, settings
 
 USAGE = """python -m pipelines.tfx_pipeline --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=BASE]
 python -m pipelines.tfx_pipeline --flagfile=... --pipeline_root=ROOT --compile=pipeline.json --image=IMAGE
@@ -13,7 +13,8 @@ python -m pipelines.tfx_pipeline --flagfile=... --pipeline_root=ROOT --compile=p
 Runs the steps of pipelines.run as TFX components under LocalDagRunner, with ML Metadata in ROOT/mlmd.sqlite; or writes
 the graph for Kubeflow Pipelines and Vertex, whose workers run IMAGE, made from pipelines/Dockerfile. Says and leaves
 what pipelines.run does; --verbosity=0 shows TFX's own messages.
-Ends with 0 if the model was blessed by both Evaluator and InfraValidator, 1 if it was not or a step failed."""
+Ends with 0 if the model was blessed by both Evaluator and InfraValidator, 1 if it was not or a step failed, 130 after
+Ctrl-C or SIGTERM."""
 
 FLAGS = absl_flags.FLAGS
 
@@ -40,7 +41,8 @@ def main():
             remedy="use an environment of requirements-tfx.txt (docs/pipeline.md), or pipelines.run",
         )
     if not FLAGS.compile:
-        return tfx_runner.run(chosen)
+        with runner.interruptible():
+            return tfx_runner.run(chosen)
     tfx_graph.compile_to(chosen, FLAGS.compile, FLAGS.image)
     print(f"wrote {FLAGS.compile}")
     return 0

@@ -21,10 +21,12 @@ def run(chosen, *, out=tqdm.write):
     """Runs the pipeline of `Settings` under LocalDagRunner: the command's exit status. `out`: as in `pipelines.run`.
 
     Raises:
-      InputError: what `graph.steps` or `tfx_graph.pipeline` refuse, a root in use or of the local runner.
+      InputError: what `graph.require`, `graph.steps` or `tfx_graph.pipeline` refuse, a root in use, damaged or of the
+        local runner.
     """
     root, start = pathlib.Path(chosen.options.pipeline_root).resolve(), time.perf_counter()
     chosen = dataclasses.replace(chosen, options=dataclasses.replace(chosen.options, pipeline_root=str(root)))
+    graph.require(chosen)
     with runner.locked(root):
         store, steps = Store(root), graph.steps(chosen)
         store.clean()
@@ -75,7 +77,8 @@ class Runner(tfx.orchestration.LocalDagRunner):
             if id == before or not execution:
                 raise RuntimeError(f"TFX left {step.name} out; with --verbosity=0 it says why")
         except Exception as error:
-            return Result(step, "failed", time.perf_counter() - start, error=runner.message(error))
+            state = "interrupted" if isinstance(error, InterruptedError) else "failed"
+            return Result(step, state, time.perf_counter() - start, error=runner.message(error))
         if execution.id != id:
             return Result(step, "cached", 0.0, execution)
         shutil.rmtree(self.store.root / step.name / ".staging", ignore_errors=True)

@@ -4,9 +4,12 @@ import json
 import pathlib
 import shutil
 
+from ml_metadata import errors
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 
+from pga_tf.core import checks
+from pipelines import database, finished
 from pipelines.store import TFX_DATABASE, Artifact, Execution, require_own
 
 COMPONENTS = "pipelines.tfx_components"  # module that an execution's type begins with
@@ -27,11 +30,26 @@ class Store:
     def __init__(self, root):
         require_own(root, TFX_DATABASE)
         self.root = pathlib.Path(root)
-        self._db = metadata_store.MetadataStore(connection(root))
+        try:
+            self._db = metadata_store.MetadataStore(connection(root))
+        except errors.StatusError as error:
+            checks.refuse(
+                f"{self.root / TFX_DATABASE}",
+                expected="a database of ML Metadata that can be written, of this or an earlier version",
+                received=(str(error).splitlines() or [type(error).__name__])[0],
+                remedy=f"mend that, or start a new one with: {database.aside(self.root / TFX_DATABASE)}",
+            )
 
     def clean(self):
-        """Removes the output folders of executions that were killed, which stand as running for ever."""
-        for found in self._db.get_executions():
+        """Removes the output folders of executions that were killed, which stand as running for ever.
+
+        What had been finished and moved into place is moved back first, so that the step goes on from there: an entry
+        is TFX's to make.
+        """
+        executions = self._db.get_executions()
+        complete = {str(e.id) for e in executions if e.last_known_state == proto.Execution.COMPLETE}
+        finished.take_back(self.root, complete)
+        for found in executions:
             if found.last_known_state == proto.Execution.RUNNING:
                 for folder in self.root.glob(f"{_component(found)}/[!.]*/{found.id}"):
                     shutil.rmtree(folder)

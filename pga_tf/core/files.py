@@ -70,10 +70,18 @@ def sync(path: str | os.PathLike) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EROFS):  # of a folder on a file system that cannot
+        if error.errno not in (errno.EINVAL, errno.EROFS, errno.ENOSYS, errno.ENOTSUP):  # a file system that cannot
             raise
     finally:
         os.close(handle)
+
+
+def sync_below(folder: str | os.PathLike) -> None:
+    """As `sync`, of all files and folders below `folder`, and of itself."""
+    folder = pathlib.Path(folder)
+    for path in (*folder.rglob("*"), folder):
+        if path.is_file() or path.is_dir():
+            sync(path)
 
 
 def sweep(folder: str | os.PathLike, names: re.Pattern) -> None:

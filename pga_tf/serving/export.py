@@ -67,16 +67,14 @@ def export(
     """
     tolerance = _validate(options)
     model_versions = versions.Versions(options.base, options.name)
-    config = versions.read_config(options.base)  # one that cannot be read is refused before the work
-    with model_versions.publishing(options.version) as (version, folder):
+    versions.read_config(options.base)  # one that cannot be read is refused before the work
+    with model_versions.publishing(options.version, options.label) as (version, folder):
         expected = reference.arrays(model, prior, image_shape)
         write(model, prior, image_shape, folder, optimize=options.optimize)
         found = _pass_gate(folder, expected, tolerance)
         warmup.write(folder, options.name, reference.sides(expected, "in"), options.batch_sizes)
         card = facts | _card(options, version, expected, found, tolerance)
         (folder / CARD).write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
-    stable = versions.labels(config, options.name).get("stable")
-    versions.set_label(model_versions, options.label or ("canary" if stable else "stable"), version)
     return model_versions.folder / str(version), found
 
 
@@ -118,7 +116,8 @@ def write(
 
 def _pass_gate(folder, expected, tolerance):
     """Runs the gate in a fresh process that has neither Keras nor this package; the model must not need them."""
-    with tempfile.TemporaryDirectory() as scratch:
+    # Beside what is written, where the next export looks for what a kill left.
+    with tempfile.TemporaryDirectory(prefix=versions.TEMPORARY, dir=pathlib.Path(folder).parent) as scratch:
         arrays = pathlib.Path(scratch) / "expected.npz"
         np.savez(arrays, **expected)
         command = [sys.executable, "-I", gate.__file__, str(folder), str(arrays), str(tolerance)]

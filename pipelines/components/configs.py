@@ -8,6 +8,7 @@ from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import Config, FitOptions
+from pga_tf.runs.directory import ALLOWANCES
 
 
 def _values(text):
@@ -16,8 +17,8 @@ def _values(text):
 
 def training_flags(config):
     """The flags of `config` that Trainer depends on: all but those of the data, which the steps before it take."""
-    data = {field.name for field in dataclasses.fields(DataOptions)}
-    return flagfiles.text({name: value for name, value in config.values().items() if name not in data | {"workdir"}})
+    others = {field.name for field in dataclasses.fields(DataOptions)} | {"workdir"} | ALLOWANCES.keys()
+    return flagfiles.text({name: value for name, value in config.values().items() if name not in others})
 
 
 def training_config(text, *, dataset, workdir):

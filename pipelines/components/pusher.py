@@ -42,27 +42,34 @@ def _push(exported, evaluation, base, name):
     card["run"]["dataset"] = card["flags"]["dataset"] = scores["run"]["dataset"]
     card["staged"] = origin
     there = versions.Versions(base, name)
-    config = versions.read_config(base)  # one that cannot be read is refused before the work
+    versions.read_config(base)  # one that cannot be read is refused before the work
     version = _pushed_before(there, origin)
     if version is None:
         with there.publishing(0) as (version, folder):
             shutil.copytree(staged, folder, dirs_exist_ok=True)
             files.write_json(folder / export.CARD, card | {"version": version})
-    if version not in versions.labels(config, name).values():
-        stable = versions.labels(config, name).get("stable")
-        versions.set_label(there, "canary" if stable else "stable", version)
+        return (there.folder / str(version)).resolve()
+    known = versions.labels(versions.read_config(base), name)
+    if version not in known.values():
+        versions.set_label(there, "canary" if "stable" in known else "stable", version)
     return (there.folder / str(version)).resolve()
 
 
 def _pushed_before(there, origin):
     for version in there.existing():
-        path = there.folder / str(version) / export.CARD
-        if path.exists() and json.loads(path.read_text()).get("staged") == origin:
+        try:
+            card = json.loads((there.folder / str(version) / export.CARD).read_text())
+        except (OSError, ValueError):  # of another program, or damaged
+            continue
+        if isinstance(card, dict) and card.get("staged") == origin:
             return version
     return None
 
 
 def is_there(pushed: str) -> bool:
     """Whether what `pusher` noted in `pushed` still holds: the model lies in its place, or none was pushed."""
-    model = json.loads((pathlib.Path(pushed) / PUSHED).read_text())["model"]
+    try:
+        model = json.loads((pathlib.Path(pushed) / PUSHED).read_text())["model"]
+    except (OSError, ValueError, LookupError, TypeError):  # damaged: it is pushed again, unless it is there
+        return False
     return model is None or (pathlib.Path(model) / export.CARD).exists()

@@ -17,7 +17,7 @@ from pipelines import image_statistics
 from pipelines.components import artifacts
 from pipelines.components.example_gen import example_gen, open_shards
 from pipelines.components.example_validator import example_validator, find
-from pipelines.components.schema_gen import schema_gen
+from pipelines.components.schema_gen import read_given, schema_gen
 from pipelines.components.statistics_gen import statistics_gen
 from pipelines.components.transform import transform
 from tests.pipelines import helpers
@@ -320,3 +320,48 @@ def test_a_schema_of_before_is_held_to(photos, out, tmp_path):
     given.write_text("{}")
     with pytest.raises(InputError, match=r"expected the keys channels, colour, height.*received none"):
         schema_of(statistics, schema, given=str(given))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"height": "12"}, r"height: expected null or a number of pixels above 0, received \"12\""),
+        ({"height": 12.5}, "height: expected null or"),
+        ({"height": True}, "height: expected null or"),
+        ({"width": -1}, "width: expected null or"),
+        ({"width": None}, "width: expected null where height is, and a number where it is one, received null"),
+        ({"channels": 4}, "channels: expected 1 or 3, received 4"),
+        ({"channels": [3]}, r"channels: expected 1 or 3, received \[3\]"),
+        ({"colour": "blue"}, "colour: expected auto, grey or rgb"),
+        ({"colour": None}, "colour: expected auto, grey or rgb"),
+        ({"least_side": -1}, "least_side: expected a number of pixels"),
+        ({"low": float("nan")}, "low: expected a number, received NaN"),
+        ({"high": 0}, "high: expected more than low, which is 0, received 0"),
+        ({"high": {}}, "high: expected a number"),
+        ({"least_span": 2}, "least_span: expected a number from 0 to 1"),
+        ({"max_corrupt_share": "1%"}, "max_corrupt_share: expected a number from 0 to 1"),
+        ({"max_duplicate_share": float("inf")}, "max_duplicate_share: expected"),
+        ({"max_drift": -0.1}, "max_drift: expected"),
+        ({"more": 1}, "expected the keys .*received channels, .*more"),
+    ],
+)
+def test_a_schema_with_a_value_that_cannot_be_is_refused(tmp_path, change, says):
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(SCHEMA | change))
+    with pytest.raises(InputError, match=rf"--schema={path}.*{says}"):
+        read_given(str(path))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe\x00", b"[" * 100000, b"[]", b"null", b"3", json.dumps(SCHEMA).encode()[:-9]]
+)
+def test_a_file_that_is_no_schema_is_refused(tmp_path, content):
+    path = tmp_path / "schema.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"^--schema={path}: expected "):
+        read_given(str(path))
+    for place in (tmp_path, tmp_path / "none"):
+        with pytest.raises(InputError, match=rf"^--schema={place}: expected a schema\.json"):
+            read_given(str(place))
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(SCHEMA).encode())
+    assert read_given(str(path)) == SCHEMA

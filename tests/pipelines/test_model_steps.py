@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from pga_tf.core import files
+from pga_tf.core.checks import InputError
 from pga_tf.evaluation.scores import over_seeds
 from pga_tf.priors.unfitted import NoOptions
 from pga_tf.runs.config import FitOptions
 from pga_tf.serving import versions
 from pga_tf.serving.export import CARD
+from pipelines import run, runner
 from pipelines.components import artifacts, configs, prior_fitter
 from pipelines.components.evaluator import gate
 from pipelines.components.pusher import is_there, pusher
@@ -118,6 +120,32 @@ def test_a_model_without_a_blessing_is_not_pushed(staged, judge, reasons):
     assert is_there(staged["pushed"])  # there is nothing to push again
 
 
+@pytest.mark.parametrize("card", ["", "{", "[]", None])
+def test_versions_with_damaged_cards_are_in_nobodys_way(staged, card):
+    pusher(**staged)
+    place = pathlib.Path(staged["base"]) / "m/1" / CARD
+    place.unlink()
+    if card is not None:
+        place.write_text(card)
+    assert pusher(**staged)["model"].endswith("m/2")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"model": '])
+def test_a_damaged_note_of_a_push_does_not_hold(staged, text):
+    pusher(**staged)
+    (pathlib.Path(staged["pushed"]) / artifacts.PUSHED).write_text(text)
+    assert not is_there(staged["pushed"])
+
+
+def test_a_push_that_was_killed_before_its_label_is_entered_and_not_pushed_twice(staged):
+    from tests.serving.test_versions import killed
+
+    killed(lambda: pusher(**staged), pathlib.Path, "rename", after=True)
+    assert pusher(**staged)["model"].endswith("m/1")
+    assert [path.name for path in (pathlib.Path(staged["base"]) / "m").iterdir()] == ["1"]
+    assert versions.labels(versions.read_config(staged["base"]), "m") == {"stable": 1}
+
+
 def test_a_push_that_failed_halfway_leaves_no_version(staged, monkeypatch):
     from pipelines.components import pusher as module
 
@@ -139,6 +167,13 @@ def test_flags_travel_as_text():
     changed = {"dataset": "npz:file", "workdir": "there", "evaluate_features": chosen.config.run.evaluate_features}
     assert made.values() == chosen.config.values() | changed
     assert "--dataset" not in text
+
+
+@pytest.mark.parametrize("path", ["a\nb", "a\n---\nb", "a\\nb\\", "a\u2028b\x0c\r", "'a' \"b\" #c=--d", " ", "\\\n\\"])
+def test_a_value_of_any_kind_travels_as_text(path):
+    chosen = helpers.tiny("root", evaluate_inception_path=path)
+    made = configs.training_config(configs.training_flags(chosen.config), dataset="digits", workdir="there")
+    assert made.run.evaluate_inception_path == path
 
 
 def test_more_priors_follow_the_own_one():
@@ -163,3 +198,32 @@ def test_what_cannot_be_is_refused_before_any_work():
     with pytest.raises(ValueError, match="--prior: expected a prior to fit, for --method=ae has none of its own"):
         helpers.tiny("root", prior="", method="ae")
     helpers.tiny("root", prior="mixture", method="ae")
+    with pytest.raises(ValueError, match=r"--beam_pipeline_args: .*No closing quotation"):
+        helpers.tiny("root", options={"beam_pipeline_args": "--runner='Direct"})
+
+
+def test_the_home_folder_is_meant_by_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    names = ("pipeline_root", "push_base", "schema", "inception_path")
+    chosen = helpers.tiny("~/x", options=dict.fromkeys(names, "~/x")).options
+    assert [getattr(chosen, name) for name in names] == ["/home/someone/x"] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "a/b"}, "--name: expected letters"),
+        ({"push_base": "{file}"}, "expected a folder, a model base, received a file"),
+        ({"push_base": "{folder}"}, r"models\.config: expected a ModelServerConfig"),
+        ({"features": "inception", "inception_path": "{folder}/none"}, "--inception_path: .*which does not exist"),
+        ({"features": "digit"}, "did you mean 'digits'"),
+        ({"schema": "{file}"}, "--schema=.*: expected a schema.json"),
+    ],
+)
+def test_what_later_steps_would_refuse_is_refused_before_any_work(tmp_path, monkeypatch, options, message):
+    (tmp_path / "models.config").write_text("model_config_list {")
+    (tmp_path / "file").write_text("{")
+    options = {name: text.format(folder=tmp_path, file=tmp_path / "file") for name, text in options.items()}
+    monkeypatch.setattr(runner, "run", lambda *args, **kwargs: pytest.fail("the work began"))
+    with pytest.raises(InputError, match=message):
+        run.run(helpers.tiny(tmp_path / "root", options=options))

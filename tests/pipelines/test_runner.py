@@ -1,10 +1,12 @@
 """The runner on a graph of instant steps: cache, failure, SIGKILL anywhere, one run per root, steps side by side."""
 
+import dataclasses
 import importlib.util
 import itertools
 import multiprocessing
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import threading
@@ -12,7 +14,7 @@ import threading
 import pytest
 
 from pga_tf.core.checks import InputError
-from pipelines import code_hash, run, runner
+from pipelines import code_hash, finished, run, runner
 from pipelines.runner import Step
 from pipelines.store import TFX_DATABASE, Store
 
@@ -205,35 +207,181 @@ def test_a_kill_within_a_step_leaves_nothing_half_written(tmp_path, killed):
     seen = visible(tmp_path)
     assert all(files == {"first", "second"} for files in seen.values())
     assert not any(path.parts[-3] == killed for path in seen)
-    before = {name: list(Store(tmp_path).executions(name)) for name in ORDER}
+    done = {name for name in ORDER if list(Store(tmp_path).executions(name))}
+    done |= {component for component, _, _ in finished.notes(tmp_path)}  # beside the one that was killed
     again = go(tmp_path)
-    assert again == {name: "cached" if before[name] else "run" for name in ORDER}
+    assert again == {name: "cached" if name in done else "run" for name in ORDER}
     assert again[killed] == "run"
     if killed != "a":
         assert again["a"] == "cached"
     assert go(tmp_path) == all_in("cached")
 
 
-@pytest.mark.parametrize("killed", ORDER)
-def test_a_kill_between_the_folder_and_its_entry_is_cleaned_up(tmp_path, killed):
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(owner, name, of, *, after, at=1):
+    """Makes a function of ours kill the process at its call number `at` about the step `of`, before or after it."""
+    whole, calls = getattr(owner, name), itertools.count(1)
+
+    def function(*args, **kwargs):
+        about = any(of in pathlib.Path(str(arg)).parts for arg in args)
+        last = about and next(calls) == at
+        if last and not after:
+            die()
+        made = whole(*args, **kwargs)
+        if last:
+            die()
+        return made
+
+    setattr(owner, name, function)
+
+
+# Where a process is killed: (owner and name of the function, whether after it, at which of its calls).
+BEFORE_THE_NOTE = (finished, "write", False, 1)
+KILLS = {
+    "before the folders move": (finished, "write", True, 1),
+    "between two folders": (pathlib.Path, "rename", True, 1),
+    "before the entry": (pathlib.Path, "rename", True, 2),
+    "within the entry": (finished, "listing", True, 1),
+    "after the entry": (Store, "complete", True, 1),
+}
+
+
+def note(log, name, out, more, **folders):
+    """A step of two outputs that also notes, outside of the pipeline, that it was called."""
+    with open(log, "a") as file:
+        file.write(name)
+    (pathlib.Path(out) / "below").mkdir()
+    (pathlib.Path(out) / "below" / "file").write_text(name)
+    (pathlib.Path(more) / "file").write_text(name + "".join(sorted(folders)))
+    return {"wrote": name, "not a number": float("nan")}
+
+
+def run_noted(root, log, tell=print, **changes):
+    inputs = {"a": {}, "b": {"before": ("a", "more")}}
+    steps = [
+        Step(name, note, inputs=inputs[name], outputs=("out", "more"), parameters={"name": name}, others={"log": log})
+        for name in "ab"
+    ]
+    with runner.locked(root):
+        return runner.run([dataclasses.replace(step, **changes) for step in steps], root, say=str, tell=tell)
+
+
+def whole(root):
+    """Digests of a finished `run_noted` by step and output, once it is clear that nothing else lies in its root."""
+    store, found = Store(root), {}
+    for name in "ab":
+        (execution,) = store.executions(name)
+        assert execution.figures["wrote"] == name
+        assert execution.seconds > 0
+        assert all(store.intact(artifact) for artifact in execution.outputs.values())
+        assert {path.parent.name for path in (root / name).glob("*/*")} == {"out", "more"}
+        found |= {(name, output): artifact.digest for output, artifact in execution.outputs.items()}
+        assert {str(path) for path in (root / name).glob("*/*")} == {str(a.path) for a in execution.outputs.values()}
+        assert not (root / name / ".staging").exists()
+    assert len(found) == 4
+    return found
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("killed", "ab")
+@pytest.mark.parametrize("kill", KILLS.values(), ids=KILLS)
+def test_what_was_finished_before_a_kill_is_entered_and_not_made_again(tmp_path, kill, killed, goes_on):
+    run_noted(tmp_path / "unharmed", tmp_path / "other log", goes_on=goes_on)
+    root, log, (owner, name, after, at) = tmp_path / "root", tmp_path / "log", kill
+
     def child():
-        rename = pathlib.Path.rename
-
-        def rename_and_die(self, target):
-            rename(self, target)
-            if pathlib.Path(target).parts[-3] == killed:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        pathlib.Path.rename = rename_and_die
-        go(tmp_path)
+        dying(owner, name, killed, after=after, at=at)
+        run_noted(root, log, goes_on=goes_on)
 
     assert in_fork(child) == -signal.SIGKILL
-    left = [path for path in visible(tmp_path) if path.parts[-3] == killed]
-    assert len(left) == 1
-    assert go(tmp_path)[killed] == "run"
-    now = [path for path in visible(tmp_path) if path.parts[-3] == killed]
-    assert len(now) == 1
-    assert now != left
+    told = []
+    results = run_noted(root, log, told.append, goes_on=goes_on)
+    assert log.read_text() == "ab"
+    assert results[killed].state == "cached"
+    assert len(told) == (0 if kill is KILLS["after the entry"] else 1)
+    assert whole(root) == whole(tmp_path / "unharmed")
+
+
+@pytest.mark.parametrize("kill", ["between two folders", "before the entry", "within the entry"])
+def test_a_kill_while_a_finished_step_is_entered_loses_nothing_either(tmp_path, kill):
+    root, log = tmp_path / "root", tmp_path / "log"
+
+    def child(where):
+        owner, name, after, at = where
+        dying(owner, name, "a", after=after, at=at)
+        run_noted(root, log)
+
+    for where in (KILLS["before the folders move"], KILLS[kill]):
+        assert in_fork(lambda where=where: child(where)) == -signal.SIGKILL
+    run_noted(root, log)
+    assert log.read_text() == "ab"
+    whole(root)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "note"])
+def test_what_was_damaged_after_a_kill_is_made_again(tmp_path, damage):
+    root, log = tmp_path / "root", tmp_path / "log"
+
+    def child():
+        dying(*KILLS["between two folders"][:2], "a", after=True)
+        run_noted(root, log)
+
+    assert in_fork(child) == -signal.SIGKILL
+    (staging,) = root.glob("a/.staging/*")
+    (place,) = root.glob("a/out/*")
+    if damage == "cut":
+        (place / "below" / "file").write_text("")
+    elif damage == "gone":
+        (staging / "more" / "file").unlink()
+    else:
+        (staging / finished.NOTE).write_text("{")
+    results = run_noted(root, log)
+    assert (results["a"].state, log.read_text()) == ("run", "aab")
+    whole(root)
+
+
+def test_a_kill_before_the_note_makes_the_step_again(tmp_path):
+    root, log = tmp_path / "root", tmp_path / "log"
+
+    def child():
+        dying(*BEFORE_THE_NOTE[:2], "a", after=False)
+        run_noted(root, log)
+
+    assert in_fork(child) == -signal.SIGKILL
+    run_noted(root, log)
+    assert log.read_text() == "aab"
+    whole(root)
+
+
+@pytest.mark.parametrize("moved", ["neither", "one", "both", "copied halfway"])
+@pytest.mark.parametrize("state", ["running", "complete"])
+def test_a_runner_that_cannot_enter_a_result_gets_it_back_where_it_was_worked_on(tmp_path, moved, state):
+    """As under TFX, whose own database has the entries."""
+    staging = tmp_path / "Trainer" / ".staging" / "key"
+    places = {output: tmp_path / "Trainer" / output / "7" for output in ("run", "more")}
+    for output, place in places.items():
+        (staging / output).mkdir(parents=True)
+        (staging / output / "file").write_text(output)
+        place.parent.mkdir(parents=True)
+    digests = {output: finished.digest_of(staging / output) for output in places}
+    finished.write(staging, finished.Finished("7", digests, {}, 0.0))
+    for output in {"neither": (), "one": ("run",), "both": ("run", "more"), "copied halfway": ()}[moved]:
+        (staging / output).rename(places[output])
+    if moved == "copied halfway":  # to another disk, and half of it removed here
+        shutil.copytree(staging / "run", places["run"])
+        (staging / "run" / "file").unlink()
+    before = {path: path.read_text() for path in tmp_path.rglob("file")}
+    finished.take_back(tmp_path, {"7"} if state == "complete" else {"3"})
+    if state == "complete":
+        assert not staging.exists()
+        assert all(path.exists() for path in before if staging not in path.parents)
+    else:
+        assert {output: finished.digest_of(staging / output) for output in places} == digests
+        assert not (staging / finished.NOTE).exists()
+        assert not any(place.exists() for place in places.values())
 
 
 def test_a_step_that_goes_on_finds_what_it_left(tmp_path):
@@ -248,10 +396,10 @@ def test_a_step_that_goes_on_finds_what_it_left(tmp_path):
         steps = [Step("a", count, outputs=("out",), goes_on=goes_on)]
         results = [runner.run(steps, root_made(root), say=lambda result: None)["a"] for _ in range(3)]
         if goes_on:
-            assert [result.state for result in results] == ["failed", "failed", "run"]
+            assert [result.state for result in results] == ["interrupted", "interrupted", "run"]
             assert (results[-1].execution.outputs["out"].path / "attempts").read_text() == left
         else:
-            assert [result.state for result in results] == ["failed"] * 3
+            assert [result.state for result in results] == ["interrupted"] * 3
 
 
 def root_made(root):
@@ -277,6 +425,7 @@ def test_steps_that_do_not_need_each_other_run_at_the_same_time(tmp_path):
     def meet(name):
         if name in "bc":
             meeting.wait()  # one after the other, neither would ever get past it
+            assert threading.current_thread().daemon  # or a process that was told to end would wait for it
 
     assert go(tmp_path, meet) == all_in("run")
 

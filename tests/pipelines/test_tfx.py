@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import signal
 import subprocess
 
 import numpy as np
@@ -180,6 +181,48 @@ def test_steps_that_were_killed_go_on(tmp_path):
         assert steps_logged(folder) == list(range(50, 401, 50))
         assert len(list((folder / "logs").glob("events*"))) == 2  # what the first attempt left was gone on with
         assert not (root / step / ".staging").exists()
+
+
+KILLED_AFTER_THE_MOVE = """
+import os, shutil, signal, sys
+real = shutil.move
+def move(source, place):
+    real(source, place)
+    if "/Trainer/run/" in str(place):
+        os.kill(os.getpid(), signal.SIGKILL)
+shutil.move = move
+from pga_tf import command_line
+from pipelines import settings, tfx_pipeline
+tfx_pipeline.define_flags()
+command_line.run(tfx_pipeline.main, usage="")
+"""
+
+
+def test_a_training_that_was_killed_before_its_entry_is_not_done_again(tmp_path):
+    root = tmp_path / "root"
+    command = helpers.command("tfx_pipeline", helpers.tiny(root, steps=100, checkpoint_every=50, log_every=50))
+    killing = [command[0], "-c", KILLED_AFTER_THE_MOVE, *command[3:]]
+    ended = subprocess.run(killing, cwd=helpers.ROOT, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    (moved,) = (root / "Trainer" / "run").iterdir()
+    written = {path.name: path.stat().st_mtime_ns for path in moved.glob("checkpoints/step-*")}
+    assert written
+    ended = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (root / "Trainer" / "run").iterdir()
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("checkpoints/step-*")} == written
+    assert steps_logged(folder) == [50, 100]
+    assert not (root / "Trainer" / ".staging").exists()
+
+
+@pytest.mark.parametrize("damage", [b"garbage" * 999, b"SQLite format 3\0" * 99, None])
+def test_a_damaged_database_of_ml_metadata_is_told_in_a_sentence(tmp_path, damage):
+    if damage is None:
+        (tmp_path / "mlmd.sqlite").mkdir()
+    else:
+        (tmp_path / "mlmd.sqlite").write_bytes(damage)
+    with pytest.raises(InputError, match=r"mlmd\.sqlite: expected"):
+        lineage.opened(tmp_path)
 
 
 def artifact(kind, id, **properties):
