@@ -219,7 +219,10 @@ def _last_evaluation(run, prior):
 def load(
     workdir: str | os.PathLike, checkpoint: str = "last", *, dataset: str = "", allow_changed_data: bool = False
 ) -> Run:
-    """The trained run in `workdir`, with the weights of `checkpoint`: "last" or "best"; see `Run`."""
+    """The trained run in `workdir`, with the weights of `checkpoint`: "last" or "best"; see `Run`.
+
+    `dataset`: where its images lie now; `allow_changed_data`: whether to take others than those of the run.
+    """
     return Run(workdir, checkpoint, dataset=dataset, allow_changed_data=allow_changed_data)
 
 
