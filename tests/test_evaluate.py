@@ -230,8 +230,8 @@ def test_a_folder_is_scored_against_all_of_another_and_is_at_no_distance_from_it
     assert abs(result["scores"]["frechet"]["value"]) < 1e-3
     assert (result["card"]["real"]["split"], result["card"]["real"]["count"]) == ("all", 61)
     assert "61 images against 61 real ones (all of folder:" in text
-    assert "note: passed over: 1 in hidden folders" in text
-    assert "note: transparency was put on white in 1 pictures: glass.png" in text
+    assert "note: 1 passed over, pictures in hidden folders" in text
+    assert "note: transparency was put on white in 1: glass.png" in text
     evaluate(*command, "--split=test")
     assert "real ones (split test of folder:" in capsys.readouterr().out
 

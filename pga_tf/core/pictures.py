@@ -24,14 +24,15 @@ _SIGNATURES = {
 }  # fmt: skip
 _BOXES = {b"ftypavif": "AVIF", b"ftypheic": "HEIC", b"ftypmif1": "HEIC"}  # from the fifth byte on
 
-HIDDEN_FOLDER, HIDDEN = "in hidden folders, or in such as programs keep", "hidden"
-NO_NAME = "pictures by their content but not by their names, which want an ending such as .jpg"
-OTHER_FORMAT = "pictures in formats that are not read here; convert them to PNG or JPEG"
-NEITHER = "neither in the folder to train on nor in the one to test on"
+HIDDEN_FOLDER = "pictures in hidden folders, or in such as programs keep"
+HIDDEN = "hidden pictures"
+NO_NAME = "pictures by their content, whose names lack an ending such as .jpg"
+OTHER_FORMAT = "pictures in formats that are not read here, to be converted to PNG or JPEG"
+NEITHER = "pictures outside the folders to train and to test on"
 BELOW = "folders below, which are not looked into"
 NO_FILE = "no files that can be read"
 CLOSED = "folders that cannot be opened"
-SEEN = "folders that are linked to from several places, each read once"
+SEEN = "links to folders that are read already"
 NO_PICTURE = "no pictures"  # what is passed over without a warning
 
 
@@ -58,9 +59,9 @@ class Listing:
             found.append(f"splits    the folder's own: {counted}")
         for reason, names in self.passed_over.items():
             if reason == NO_PICTURE:
-                found.append(f"passed over: {len(names)} files that are no pictures ({_endings(names)})")
+                found.append(f"{len(names)} passed over, {reason}: {_endings(names)}")
             else:
-                found.append(f"warning: passed over: {len(names)} {reason}: {some(names)}")
+                found.append(f"warning: {len(names)} passed over, {reason}: {some(names)}")
         return found
 
 
@@ -125,7 +126,7 @@ class Remarks:
                 by_range[tuple(picture.deep[2])][name] = picture.deep[:2]
         for (least, most), found in by_range.items():
             low, high = min(low for low, _ in found.values()), max(high for _, high in found.values())
-            line = f"{len(found)} pictures of more than 8 bits, values in [{low:g}, {high:g}]: [{least:g}, {most:g}] "
+            line = f"more than 8 bits in {len(found)}, values in [{low:g}, {high:g}], [{least:g}, {most:g}] "
             line += f"became [0, 255]: {some(found)}"
             dark = high - low < (most - least) / 2
             meant = f"; was another range meant? Pass --value_range={photo.likely_range(low, high)}"
@@ -141,7 +142,7 @@ class Remarks:
         for kind, holds in kinds.items():
             names = [name for name, picture in sorted(self._pictures.items()) if holds(picture)]
             if names:
-                yield f"{kind} {len(names)} pictures: {some(names)}"
+                yield f"{kind} {len(names)}: {some(names)}"
 
 
 def _walk(root: str, below: bool) -> Iterator[tuple[str, str, int]]:

@@ -51,7 +51,6 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
     checks.require_member(f"Split of {source.name}", split, source.readers)
     reader = source.readers[split]
     names, images = reader.sample(limit)
-    corrupt = dict(reader.corrupt)
     if not len(images):
         checks.refuse(
             f"Images of {source.name}",
@@ -68,6 +67,7 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
     repeated = _equal_to(first, names, images)
     trained_on = set(names)
     held_out = source.readers["test"].sample(limit) if split == "train" and "test" in source.readers else ((), ())
+    corrupt = {name: reason for reader in source.readers.values() for name, reason in reader.corrupt.items()}
     return DataReport(
         name=source.name,
         split=split,

@@ -48,7 +48,7 @@ def test_pictures_in_hidden_folders_are_counted_and_not_used(tmp_path, folder):
     found = pictures.listing(str(tmp_path))
     assert found.names == ["1.jpg"]
     assert found.passed_over == {pictures.HIDDEN_FOLDER: [f"{folder}/2.jpg", f"{folder}/3.jpg"]}
-    assert found.lines() == [f"warning: passed over: 2 {pictures.HIDDEN_FOLDER}: {folder}/2.jpg, {folder}/3.jpg"]
+    assert found.lines() == [f"warning: 2 passed over, {pictures.HIDDEN_FOLDER}: {folder}/2.jpg, {folder}/3.jpg"]
 
 
 def test_what_is_passed_over_is_counted_with_its_reason(tmp_path):
@@ -67,7 +67,7 @@ def test_what_is_passed_over_is_counted_with_its_reason(tmp_path):
     }
     lines = pictures.listing(str(tmp_path)).lines()
     assert sum(line.startswith("warning: ") for line in lines) == 4
-    assert "passed over: 3 files that are no pictures (no ending 1, .json 1, .txt 1)" in lines
+    assert "3 passed over, no pictures: no ending 1, .json 1, .txt 1" in lines
 
 
 def test_links_are_followed_once(tmp_path):

@@ -114,7 +114,7 @@ def test_missing_empty_and_wholly_corrupt_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected a folder, received no folder"):
         load(options(tmp_path / "nowhere"))
     (tmp_path / "notes.txt").write_text("not an image")
-    with pytest.raises(InputError, match=r"end in .jpg, .*, received none; passed over: 1 files that are no"):
+    with pytest.raises(InputError, match=r"end in .jpg, .*, received none; 1 passed over, no pictures"):
         load(options(tmp_path))
     for i in range(3):
         (tmp_path / f"{i}.png").write_text("not an image either")
@@ -169,8 +169,8 @@ def test_hidden_pictures_are_not_trained_on_and_told(folder):
     source = load(options(folder))
     assert source.counts == counts
     text = format_report(inspect(source), (0.0, 1.0))
-    assert "warning: passed over: 9 in hidden folders" in text
-    assert "passed over: 1 files that are no pictures (.txt 1)" in text
+    assert "warning: 9 passed over, pictures in hidden folders" in text
+    assert "1 passed over, no pictures: .txt 1" in text
 
 
 def test_folders_for_train_and_test_are_the_splits(tmp_path):
@@ -183,7 +183,7 @@ def test_folders_for_train_and_test_are_the_splits(tmp_path):
     assert sorted(source.examples("test", 9)[:, 0, 0, 0]) == list(range(100, 106))
     text = format_report(inspect(source), (0.0, 1.0))
     assert "splits    the folder's own: 6 to train, 6 to test" in text
-    assert "warning: passed over: 1 neither in the folder to train on" in text
+    assert "warning: 1 passed over, pictures outside the folders to train" in text
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -209,15 +209,15 @@ def test_what_was_made_of_the_pictures_is_counted(tmp_path):
     for split in source.readers:
         inspect(source, split)
     assert source.told() == [
-        "warning: 2 pictures of more than 8 bits, values in [900, 4095]: [0, 65535] became [0, 255]: deep0.png, "
+        "warning: more than 8 bits in 2, values in [900, 4095], [0, 65535] became [0, 255]: deep0.png, "
         "deep1.png; was another range meant? Pass --value_range=0,4095",
-        "transparency was put on white in 1 pictures: glass.png",
-        "of several frames or pages the first was taken in 1 pictures: moves.gif",
+        "transparency was put on white in 1: glass.png",
+        "of several frames or pages the first was taken in 1: moves.gif",
     ]
     chosen = load(options(tmp_path, value_range="900,4095", strict_data=True))
     images = np.concatenate([chosen.examples(split, 9) for split in ("train", "test")])
     assert sorted(images[:, 0, 0, 0])[-1] == 255
-    assert chosen.told()[0].startswith("2 pictures of more than 8 bits, values in [900, 4095]: [900, 4095] became")
+    assert chosen.told()[0].startswith("more than 8 bits in 2, values in [900, 4095], [900, 4095] became")
 
 
 @pytest.mark.parametrize("text", ["4095", "5,5", "9,2", "a,b", "0,inf", "1,2,3"])

@@ -128,7 +128,7 @@ def test_what_is_not_used_as_it_is_stored_is_told_and_counted(photos, out, capsy
     assert sum(figures["images"].values()) == COUNT + 1
     assert capsys.readouterr().out.splitlines() == figures["told"]
     hidden, deep = figures["told"]
-    assert hidden.startswith("warning: passed over: 1 in hidden folders")
+    assert hidden.startswith("warning: 1 passed over, pictures in hidden folders")
     assert deep.endswith("deep.png; was another range meant? Pass --value_range=0,4095")
     folder = out("two")
     (deep,) = example_gen(folder, f"folder:{photos}", 0.3, 1, "0,4095")["told"][1:]

@@ -320,7 +320,12 @@ def test_what_is_not_read_or_not_taken_as_it_is_stored_is_told(tmp_path):
     Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "deep.png")
     read = inputs.images([tmp_path])
     assert read.names == ["deep.png", "grey.png"]
-    assert [line.partition(":")[0] for line in read.told] == ["warning", "warning", "passed over", "warning"]
+    assert [line.partition(":")[0] for line in read.told] == [
+        "warning",
+        "warning",
+        "1 passed over, no pictures",
+        "warning",
+    ]
     assert read.told[-1].endswith("deep.png; was another range meant? Pass --value_range=0,4095")
     chosen = inputs.images([tmp_path], (0.0, 4095.0))
     np.testing.assert_allclose(chosen.pixels[:, 0, 0, 0], [1, 0.2], rtol=1e-6)
