@@ -1,6 +1,7 @@
 """A run in TensorBoard's HParams tab: its options when it is trained, its scores when it is evaluated."""
 
 import math
+import os
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
@@ -9,7 +10,12 @@ from tensorboard.plugins.hparams import api
 def write_options(writer, config):
     """Enters the options of a `Config` as the hyperparameters of the run that `writer` logs."""
     with writer.as_default(0):
-        api.hparams({k: v for k, v in config.values().items() if k not in ("workdir", "dry_run")})
+        api.hparams({k: _shown(v) for k, v in config.values().items() if k not in ("workdir", "dry_run")})
+
+
+def _shown(value):
+    """`value`, a text in UTF-8 where a file's name is none."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def write_scores(directory, result, own):
@@ -23,7 +29,7 @@ def write_scores(directory, result, own):
     """
     prior, step = result["card"]["generated"]["prior"], result["run"]["step"]
     group = "evaluation" if prior == own else f"evaluation/{prior}"
-    writer = tf.summary.create_file_writer(str(directory.logs), filename_suffix=".evaluation")
+    writer = tf.summary.create_file_writer(os.fsencode(directory.logs), filename_suffix=".evaluation")
     with writer.as_default(step):
         for name, entry in result["scores"].items():
             if math.isfinite(entry["value"]):

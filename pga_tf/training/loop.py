@@ -1,6 +1,7 @@
 """Training from a configuration to a run directory that holds the trained model."""
 
 import json
+import os
 
 import keras
 import tensorflow as tf
@@ -115,7 +116,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
     """Runs the remaining steps; returns the name of the signal that stopped them, or None."""
     config, model = experiment.config, experiment.model
     run = config.run
-    writer = tf.summary.create_file_writer(str(directory.logs))
+    writer = tf.summary.create_file_writer(os.fsencode(directory.logs))
     hparams.write_options(writer, config)
     clock = callbacks_lib.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
     stop = callbacks_lib.StopOnSignal()
