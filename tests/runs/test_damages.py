@@ -410,6 +410,15 @@ def test_what_a_kill_left_behind_is_cleared_by_the_next_start(run, capsys):
     assert all((run / name).exists() for name in others)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a[b]*? c", "two\nlines", os.fsdecode(b"byte\xe9"), "'quoted' \"twice\"", "ünï"])
+def test_a_run_may_lie_under_any_path(name, tmp_path, capsys):
+    path = tmp_path / name / "run"
+    for command in ("train", "train", "sample", "sample best", "evaluate", "fit_prior", "compare", "export"):
+        assert outcome(command, path, capsys) == ("done", ""), command
+    assert sorted(os.listdir(tmp_path)) == [name]
+
+
 CACHED = {
     "cut": BYTES["cut"], "garbage": BYTES["garbage"], "a folder": _folder,
     "features of NaN": _arrays(lambda a: a.update(features=a["features"] * np.nan)),
