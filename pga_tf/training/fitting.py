@@ -172,7 +172,8 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     )
     prior.compile(made, jit_compile=False)
     prior.prepare = _code_sampler(model, seed, "fit/codes")
-    checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out)
+    remedy = f"move {directory.path} away to fit that prior anew"
+    checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out, remedy=remedy)
     start = checkpoints.resume()
     if start >= total:
         return True, start

@@ -85,7 +85,7 @@ def _recorded_shape(directory, out):
     try:
         return directory.read_image_shape()
     except checks.InputError as error:
-        out(f"warning: {str(error).partition(' Remedy: ')[0]} It is written anew from the data.")
+        out(f"warning: {checks.without_remedy(error)} It is written anew from the data.")
         return None
 
 
