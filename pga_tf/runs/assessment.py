@@ -87,7 +87,9 @@ def of_run(config, request, prior):
     network that is not there.
     """
     directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
-    files.require_folder(directory.evaluation_of(prior or trained.prior_of(config), own))
+    folder = directory.evaluation_of(prior or trained.prior_of(config), own)
+    files.require_folder(folder)
+    files.require_places(folder / name for name in ("samples.png", "report.html", "evaluation.json"))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.network(dataset, shape)
     source = data.load(config.data)
@@ -149,6 +151,7 @@ def of_priors(config, request):
     """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures)."""
     directory = RunDirectory(config.run.workdir)
     files.require_folder(directory.evaluation)
+    files.require_places(directory.evaluation / name for name in ("priors.html", "priors.json"))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.required_network(dataset, shape)
     source, extract = data.load(config.data), network.extractor()

@@ -91,11 +91,7 @@ class RunDirectory:
             files.require_folder(folder, f"--workdir={self.path}")
         named = (self.config, self.shape, self.metrics, self.scores, self.scores_card, self.changes, self.own_prior)
         of_a_prior = (self.path / "facts.json", self.path / "prior.npz", self.path / "best.npz")
-        for path in (*named, *of_a_prior, self._best_facts, self._lock, self.checkpoints / "checkpoint"):
-            leads_nowhere = path.is_symlink() and not path.resolve().parent.is_dir()
-            if path.is_dir() or leads_nowhere:
-                received = "a link to a folder that is not there" if leads_nowhere else "a folder"
-                checks.refuse(str(path), expected="a file", received=received, remedy="move it away")
+        files.require_places([*named, *of_a_prior, self._best_facts, self._lock, self.checkpoints / "checkpoint"])
 
     @contextlib.contextmanager
     def locked(self):

@@ -144,10 +144,18 @@ def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)  # root may read anything
-    with pytest.raises(
-        InputError, match=r"x: expected a text file in UTF-8, received Permission denied"
-    ):
+    with pytest.raises(InputError, match=r"x: expected a text file in UTF-8, received Permission denied"):
         files.read_json(tmp_path / "x", "chmod")
+
+
+def test_what_no_file_can_replace_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("file")
+    files.require_places([tmp_path / "file", tmp_path / "link", tmp_path / "none"])
+    (tmp_path / "astray").symlink_to("nowhere/x")
+    for path, received in ((tmp_path, "a folder"), (tmp_path / "astray", "a link to a folder that is not there")):
+        with pytest.raises(InputError, match=f"{path}: expected a file, received {received}. Remedy: move it away"):
+            files.require_places([path])
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
