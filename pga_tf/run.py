@@ -300,7 +300,7 @@ def _require_noted_prior(config, noted_anew, out):
         file = RunDirectory(config.run.workdir).own_prior
         if not noted_anew or not file.is_file():
             raise
-        out(f"warning: {str(error).partition(' Remedy: ')[0]} It is written anew.")
+        out(f"warning: {checks.without_remedy(error)} It is written anew.")
         file.unlink()
 
 

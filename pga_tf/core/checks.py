@@ -25,6 +25,11 @@ def refuse(
     raise kind(f"{what}: expected {expected}, received {received}. Remedy: {remedy.removesuffix('?')}.") from None
 
 
+def without_remedy(error: InputError) -> str:
+    """What a message of `refuse` says before its remedy, for where another one is given."""
+    return str(error).partition(" Remedy: ")[0]
+
+
 def nearest(name: object, names: Iterable) -> str | None:
     """The member of `names` that is spelled most like `name`, or None."""
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.5)

@@ -11,7 +11,7 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from pga_tf.core import checks
@@ -144,6 +144,15 @@ def require_folder(path: str | os.PathLike, what: str = "") -> None:
             received=received,
             remedy="choose another folder or change its permissions",
         )
+
+
+def require_places(paths: Iterable[str | os.PathLike]) -> None:
+    """Raises `InputError` where something stands in a place for a file that no file can replace."""
+    for path in map(pathlib.Path, paths):
+        leads_nowhere = path.is_symlink() and not path.resolve().parent.is_dir()
+        if path.is_dir() or leads_nowhere:
+            received = "a link to a folder that is not there" if leads_nowhere else "a folder"
+            checks.refuse(str(path), expected="a file", received=received, remedy="move it away")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -23,6 +23,15 @@ def text(values: Mapping[str, object]) -> str:
     return "".join(line(name, as_text(value)) + "\n" for name, value in values.items())
 
 
+END = "# end"  # the last line of a file that was not cut
+_FRAMED = f"# whole where the last line is: {END}"
+
+
+def framed(values: Mapping[str, object]) -> str:
+    """As `text`, in a frame by which `values` and `read_values` know one that was cut."""
+    return f"{_FRAMED}\n{text(values)}{END}\n"
+
+
 def as_text(value: object) -> str:
     """A plain value as a flag has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -39,7 +48,9 @@ def values(text: str, where: str, remedy: str) -> dict[str, str]:
     Args:
       where, remedy: of the message.
     """
-    found = {}
+    found, lines = {}, text.splitlines()
+    if _FRAMED in lines and END not in lines:
+        checks.refuse(where, expected=f"{END} in its last line", received="a file that was cut", remedy=remedy)
     for number, entry in _lines(text):
         name, equals, value = entry[2:].partition("=")
         if not entry.startswith("--") or not equals or not name.isidentifier():

@@ -234,7 +234,7 @@ def compare(results, pictures):
     """
     found = {}
     for result in results:
-        found.setdefault(protocol.digest(result["card"]), []).append(result)
+        found.setdefault((protocol.digest(result["card"]), *result["scores"]), []).append(result)
     groups = [_group(members, _card_rows(members[0]["card"])) for members in found.values()]
     lines, entries = [ERRORS, LEGEND], []
     differing = protocol.differences([group.results[0]["card"] for group in groups])

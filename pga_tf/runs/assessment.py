@@ -103,7 +103,9 @@ def of_run(config, request, prior):
     """
     directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
     asked, request = request, request.of_a_run()
-    files.require_folder(directory.evaluation_of(prior or trained.prior_of(config), own))
+    folder = directory.evaluation_of(prior or trained.prior_of(config), own)
+    files.require_folder(folder)
+    files.require_places(folder / name for name in ("samples.png", "report.html", "evaluation.json"))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.network(dataset, shape)
     source, _ = run_data.load(config)
@@ -165,6 +167,7 @@ def of_priors(config, request):
     """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures)."""
     directory, request = RunDirectory(config.run.workdir), request.of_a_run()
     files.require_folder(directory.evaluation)
+    files.require_places(directory.evaluation / name for name in ("priors.html", "priors.json"))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.required_network(dataset, shape)
     (source, _), extract = run_data.load(config), network.extractor()

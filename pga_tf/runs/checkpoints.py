@@ -37,10 +37,19 @@ class Checkpoints:
     Args:
       folder: where they lie. keep: how many of the newest stay.
       say: takes a line for the user, on a checkpoint that could not be read.
+      remedy: what can be done where none can be read, beside putting the files back.
     """
 
-    def __init__(self, folder, model, keep=1, say=lambda text: print(text, file=sys.stderr)):
+    def __init__(
+        self,
+        folder,
+        model,
+        keep=1,
+        say=lambda text: print(text, file=sys.stderr),
+        remedy="move that folder away to train from step 0 on",
+    ):
         self.folder, self._model, self._keep, self._say = pathlib.Path(folder), model, keep, say
+        self._remedy = remedy
         self._variables = named = model.state_between_steps()
         self._checkpoint = tf.train.Checkpoint(**{name: variable.value for name, variable in named.items()})
         (self._name_of_step,) = (name for name, variable in named.items() if variable is model.step)
@@ -170,7 +179,7 @@ class Checkpoints:
             f"Checkpoints in {self.folder}",
             expected=expected,
             received=received,
-            remedy="put the files back from a copy, or move that folder away to train from step 0 on",
+            remedy=f"put the files back from a copy, or {self._remedy}",
         )
 
     def _read(self, step):

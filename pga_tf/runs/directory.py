@@ -47,7 +47,6 @@ _OWN_FILES = re.compile(
     r"(config|prior)\.flags|(image_shape|scores_card|best|facts|evaluation|priors|data)\.json|(prior|best)\.npz"
     r"|(metrics|scores|changes)\.jsonl|(report|priors)\.html|checkpoint|.+\.png"
 )
-_WHOLE = "# end"  # the last line of a config.flags that was not cut
 
 
 def _to_stderr(text):
@@ -95,11 +94,7 @@ class RunDirectory:
         of_a_run = (self.config, self.shape, self.data, self.metrics, self.scores, self.scores_card, self.changes)
         of_a_prior = (self.path / "facts.json", self.path / "prior.npz", self.path / "best.npz")
         others = (self.own_prior, self._best_facts, self._lock, self.checkpoints / "checkpoint")
-        for path in (*of_a_run, *of_a_prior, *others):
-            leads_nowhere = path.is_symlink() and not path.resolve().parent.is_dir()
-            if path.is_dir() or leads_nowhere:
-                received = "a link to a folder that is not there" if leads_nowhere else "a folder"
-                checks.refuse(str(path), expected="a file", received=received, remedy="move it away")
+        files.require_places([*of_a_run, *of_a_prior, *others])
 
     @contextlib.contextmanager
     def locked(self):
@@ -174,8 +169,7 @@ class RunDirectory:
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
         values = {name: value for name, value in config.values().items() if name not in ALLOWANCES}
-        header = f"{_FORMAT_LINE}{FORMAT}\n# whole where the last line is: {_WHOLE}\n"
-        files.write_text(self.config, f"{header}{flagfiles.text(values)}{_WHOLE}\n")
+        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{flagfiles.framed(values)}")
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
 
     def write_data(self, facts):
@@ -225,8 +219,6 @@ class RunDirectory:
         self._require_format(lines[0] if lines else "", remedy)
         values = flagfiles.read_values(self.config, remedy)
         missing = [f"--{name}" for name in required if name not in values]
-        if lines[1:2] == [f"# whole where the last line is: {_WHOLE}"] and _WHOLE not in lines:
-            missing.append(_WHOLE)
         if missing:
             expected, received = "a whole file", "one that was cut: it has no " + ", ".join(missing)
             checks.refuse(str(self.config), expected=expected, received=received, remedy=remedy)
@@ -252,7 +244,7 @@ class RunDirectory:
         An empty `prior` leaves the run with its method's own.
         """
         if values["prior"]:
-            files.write_text(self.own_prior, flagfiles.text(values))
+            files.write_text(self.own_prior, flagfiles.framed(values))
         else:
             self.own_prior.unlink(missing_ok=True)
 
@@ -368,7 +360,8 @@ class RunDirectory:
             return found
         last = {(line["step"], line.get("protocol")): line for line in found}
         if len(last) < len(found):
-            self._tell(f"warning: {len(found) - len(last)} lines of {path} tell of a step again; the last one counts")
+            again = f"{len(found) - len(last)} of {len(found)} lines of {path}"
+            self._tell(f"warning: {again} tell of a step again, and the last ones count")
         return sorted(last.values(), key=lambda line: line["step"])
 
     def _tell(self, text):

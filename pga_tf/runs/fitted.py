@@ -113,8 +113,7 @@ def _record(config, name):
     try:
         return directory.read_flags(required=("prior", "seed", "autoencoder"))
     except checks.InputError as error:
-        told = str(error).partition(" Remedy: ")[0]
-        raise checks.InputError(f"{told} Remedy: {_anew(config, name)}.") from None
+        raise checks.InputError(f"{checks.without_remedy(error)} Remedy: {_anew(config, name)}.") from None
 
 
 def load(config, model, name):

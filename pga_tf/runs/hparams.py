@@ -1,6 +1,7 @@
 """A run in TensorBoard's HParams tab: its options when it is trained, its scores when it is evaluated."""
 
 import math
+import os
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
@@ -26,7 +27,7 @@ def write_scores(directory, result, own):
     """
     prior, step = result["card"]["generated"]["prior"], result["run"]["step"]
     group = "evaluation" if prior == own else f"evaluation/{prior}"
-    writer = tf.summary.create_file_writer(str(directory.logs), filename_suffix=".evaluation")
+    writer = tf.summary.create_file_writer(os.fsencode(directory.logs), filename_suffix=".evaluation")
     with writer.as_default(step):
         for name, entry in result["scores"].items():
             if math.isfinite(entry["value"]):

@@ -37,7 +37,8 @@ def load_model(config, checkpoint="last"):
     directory = RunDirectory(config.run.workdir)
     model = build.build_model(config, directory.read_image_shape())
     folder = {"last": directory.checkpoints, "best": directory.best}[checkpoint]
-    step = Checkpoints(folder, model).restore()
+    others = {"remedy": "take --checkpoint=last"} if checkpoint == "best" else {}
+    step = Checkpoints(folder, model, **others).restore()
     if not step:
         checks.refuse(
             f"--workdir={directory.path}",

@@ -168,8 +168,17 @@ class Evaluate(keras.callbacks.Callback):
         self.drawing, self.score, self.averaging, self.best = drawing, score, averaging, best
         self.say = say
         self.mark, self.stop_after = {"score": by, "protocol": protocol}, stop_after
-        held = run_directory.read_best()
+        held = run_directory.read_best() or self._as_scored()
         self.lowest = held["value"] if held and held.items() >= self.mark.items() else float("inf")
+
+    def _as_scored(self):
+        """What best.json would say of the best checkpoint, where it is lost: from scores.jsonl, or None."""
+        step = self.best.latest_step() if self.best else None
+        for line in self.run_directory.read_scores():
+            if line["step"] == step and line.get("protocol") == self.mark["protocol"] and self.mark["score"] in line:
+                self.say(f"note: what is known of the best checkpoint, {self.best.latest()}, is read from scores.jsonl")
+                return {**self.mark, "step": step, "value": line[self.mark["score"]]}
+        return None
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.clock.due(self.every):

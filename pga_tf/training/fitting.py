@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 
 import keras
 import numpy as np
@@ -173,13 +174,14 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     )
     prior.compile(made, jit_compile=False)
     prior.prepare = _code_sampler(model, seed, "fit/codes")
-    checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out)
+    remedy = f"move {directory.path} away to fit that prior anew"
+    checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out, remedy=remedy)
     start = checkpoints.resume()
     if start >= total:
         return True, start
     directory.drop_metrics_after(start)
     best = _best(prior, directory, out)
-    writer = tf.summary.create_file_writer(str(directory.logs))
+    writer = tf.summary.create_file_writer(os.fsencode(directory.logs))
     clock = callbacks.Clock(start, total, fit_options.prior_batch_size)
     stop = callbacks.StopOnSignal()
     out(f"fitting {fit_options.prior}: {total:,} steps of {fit_options.prior_batch_size} codes, after step {start:,}")

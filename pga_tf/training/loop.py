@@ -1,6 +1,7 @@
 """Training from a configuration to a run directory that holds the trained model."""
 
 import json
+import os
 
 import keras
 import tensorflow as tf
@@ -86,7 +87,7 @@ def _recorded_shape(directory, out):
     try:
         return directory.read_image_shape()
     except checks.InputError as error:
-        out(f"warning: {str(error).partition(' Remedy: ')[0]} It is written anew from the data.")
+        out(f"warning: {checks.without_remedy(error)} It is written anew from the data.")
         return None
 
 
@@ -117,7 +118,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
     """Runs the remaining steps; returns the name of the signal that stopped them, or None."""
     config, model = experiment.config, experiment.model
     run = config.run
-    writer = tf.summary.create_file_writer(str(directory.logs))
+    writer = tf.summary.create_file_writer(os.fsencode(directory.logs))
     hparams.write_options(writer, config)
     clock = callbacks_lib.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
     stop = callbacks_lib.StopOnSignal()

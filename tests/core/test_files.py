@@ -1,6 +1,8 @@
 """Files appear whole or not at all, with the permissions that a user gave; what a kill left behind is swept."""
 
+import errno
 import os
+import pathlib
 import re
 import signal
 import stat
@@ -135,6 +137,25 @@ def test_what_is_no_json_is_refused_with_the_remedy(tmp_path, content, message):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(InputError, match=rf"x: .*{message}.*Remedy: write it anew\.$"):
         files.read_json(tmp_path / "x", "write it anew")
+
+
+def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)  # root may read anything
+    with pytest.raises(InputError, match=r"x: expected a text file in UTF-8, received Permission denied"):
+        files.read_json(tmp_path / "x", "chmod")
+
+
+def test_what_no_file_can_replace_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("file")
+    files.require_places([tmp_path / "file", tmp_path / "link", tmp_path / "none"])
+    (tmp_path / "astray").symlink_to("nowhere/x")
+    for path, received in ((tmp_path, "a folder"), (tmp_path / "astray", "a link to a folder that is not there")):
+        with pytest.raises(InputError, match=f"{path}: expected a file, received {received}. Remedy: move it away"):
+            files.require_places([path])
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

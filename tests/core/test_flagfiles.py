@@ -6,14 +6,17 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from absl import flags as absl_flags
 
-from pga_tf import command_line, flags
+from pga_tf import command_line, data, flags, run
 from pga_tf.core import files, flagfiles
 from pga_tf.core.checks import InputError
+from pga_tf.evaluation import features, statistics
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
+from pga_tf.serving import versions
 from tests.training import helpers
 
 HARD = [
@@ -138,6 +141,35 @@ def test_values_of_a_run_are_named_once(text, message):
 def test_a_tilde_at_the_start_is_the_home_folder(path, expected, monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert files.home(path) == expected.format(home="/home/someone")
+
+
+@pytest.mark.slow
+def test_a_run_of_the_library_lies_where_a_tilde_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8))
+    values = {"workdir": pathlib.Path("~/run"), "dataset": "npz:~/images.npy", "method": "ae", "network": "mlp"}
+    run.train(**values, steps=1, batch_size=4, latent_dim=2, filters=4, out=str)
+    held = RunDirectory("~/run").read_flags()
+    assert (held["workdir"], held["dataset"]) == (f"{tmp_path}/run", f"npz:{tmp_path}/images.npy")
+    assert run.load("~/run").workdir == tmp_path / "run"
+    assert sorted(os.listdir(tmp_path)) == ["images.npy", "run"]
+
+
+def test_a_tilde_is_the_home_folder_in_the_library_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunDirectory("~/run").path == RunDirectory(pathlib.Path("~/run")).path == tmp_path / "run"
+    config = config_lib.at_home(helpers.config("~/run", dataset="folder:~/x", evaluate_inception_path="~/net"))
+    assert (config.run.workdir, config.data.dataset) == (f"{tmp_path}/run", f"folder:{tmp_path}/x")
+    assert config.run.evaluate_inception_path == f"{tmp_path}/net"
+    np.save(tmp_path / "images.npy", np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8))
+    assert data.load(data.DataOptions(dataset="npz:~/images.npy")).image_shape == (8, 8, 1)
+    assert versions.Versions("~/base", "m").folder == tmp_path / "base" / "m"
+    assert statistics.Cache("~/cache").folder == tmp_path / "cache"
+    with pytest.raises(InputError, match=f"--features={tmp_path}/net.keras"):
+        features.load("~/net.keras")
+    with pytest.raises(InputError, match=f"'{tmp_path}/net', which does not exist"):
+        features.load("inception", inception_path="~/net")
 
 
 def test_a_command_takes_a_tilde_in_any_flag(tmp_path, monkeypatch):
