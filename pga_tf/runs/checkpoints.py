@@ -15,7 +15,8 @@ class Checkpoints:
 
     def __init__(self, folder, model, keep=1):
         self._variables = named = model.state_between_steps()
-        checkpoint = tf.train.Checkpoint(**{name: variable.value for name, variable in named.items()})
+        checkpoint = _holding(named | model.window())
+        self._without_window = _holding(named)  # checkpoints of before had none
         self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep, checkpoint_name="step")
         self._step = model.step
 
@@ -61,7 +62,10 @@ class Checkpoints:
         if path is None:
             return 0
         try:
-            self._manager.checkpoint.restore(path).assert_consumed()
+            names = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+            windowed = any(name.startswith("window") for name in names)
+            checkpoint = self._manager.checkpoint if windowed else self._without_window
+            checkpoint.restore(path).assert_consumed()
         except (
             tf.errors.OpError,
             ValueError,
@@ -79,3 +83,7 @@ class Checkpoints:
     def size(self):
         """Bytes of one checkpoint."""
         return sum(np.asarray(v).nbytes for v in self._variables.values())
+
+
+def _holding(variables):
+    return tf.train.Checkpoint(**{name: variable.value for name, variable in variables.items()})

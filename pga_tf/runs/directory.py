@@ -11,6 +11,7 @@ scores_card.json  the protocol of those scores
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
 prior.flags       the prior that the run is sampled with, where it is not its method's own; a flagfile to pass back
+owed.json         work of the newest step that a signal has put off, while there is any
 """
 
 import contextlib
@@ -47,6 +48,7 @@ class RunDirectory:
         self.scores = self.path / "scores.jsonl"
         self.evaluation = self.path / "evaluation"
         self.own_prior = self.path / "prior.flags"
+        self.owed = self.path / "owed.json"
 
     def prior(self, name):
         """Path of the directory of a fitted prior, itself laid out as a run directory."""
@@ -157,12 +159,32 @@ class RunDirectory:
         """The registered name of that prior; "" where nothing is noted."""
         return _read_flagfile(self.own_prior)["prior"] if self.own_prior.exists() else ""
 
-    def drop_metrics_after(self, step):
-        """Removes metrics and scores of steps that a resumed run will take again."""
-        for path in (self.metrics, self.scores):
+    def note_owed(self, step, work):
+        """Notes work of `step`, by name, that a signal has put off."""
+        self._write_owed(step, [*self.read_owed(step), work])
+
+    def read_owed(self, step):
+        """Names of the work that is owed to `step`, in the order in which it is to be done."""
+        held = json.loads(self.owed.read_text()) if self.owed.exists() else {"step": None}
+        return held["work"] if held["step"] == step else []
+
+    def drop_owed(self, step, work):
+        """Notes that work of `step` is done."""
+        self._write_owed(step, [name for name in self.read_owed(step) if name != work])
+
+    def forget_owed(self):
+        """Notes that nothing is owed."""
+        self.owed.unlink(missing_ok=True)
+
+    def _write_owed(self, step, names):
+        files.write_text(self.owed, json.dumps({"step": step, "work": names}) + "\n")
+
+    def drop_metrics_after(self, step, owed=()):
+        """Removes metrics and scores of steps that a resumed run will take again, and scores that are `owed`."""
+        for path, last in ((self.metrics, step), (self.scores, step - 1 if "evaluation" in owed else step)):
             if path.exists():
                 lines = path.read_text().splitlines()
-                kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
+                kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= last]
                 files.write_text(path, "".join(line + "\n" for line in kept))
 
     def read_curve(self, name):

@@ -3,19 +3,18 @@
 import dataclasses
 import json
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from pga_tf import data, priors
-from pga_tf.core import checks, files, interfaces, options, streams
+from pga_tf.core import checks, files, interfaces, options, signals, streams
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import latent
 from pga_tf.runs import drawing, fitted, optimizers, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.config import OptimizerOptions, PriorConfig
 from pga_tf.runs.directory import RunDirectory
-from pga_tf.training import callbacks
+from pga_tf.training import callbacks, steps
 
 HELD_OUT = 2000  # codes of the test split that a fit is judged by
 BATCH = 250
@@ -54,18 +53,19 @@ def fit(config, model, fit_options, own, *, out=print):
     with directory.locked():
         directory.write_config(record, source.image_shape)
         if kind.FIT == "codes":
-            facts, done, step = _fit_at_once(draw, prior, fit_options, source, out), True, 0
+            facts, stopped_by = _fit_at_once(draw, prior, fit_options, source, out), None
         else:
-            facts, done, step = {}, *_fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
+            facts, stopped_by = {}, _fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
         if source.unreadable():
             out(source.unreadable())
-        if done:
+        if stopped_by is None:
             _conclude(prior, facts, held_out, directory, fit_options.prior, out)
             if not trained.noted_prior(config):
                 run_directory.write_own_prior(dataclasses.asdict(fit_options) | dataclasses.asdict(own))
         else:
-            out(f"stopped after step {step}; the same command goes on from there")
-    return done
+            step = Checkpoints(directory.checkpoints, prior).latest_step()
+            out(f"stopped by {stopped_by} after step {step}; the same command goes on from there")
+    return stopped_by is None
 
 
 def _conclude(prior, facts, held_out, directory, name, out):
@@ -135,7 +135,7 @@ def _require_codes(codes):
 
 
 def _fit_steps(config, model, prior, fit_options, source, held_out, directory, out):
-    """Takes the remaining steps: (whether the last one was reached, the step)."""
+    """Does what is owed and takes the remaining steps; returns the name of the signal that stopped them, or None."""
     seed, total = config.run.seed, fit_options.prior_steps
     adam = OptimizerOptions(
         optimizer="adam",
@@ -152,64 +152,60 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     prior.prepare = _code_sampler(model, seed, "fit/codes")
     checkpoints = Checkpoints(directory.checkpoints, prior)
     start = checkpoints.restore()
-    if start >= total:
-        return True, start
-    directory.drop_metrics_after(start)
+    owed = directory.read_owed(start)
+    if start >= total and not owed:
+        return None
+    directory.drop_metrics_after(start, owed)
     writer = tf.summary.create_file_writer(str(directory.logs))
     clock = callbacks.Clock(start, total, fit_options.prior_batch_size)
-    stop = callbacks.StopOnSignal()
     out(f"fitting {fit_options.prior}: {total:,} steps of {fit_options.prior_batch_size} codes, after step {start:,}")
     batches = source.batches(
         "train", fit_options.prior_batch_size, seed=seed, start_step=start, value_range=model.image_range
     )
     progress = Progress("step", total, done=start, things="codes", of_each=fit_options.prior_batch_size)
-    try:
-        prior.fit(
-            batches.take(total - start),
-            epochs=1,
-            steps_per_epoch=total - start,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                clock,
-                callbacks.StopOnNonFinite(clock),
-                callbacks.Shown(clock, prior.LOSSES, progress),
-                callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
-                Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, prior.KEEPS_BEST),
-                callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),
-                stop,
-            ],
-        )
-    except checks.NonFiniteError as error:
-        raise checks.NonFiniteError(f"Fitting stopped: {error}. Remedy: lower --prior_learning_rate.") from None
-    finally:
-        progress.close()
-        stop.restore()
-        writer.close()
-    if checkpoints.latest_step() != clock.step:
-        checkpoints.save()
-    return clock.step >= total, clock.step
+    judge = Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, prior.KEEPS_BEST)
+    with signals.noted() as notice:
+        work = [
+            clock,
+            callbacks.StopOnNonFinite(clock),
+            callbacks.Shown(clock, prior.LOSSES, progress),
+            callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
+            judge,
+            callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),
+            callbacks.StopWhenNoted(notice),
+        ]
+        try:
+            callbacks.settle([judge], prior, directory)
+            if start < total and not notice.received:
+                steps.take(prior, batches, total - start, work)
+        except checks.NonFiniteError as error:
+            raise checks.NonFiniteError(f"Fitting stopped: {error}. Remedy: lower --prior_learning_rate.") from None
+        finally:
+            progress.close()
+            writer.close()
+        if checkpoints.latest_step() != clock.step:
+            checkpoints.save()
+        return notice.received
 
 
-class Judge(keras.callbacks.Callback):
+class Judge(callbacks.Work):
     """Every `every` steps: the MMD between draws and held-out codes, into TensorBoard and scores.jsonl.
 
     With `keep_best`, the prior of the smallest one is kept in a file beside.
     """
 
+    NAME = "evaluation"
+
     def __init__(self, clock, directory, writer, every, held_out, keep_best):
-        super().__init__()
-        self.clock, self.directory, self.writer, self.every, self.held_out = clock, directory, writer, every, held_out
-        self.keep_best = keep_best
+        super().__init__(clock, directory, every)
+        self.writer, self.held_out, self.keep_best = writer, held_out, keep_best
         self.lowest = min((line["mmd"] for line in directory.read_scores()), default=float("inf"))
 
-    def on_train_batch_end(self, batch, logs=None):
-        if not self.clock.due(self.every):
-            return
+    def work(self):
         value = mmd(self.model, self.held_out)
         if self.keep_best and value < self.lowest:
-            fitted.write(self.directory.path / fitted.BEST, self.model)
+            fitted.write(self.run_directory.path / fitted.BEST, self.model)
         self.lowest = min(value, self.lowest)
-        self.directory.append_scores({"step": self.clock.step, "mmd": value})
+        self.run_directory.append_scores({"step": self.clock.step, "mmd": value})
         with self.writer.as_default(self.clock.step):
             tf.summary.scalar("scores/mmd", value)
