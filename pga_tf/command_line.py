@@ -55,7 +55,7 @@ def _status(work):
         except (checks.InputError, checks.NonFiniteError) as error:
             return _say(f"error: {error}", 2)
         except KeyboardInterrupt as stopped:
-            return _stopped(str(stopped) or "SIGINT")
+            return _stopped(notice.received or str(stopped) or "SIGINT")
         except BrokenPipeError:  # whoever read what is printed, such as head, has seen enough
             return signals.STATUS if notice.received else 0
         except Exception as error:

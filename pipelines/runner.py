@@ -8,11 +8,12 @@ import hashlib
 import json
 import pathlib
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable
 
-from pga_tf.core import checks
+from pga_tf.core import checks, errors, signals
 from pipelines import code_hash
 from pipelines.store import Execution, Store
 
@@ -90,7 +91,7 @@ def run(steps, root, *, say, begins=lambda step: None):
     store = Store(root)
     store.clean()
     results, working = {}, {}
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with _pool() as pool:
         while len(results) < len(steps):
             for step in steps:
                 if step.name in results or any(step is attempt.step for attempt in working.values()):
@@ -113,6 +114,16 @@ def run(steps, root, *, say, begins=lambda step: None):
                 attempt = working.pop(future)
                 results[attempt.step.name] = _told(attempt.end(*future.result()), say)
     return {step.name: results[step.name] for step in steps}
+
+
+@contextlib.contextmanager
+def _pool():
+    """Threads for steps. Who is interrupted does not wait for them: what they leave unfinished is done anew."""
+    pool = concurrent.futures.ThreadPoolExecutor()
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=not isinstance(sys.exception(), KeyboardInterrupt), cancel_futures=True)
 
 
 def _told(result, say):
@@ -171,9 +182,10 @@ class _Attempt:
 
 def message(error):
     """What is told of a failure: the message of what a user can mend; of anything else the traceback too."""
-    if isinstance(error, checks.InputError | checks.NonFiniteError | InterruptedError):
+    if isinstance(error, checks.InputError | checks.NonFiniteError | signals.Stopped):
         return str(error)
-    return "".join(traceback.format_exception(error)).strip()
+    line = errors.line(error)
+    return line or "".join(traceback.format_exception(error)).strip()
 
 
 def hash_of(value):

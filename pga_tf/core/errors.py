@@ -43,19 +43,25 @@ def line(error: BaseException) -> str | None:
     return None
 
 
+def said(error: BaseException) -> str:
+    """What an error says first, without TensorFlow's names of nodes and operations."""
+    text = re.sub(r"^(\{\{.*?\}\} )+", "", str(getattr(error, "message", error)))
+    return text.partition("\n")[0].partition(" [Op:")[0].strip()
+
+
 def _of_tensorflow(error, kinds):
-    said = re.sub(r"^(\{\{.*?\}\} )+", "", str(error.message)).partition("\n")[0].partition(" [Op:")[0].strip()
-    raised = FROM_PYTHON.fullmatch(said)  # by a function of Python that TensorFlow called
-    if isinstance(error, kinds.ResourceExhaustedError):
-        return _memory(raised[2] if raised else said)
+    text = said(error)
+    raised = FROM_PYTHON.fullmatch(text)  # by a function of Python that TensorFlow called
     if raised and raised[1] == "InputError":
         return raised[2]
-    if raised:
-        return _of_python(raised[2])
-    path, _, reason = said.rpartition("; ")
+    path, _, reason = text.rpartition("; ")
     if path and reason in NUMBERS:
         return _file(path, NUMBERS[reason], reason)
-    return f"TensorFlow: {said.rstrip('.')}. Remedy: --verbosity=1 shows where it comes from."
+    if isinstance(error, kinds.ResourceExhaustedError):
+        return _memory(raised[2] if raised else text)
+    if raised:
+        return _of_python(raised[2])
+    return f"TensorFlow: {text.rstrip('.')}. Remedy: --verbosity=1 shows where it comes from."
 
 
 def _of_python(said):

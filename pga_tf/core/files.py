@@ -11,9 +11,38 @@ from typing import IO, Any
 
 
 @contextlib.contextmanager
+def named(path: str | os.PathLike) -> Iterator[None]:
+    """Errors of writing, which do not say where, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def append_line(path: str | os.PathLike, text: str) -> None:
+    """Adds a line to a file for good, all of it or nothing."""
+    with named(path), open(path, "ab", buffering=0) as file:
+        size, left = file.tell(), memoryview(f"{text}\n".encode())
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     """Opens a temporary file beside `path`, and moves it onto `path` if the block ends without an error."""
     path = pathlib.Path(path)
+    with named(path), _replacing(path, mode) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _replacing(path, mode):
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, mode) as file:

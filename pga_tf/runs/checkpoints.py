@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks
+from pga_tf.core import checks, errors
 
 
 class Checkpoints:
@@ -48,7 +48,7 @@ class Checkpoints:
             checks.refuse(
                 f"Checkpoint at step {self.step}",
                 expected=f"room for {self.size() / 2**20:.0f} MiB in {self._manager.directory}",
-                received=str(error).splitlines()[0],
+                received=errors.said(error),
                 remedy="free some space and run the same command again; it goes on from "
                 + (self.latest() or "the start"),
             )

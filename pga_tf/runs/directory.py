@@ -17,7 +17,6 @@ owed.json         work of the newest step that a signal has put off, while there
 import contextlib
 import fcntl
 import json
-import os
 import pathlib
 
 from pga_tf.core import checks, files, options
@@ -114,8 +113,8 @@ class RunDirectory:
 
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
-        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{_as_flagfile(config.values())}")
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
+        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{_as_flagfile(config.values())}")  # which says: a run
 
     def read_image_shape(self):
         """(H, W, C) of the images that the run was trained on."""
@@ -197,10 +196,10 @@ class RunDirectory:
         return _read_lines(self.metrics)
 
     def append_metrics(self, values):
-        _append(self.metrics, values)
+        files.append_line(self.metrics, json.dumps(values))
 
     def append_scores(self, values):
-        _append(self.scores, values)
+        files.append_line(self.scores, json.dumps(values))
 
     def write_best(self, facts):
         files.write_text(self.best / "best.json", json.dumps(facts) + "\n")
@@ -230,13 +229,6 @@ class RunDirectory:
     def read_scores(self):
         """The lines of scores.jsonl: list of dicts, in order of steps."""
         return _read_lines(self.scores)
-
-
-def _append(path, values):
-    with open(path, "a") as file:
-        file.write(json.dumps(values) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _read_lines(path):
