@@ -19,14 +19,17 @@ HANGING = 20  # columns; what is indented further goes on with the line before
 
 
 def run(main, *, usage, help_text=None, arguments=False):
-    """Runs a command: parses flags, calls `main()`, prints input errors as one line and exits with status 2.
+    """Runs a command: parses flags, calls `main()`, and ends the process with what that returns.
+
+    Bad input, and what a machine or a library lacks, is told in one line, with status 2; a polite signal ends it with
+    130 and a line. A mistake in the program shows its traceback, with status 1.
 
     With `arguments`, what is left of the command line beside flags is passed to `main` as a list, else refused.
     """
     if any(argument in ("--helpshort", "--help", "-h", "-help") for argument in sys.argv[1:]):
         known = help_text() if help_text else "\nflags:" + flags.FLAGS.main_module_help().partition(":")[2]
-        print(to_width(f"{commands.as_started(usage)}\n{known}", max(40, shutil.get_terminal_size((120, 24)).columns)))
-        return
+        text = to_width(f"{commands.as_started(usage)}\n{known}", max(40, shutil.get_terminal_size((120, 24)).columns))
+        _leave(_status(lambda: print(text)))
 
     def guarded(argv):
         if not flags.FLAGS["verbosity"].present:
@@ -61,8 +64,8 @@ def _status(work):
         except Exception as error:
             if notice.received and getattr(error, "errno", 0) == errno.EIO:  # the terminal is gone, and SIGHUP came
                 return signals.STATUS
-            if isinstance(error, OSError) and not error.filename:
-                error.filename = _unwritten_output()
+            if isinstance(error, OSError) and error.errno in errors.WRITING and not error.filename:
+                error.filename = "Standard output"  # whoever writes files says which
             line = errors.line(error)
             if not line and notice.received:  # in the wake of what was raised within some library
                 return _stopped(notice.received)
@@ -72,15 +75,6 @@ def _status(work):
             logging.info("%s", line, exc_info=True)
             return _say(f"error: {line}", 2)
     return 0
-
-
-def _unwritten_output():
-    """Standard output by name where it takes no more, or None."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return "Standard output"
-    return None
 
 
 def _stopped(name):
@@ -107,7 +101,7 @@ def _leave(status):
     except BrokenPipeError:
         pass
     except OSError as error:
-        error.filename = _unwritten_output()
+        error.filename = "Standard output"
         status = status or _say(f"error: {errors.line(error)}", 2)
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError):

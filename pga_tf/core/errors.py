@@ -23,8 +23,12 @@ REMEDIES = {
     errno.ESTALE: "look at the network's file system",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 NUMBERS = {os.strerror(number): number for number in REMEDIES}
 LESS = "lower --batch_size, --num_samples, or the size of the images or networks"
+PLACES = re.compile(
+    r"^((\{\{.*?\}\}|Error in user-defined function passed to \S+ transformation with iterator: \S+:) )+"
+)
 FROM_PYTHON = re.compile(r"(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit|Iteration)): (.*)")
 
 
@@ -45,7 +49,7 @@ def line(error: BaseException) -> str | None:
 
 def said(error: BaseException) -> str:
     """What an error says first, without TensorFlow's names of nodes and operations."""
-    text = re.sub(r"^(\{\{.*?\}\} )+", "", str(getattr(error, "message", error)))
+    text = PLACES.sub("", str(getattr(error, "message", error)))
     return text.partition("\n")[0].partition(" [Op:")[0].strip()
 
 
@@ -72,7 +76,7 @@ def _of_python(said):
 
 def _file(path, number, reason):
     remedy = REMEDIES.get(number)
-    return f"{path or 'A file'}: {reason.rstrip('.')}." + (f" Remedy: {remedy}." if remedy else "")
+    return (f"{path}: " if path else "") + f"{reason.rstrip('.')}." + (f" Remedy: {remedy}." if remedy else "")
 
 
 def _memory(said):

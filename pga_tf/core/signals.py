@@ -47,9 +47,10 @@ _notices: list[Notice] = []  # of the blocks that the main thread is in, the inn
 
 def end_at_once() -> None:
     """From here on a polite signal ends the process with a line: nothing has begun yet. For the start of a command."""
+    stderr = os.dup(2)  # it is held back while TensorFlow is imported
 
     def end(number, frame):
-        os.write(2, f"stopped by {signal.Signals(number).name} before anything was begun\n".encode())
+        os.write(stderr, f"stopped by {signal.Signals(number).name} before anything was begun\n".encode())
         os._exit(STATUS)  # an import is no place to raise at: whoever runs it may catch it, and prints a traceback
 
     _set(dict.fromkeys(POLITE, end))

@@ -20,4 +20,5 @@ def take(model, batches, count, callbacks):
     except BaseException as error:
         iterators.let_go(error)
         raise
-    iterators.let_go()
+    if model.stop_training:  # else the stream has been exhausted, and is gone
+        iterators.let_go()

@@ -21,8 +21,7 @@ from PIL import Image
 
 import pga_tf
 from pga_tf.core import averages, signals
-from pga_tf.runs import build, checkpoints, scoring, trained
-from pga_tf.runs import config as config_lib
+from pga_tf.runs import build, checkpoints, scoring
 from pga_tf.runs import drawing as drawing_lib
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks, fitting, loop, plan
@@ -41,7 +40,7 @@ BURSTS = {
     "five": [TERM] * 5,
 }
 RUN = {
-    "method": "vae", "dataset": "digits", "network": "conv_8", "filters": 2, "latent_dim": 2, "batch_size": 8, "steps": 6,
+    "method": "vae", "dataset": "digits", "network": "mlp", "latent_dim": 2, "batch_size": 8, "steps": 6,
     "optimizer": "adam", "log_every": 3, "image_every": 2, "checkpoint_every": 4, "evaluate_every": 2,
     "evaluate_samples": 300, "keep_best": "frechet", "stop_after": 9, "ema": 0.9, "batch_norm": "per_source",
 }  # fmt: skip
@@ -81,6 +80,14 @@ def at(patch, holder, name, call, burst):
     patch.setattr(holder, name, sending)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_trial():
+    """No steps are taken beforehand to measure them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "trial", lambda experiment: (0.0, 0))
+        yield
+
+
 def run(name, workdir, **values):
     """Exit status of a command in this process, as its guard has it."""
     with signals.raising():
@@ -93,7 +100,7 @@ def run(name, workdir, **values):
 def everything(workdir):
     """All that a run leaves, as values that are equal for equal runs; speeds are left out."""
     directory = RunDirectory(workdir)
-    found = {
+    return {
         "metrics": [line | {"images_per_second": 0} for line in directory.read_metrics()],
         "scores": directory.read_scores(),
         "best": directory.read_best(),
@@ -101,7 +108,6 @@ def everything(workdir):
         "owed": directory.owed.exists(),
         "state": {name: value.tobytes() for name, value in helpers.state(directory.path).items()},
     }
-    return found
 
 
 def assert_equal(a, b):
@@ -121,24 +127,24 @@ def whole(tmp_path_factory):
     return path, found
 
 
-def stop(workdir, moment, burst, capsys, name="train", **values):
+def stop(workdir, moment, burst, capsys, command="train", **values):
     """Runs the command, sends the signals at the moment, and returns the step that it says it stopped after."""
     with pytest.MonkeyPatch.context() as patch:
         at(patch, *moment, burst)
-        assert run(name, workdir, **values) == 130
+        assert run(command, workdir, **values) == 130
     said = capsys.readouterr()
     assert "Traceback" not in said.err
-    found = re.findall(rf"stopped by {signal.Signals(burst[0]).name} after step (\d+); the same command goes on", said.out)
+    name = signal.Signals(burst[0]).name
+    found = re.findall(rf"stopped by {name} after step (\d+); the same command goes on", said.out)
     assert len(found) == 1, said.out
     return int(found[0])
 
 
 def test_training_that_is_stopped_again_and_again_comes_to_the_same_end(whole, tmp_path, capsys, monkeypatch):
-    """In a step, an evaluation and what is owed of it, a picture, norm statistics, and the evaluation of the last step."""
+    """In an evaluation and in what is owed of it, in a picture, and in norm statistics of the last step."""
     drawn, as_scored = [], scoring.as_scored
     monkeypatch.setattr(scoring, "as_scored", lambda *args: drawn.append(1) or as_scored(*args))
     stops = [
-        ((callbacks.StopOnNonFinite, "on_train_batch_end", 1), [TERM, TERM], 1),
         ((scoring, "as_scored", 1), [TERM] * 5, 2),
         ((scoring, "as_scored", 2), [INT, TERM], 2),
         ((drawing_lib, "picture", 1), [HUP], 4),
@@ -147,7 +153,7 @@ def test_training_that_is_stopped_again_and_again_comes_to_the_same_end(whole, t
     for k, (moment, burst, step) in enumerate(stops):
         assert stop(tmp_path, moment, burst, capsys, **RUN) == step
         assert (tmp_path / "checkpoints" / f"step-{step}.index").exists()
-        if k == 1:
+        if k == 0:
             assert len(drawn) == 1  # of two: no more is waited for
             assert json.loads(RunDirectory(tmp_path).owed.read_text()) == {"step": 2, "work": ["evaluation"]}
     assert json.loads(RunDirectory(tmp_path).owed.read_text()) == {"step": 6, "work": ["pictures", "evaluation"]}
@@ -201,6 +207,163 @@ FITTING = [(callbacks.StopOnNonFinite, "on_train_batch_end", 3), (fitting, "mmd"
 )
 def test_fitting_a_prior_comes_to_the_same_end(whole, fitted_whole, moment, burst, step, tmp_path, capsys):
     path = shutil.copytree(whole[0], tmp_path / "run")
-    assert stop(path, moment, burst, capsys, name="fit_prior", **FIT) == step
+    assert stop(path, moment, burst, capsys, command="fit_prior", **FIT) == step
     assert run("fit_prior", path, **FIT) == 0
     assert_equal(fitted_of(path), fitted_whole)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Photographs that Pillow decodes, for long enough to be at it when a process ends."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, (500, 500, 3), np.uint8)).save(folder / f"{i}.tif", compression="tiff_lzw")
+    return folder
+
+
+def folder_run(photos, workdir, **values):
+    """The command line of a run on photographs."""
+    settings = {
+        "method": "ae", "dataset": f"folder:{photos}", "image_size": 16, "network": "mlp", "latent_dim": 2,
+        "batch_size": 8, "steps": 100_000, "checkpoint_every": 2, "log_every": 2, "workdir": workdir,
+    }  # fmt: skip
+    return [sys.executable, "-m", "pga_tf.train", *(f"--{key}={value}" for key, value in (settings | values).items())]
+
+
+def ended(command, trigger, burst, pause=0.02, limit=10):
+    """(exit status, what it printed) of a process that gets the signals of `burst` once `trigger` gives true."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not trigger():
+                assert process.poll() is None, process.stdout.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            for number in burst:
+                process.send_signal(number)
+                time.sleep(pause)
+            return process.wait(limit), process.stdout.read()
+        finally:
+            process.kill()
+
+
+def has_checkpoint(workdir):
+    return lambda: any(workdir.glob("checkpoints/step-*.index"))
+
+
+FEW = [("int", 1)]
+MANY = [(burst, repeat) for burst in BURSTS for repeat in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("burst", "repeat"), [*FEW, *(pytest.param(*case, marks=pytest.mark.slow) for case in MANY if case not in FEW)]
+)
+def test_a_run_on_photographs_ends_within_seconds(photos, burst, repeat, tmp_path):
+    workdir = tmp_path / "run"
+    status, said = ended(folder_run(photos, workdir), has_checkpoint(workdir), BURSTS[burst])
+    assert status == 130, said
+    assert "Traceback" not in said
+    step = int(said.partition(f"stopped by {signal.Signals(BURSTS[burst][0]).name} after step ")[2].partition(";")[0])
+    assert (workdir / "checkpoints" / f"step-{step}.index").exists()
+
+
+@pytest.mark.slow
+def test_a_stop_with_nobody_to_read_what_it_prints_has_its_checkpoint_too(photos, tmp_path):
+    """As Ctrl-C does to `train | tee log`, and a terminal that is closed."""
+    with subprocess.Popen(
+        folder_run(photos, tmp_path / "run"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        while not has_checkpoint(tmp_path / "run")():
+            time.sleep(0.02)
+        process.stdout.close()
+        process.send_signal(INT)
+        assert process.wait(10) == 130
+    newest = RunDirectory(tmp_path / "run").read_metrics()[-1]["step"]
+    steps = [int(path.stem.removeprefix("step-")) for path in (tmp_path / "run" / "checkpoints").glob("step-*.index")]
+    assert max(steps) >= newest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "expected", "text"),
+    [
+        ({"optimizer": "sgd", "learning_rate": 1e30}, 2, "Training stopped: "),
+        ({"steps": 5}, 0, "trained 5 steps"),
+    ],
+)
+def test_a_run_on_photographs_that_ends_by_itself_ends_within_seconds(photos, values, expected, text, tmp_path):
+    done = subprocess.run(
+        folder_run(photos, tmp_path, **values), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == expected
+    assert text in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+LIBRARY = """
+import sys, keras, pga_tf
+
+class Fails(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            raise ZeroDivisionError("of a user")
+
+pga_tf.train(callbacks=[Fails()], method="ae", dataset=sys.argv[1], image_size=16, network="mlp", latent_dim=2,
+             batch_size=8, steps=100_000, workdir=sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_a_script_whose_callback_fails_ends_with_its_error(photos, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY, f"folder:{photos}", str(tmp_path / "run")],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("ZeroDivisionError: of a user")
+
+
+def test_in_another_thread_it_trains_without_signals(tmp_path):
+    trained_runs = []
+    small = {"method": "ae", "dataset": "fake:8x8x1", "network": "mlp", "latent_dim": 2, "steps": 2, "batch_size": 8}
+    before = [signal.getsignal(number) for number in signals.POLITE]
+    work = lambda: trained_runs.append(pga_tf.train(**small, workdir=tmp_path / "run", out=str))
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert trained_runs[0].step == 2
+    assert [signal.getsignal(number) for number in signals.POLITE] == before
+
+
+IMPORTED = """import os, signal, sys
+
+class InTensorFlow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow.python":
+            os.kill(os.getpid(), getattr(signal, os.environ["SENT"]))
+
+sys.meta_path.insert(0, InTensorFlow())
+"""
+
+
+@pytest.mark.parametrize("sent", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "pga_tf.train"],
+        ["-m", "pga_tf.cli", "train"],
+        *(["-m", f"pga_tf.{name}"] for name in ("fit_prior", "evaluate", "sample", "export", "serve")),
+        ["-m", "pipelines.run"],
+    ],
+    ids=lambda command: command[-1],
+)
+def test_while_tensorflow_is_imported_a_line_is_all(command, sent, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(IMPORTED)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]), "SENT": sent}
+    command = [sys.executable, *command]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == f"stopped by {sent} before anything was begun\n"
