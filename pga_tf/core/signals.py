@@ -33,9 +33,10 @@ class Notice:
         name, first = signal.Signals(number).name, self.received is None
         if first:
             self.received, self._since = name, time.monotonic()
-        insists = time.monotonic() - self._since >= PATIENCE and (self._at_once or number == signal.SIGINT)
-        if insists or (first and self._at_once):
+        if first and self._at_once:
             raise Stopped(name)
+        if time.monotonic() - self._since >= PATIENCE and (self._at_once or number == signal.SIGINT):
+            raise KeyboardInterrupt(name)  # anywhere: work that could end in its own way is not to catch it
 
     def remember(self, other: "Notice") -> None:
         """What came to a block within this one has come: the next signal is a repetition."""
@@ -58,14 +59,14 @@ def end_at_once() -> None:
 
 @contextlib.contextmanager
 def raising() -> Iterator[Notice]:
-    """Inside the block the first polite signal raises `Stopped` in the main thread; so does one after `PATIENCE`."""
+    """Inside the block the first polite signal raises `Stopped`; one after `PATIENCE` raises `KeyboardInterrupt`."""
     with _block(Notice(at_once=True)) as notice:
         yield notice
 
 
 @contextlib.contextmanager
 def noted() -> Iterator[Notice]:
-    """Inside the block the first polite signal is noted; a Ctrl-C after `PATIENCE` raises `Stopped`.
+    """Inside the block the first polite signal is noted; a Ctrl-C after `PATIENCE` raises `KeyboardInterrupt`.
 
     In a thread other than the main one nothing is noted: signals go to the main thread.
     """

@@ -164,8 +164,18 @@ class RunDirectory:
 
     def read_owed(self, step):
         """Names of the work that is owed to `step`, in the order in which it is to be done."""
-        held = json.loads(self.owed.read_text()) if self.owed.exists() else {"step": None}
-        return held["work"] if held["step"] == step else []
+        if not self.owed.exists():
+            return []
+        try:
+            held = json.loads(self.owed.read_text())
+            return [str(name) for name in held["work"]] if held["step"] == step else []
+        except (ValueError, KeyError, TypeError) as error:
+            checks.refuse(
+                f"{self.owed}",
+                expected="what a signal has put off, as JSON",
+                received=f"{type(error).__name__}: {error}",
+                remedy="delete it; the scores and pictures of the step that the run was stopped at are then missing",
+            )
 
     def drop_owed(self, step, work):
         """Notes that work of `step` is done."""

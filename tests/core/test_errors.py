@@ -120,8 +120,8 @@ def test_a_line_is_appended_whole_or_not_at_all(tmp_path, full_disk):
 def written(path):
     writer = tf.summary.create_file_writer(str(path))
     with writer.as_default(0):
-        for i in range(30):  # it tells of what it could not write with what comes after
-            tf.summary.text(f"{i}", "x" * 5000)
+        for i in range(200):  # it tells of what it could not write with what comes after
+            tf.summary.scalar(f"{i}", i)
 
 
 WRITERS = {

@@ -21,6 +21,7 @@ from PIL import Image
 
 import pga_tf
 from pga_tf.core import averages, signals
+from pga_tf.core.checks import InputError
 from pga_tf.runs import build, checkpoints, scoring
 from pga_tf.runs import drawing as drawing_lib
 from pga_tf.runs.directory import RunDirectory
@@ -169,6 +170,29 @@ def test_training_stopped_at_any_moment_comes_to_the_same_end(whole, moment, bur
     assert (tmp_path / "checkpoints" / f"step-{step}.index").exists()
     assert run("train", tmp_path, **RUN) == 0
     assert_equal(everything(tmp_path), whole[1])
+
+
+def test_only_a_later_ctrl_c_interrupts_at_once(monkeypatch):
+    with signals.noted() as notice:
+        for number in (TERM, INT, TERM, HUP):  # within moments
+            signal.raise_signal(number)
+        monkeypatch.setattr(signals, "PATIENCE", 0.0)
+        signal.raise_signal(TERM)
+        with pytest.raises(KeyboardInterrupt) as raised:
+            signal.raise_signal(INT)
+    assert notice.received == "SIGTERM"
+    assert raised.type is KeyboardInterrupt  # work does not take it for a wish to be put off
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"step": 2}', '{"step": 2, "work": 3}'])
+def test_a_damaged_note_of_what_is_owed_is_refused(tmp_path, damage):
+    directory = RunDirectory(tmp_path)
+    directory.note_owed(2, "evaluation")
+    assert directory.read_owed(2) == ["evaluation"]
+    assert directory.read_owed(4) == []
+    directory.owed.write_text(damage)
+    with pytest.raises(InputError, match=r"owed.json: expected what a signal has put off.*Remedy: delete it"):
+        directory.read_owed(2)
 
 
 @pytest.mark.parametrize("moment", BEFORE, ids=lambda moment: moment[1])
