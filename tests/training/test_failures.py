@@ -160,6 +160,15 @@ def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path, f
     assert checkpoints.latest_step() == 1
 
 
+def test_a_checkpoint_of_before_it_held_the_window_of_means_is_read(tmp_path, monkeypatch):
+    model = builders.build("lpga")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model), "window", lambda self: {})
+        Checkpoints(tmp_path, model).save()
+    assert Checkpoints(tmp_path, model).restore() == 0
+    assert Checkpoints(tmp_path, model).latest_step() == 0
+
+
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path):
     model = builders.build("lpga")
     Checkpoints(tmp_path, model).save()
