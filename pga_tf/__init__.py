@@ -24,6 +24,11 @@ __version__ = "0.1.0"
 # processors only. It reads this once, when it is imported; what the user has set stays.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+if sys.argv[:1] == ["-m"]:  # `python -m pga_tf.train` is about to begin, and imports TensorFlow for seconds
+    from pga_tf.core import signals
+
+    signals.end_at_once()
+
 _HOMES = {
     **dict.fromkeys(("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree"), "pga_tf.methods"),
     **dict.fromkeys(("Run", "Scores", "load", "train", "evaluate"), "pga_tf.run"),

@@ -4,6 +4,8 @@ import os
 import runpy
 import sys
 
+from pga_tf.core import signals
+
 COMMANDS = {
     "train": "pga_tf.train",
     "sample": "pga_tf.sample",
@@ -30,6 +32,7 @@ def main() -> int:
     if asked not in COMMANDS:
         print(f"error: pga-tf: expected a command, received {asked or 'none'}.\n{USAGE}", file=sys.stderr)
         return 2
+    signals.end_at_once()
     os.environ["PGA_TF_STARTED_AS"] = "pga-tf"  # for the commands that it prints
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as tools/run does: no line about GPUs that are not there
     sys.argv = [f"pga-tf {asked}", *sys.argv[2:]]

@@ -3,7 +3,7 @@
 from absl import flags as absl_flags
 
 from pga_tf import command_line, flags
-from pga_tf.core import checks, commands
+from pga_tf.core import checks, commands, signals
 from pga_tf.runs import trained
 from pga_tf.training import fitting
 
@@ -31,7 +31,7 @@ def main():
     config = flags.config_of_run()
     model, _ = trained.load_model(config, FLAGS.checkpoint)
     if not fitting.fit(config, model, fit, own):
-        return 130
+        return signals.STATUS
     given = {"workdir": FLAGS.workdir, "prior": fit.prior}
     given |= {"checkpoint": FLAGS.checkpoint} if FLAGS.checkpoint != "last" else {}
     print(f"  samples:      {commands.line('sample', **given)}")

@@ -1,13 +1,13 @@
 """A development server for machines without Docker: python -m pga_tf.serve --model_base=saved_models."""
 
 import pathlib
-import signal
-import threading
+import time
 
 from absl import flags as absl_flags
 from absl import logging
 
 from pga_tf import command_line
+from pga_tf.core import signals
 from pga_tf.serving import versions
 from pga_tf.serving.local.server import Server
 
@@ -16,7 +16,7 @@ USAGE = """python -m pga_tf.serve [--model_base=runs/models] [--port=8500] [--re
 Serves exported models with the gRPC and REST surfaces of TensorFlow Serving. Production uses TensorFlow Serving
 itself: docs/serving.md has its command. This one does not put requests of several clients into one batch, has
 no TLS and no metrics, answers no other inference than Predict, and refuses a request of more than --max_batch_size
-rows. It prints its addresses in one line once it serves; SIGTERM or Ctrl-C ends it."""
+rows. It prints its addresses in one line once it serves; SIGTERM or Ctrl-C then ends it, with status 0."""
 
 FLAGS = absl_flags.FLAGS
 
@@ -45,9 +45,6 @@ def define_flags():
 
 def main():
     logging.set_verbosity(logging.INFO)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     config_file = pathlib.Path(
         FLAGS.model_config_file or pathlib.Path(FLAGS.model_base or versions.BASE) / versions.CONFIG
     )
@@ -65,9 +62,11 @@ def main():
         poll_seconds=FLAGS.file_system_poll_wait_seconds,
         config_poll_seconds=FLAGS.model_config_file_poll_wait_seconds,
     )
-    print(f"serving gRPC on {FLAGS.host}:{server.port}, REST on {FLAGS.host}:{server.rest_port}", flush=True)
-    stop.wait()
-    server.stop()
+    with signals.noted() as notice:
+        print(f"serving gRPC on {FLAGS.host}:{server.port}, REST on {FLAGS.host}:{server.rest_port}", flush=True)
+        while not notice.received:
+            time.sleep(0.1)
+        server.stop()
     return 0
 
 

@@ -1,6 +1,7 @@
 """Trains a generative autoencoder: python -m pga_tf.train --flagfile=flagfiles/lpga_digits.flags."""
 
 from pga_tf import command_line, flags, run
+from pga_tf.core import signals
 
 USAGE = """python -m pga_tf.train --flagfile=flagfiles/NAME.flags [--name=value ...]
 
@@ -15,7 +16,7 @@ def define_flags():
 
 
 def main():
-    return 0 if run.train_config(flags.config_from_flags(), *flags.prior_from_flags()) else 130
+    return 0 if run.train_config(flags.config_from_flags(), *flags.prior_from_flags()) else signals.STATUS
 
 
 def all_help():

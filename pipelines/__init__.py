@@ -5,3 +5,10 @@ artifacts in TFX's directory layout and lineage in SQLite (`store`); `beam/` doe
 Beam. `tfx_pipeline` makes the same graph one of TFX: `tfx_components` are its nodes, `tfx_graph` the whole,
 `tfx_runner` runs it here, and `tfx_store` reads ML Metadata as `store` reads its own. `page` and `lineage` show either.
 """
+
+import sys
+
+if sys.argv[:1] == ["-m"]:  # as in pga_tf
+    from pga_tf.core import signals
+
+    signals.end_at_once()

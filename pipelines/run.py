@@ -1,6 +1,5 @@
 """Runs the pipeline here: python -m pipelines.run --flagfile=flagfiles/lpga_digits.flags --pipeline_root=ROOT."""
 
-import os
 import pathlib
 import sys
 import time
@@ -8,7 +7,7 @@ import time
 from tqdm import tqdm
 
 from pga_tf import command_line
-from pga_tf.core import files
+from pga_tf.core import files, signals
 from pipelines import graph, lineage, page, runner, settings
 from pipelines.store import Store
 
@@ -20,17 +19,9 @@ after a failure or a kill. Leaves ROOT/COMPONENT/OUTPUT/EXECUTION/ and ROOT/pipe
 Ends with 0 if the model was blessed by both Evaluator and InfraValidator, 1 if it was not or a step failed, 130 after
 Ctrl-C or SIGTERM."""
 
-INTERRUPTED = 130  # exit status
-
 
 def main():
-    with runner.interruptible():
-        status = run(settings.from_flags())
-        if status == INTERRUPTED and runner.works_on():
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)  # nothing else ends a thread that is within TensorFlow
-    return status
+    return run(settings.from_flags())
 
 
 def run(chosen, *, out=tqdm.write):
@@ -62,7 +53,7 @@ def conclude(chosen, results, store, seconds, out):
     out(f"\n  {seconds:.1f} s, {place}")
     if any(result.state == "interrupted" for result in results.values()):
         out("interrupted; the same command goes on")
-        return INTERRUPTED
+        return signals.STATUS
     if not all(result.execution for result in results.values()):
         return 1
     judged = [results[judge].execution.figures for judge in ("Evaluator", "InfraValidator")]

@@ -7,20 +7,16 @@ import json
 import pathlib
 import queue
 import shutil
-import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable
 
-import tensorflow as tf
-
-from pga_tf.core import checks, locks
+from pga_tf.core import checks, errors, locks
 from pipelines import code_hash, finished
 from pipelines.finished import Finished
 from pipelines.store import ONCE, Execution, Store
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 THREAD = "step "  # begins the name of a thread that works on one
 
 
@@ -91,30 +87,11 @@ def locked(root):
         yield
 
 
-@contextlib.contextmanager
-def interruptible():
-    """Ctrl-C and SIGTERM end the block by `KeyboardInterrupt`; after the first, which launchers repeat, none counts."""
-
-    def interrupt(number, frame):
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    # A shell lets what it starts in the background ignore Ctrl-C.
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def run(steps, root, *, say, begins=lambda step: None, tell=lambda text: None):
     """Runs a graph, given in an order in which every step follows those that it needs: dict of name to `Result`.
 
     Steps that do not need each other run at the same time. After a failure no step that needs the failed one starts;
-    after `KeyboardInterrupt`, or a step's `InterruptedError`, none does. What then still works in a thread is left to
+    after `KeyboardInterrupt`, here or in a step, none does. What then still works in a thread is left to
     itself, in a folder that nothing reads, and ends with the process.
 
     `begins` is called with each `Step` that is to be worked on, `say` with each `Result` as it comes, `tell` with a
@@ -157,11 +134,6 @@ def run(steps, root, *, say, begins=lambda step: None, tell=lambda text: None):
             attempt.wait()
         raise
     return {step.name: results[step.name] for step in steps}
-
-
-def works_on():
-    """Whether a thread still works on a step, be it one of a run that was interrupted."""
-    return any(thread.name.startswith(THREAD) for thread in threading.enumerate())
 
 
 def _told(result, say):
@@ -221,7 +193,7 @@ class _Attempt:
     def end(self, figures, seconds):
         if isinstance(figures, BaseException):
             text = message(figures)
-            state = "interrupted" if isinstance(figures, InterruptedError | KeyboardInterrupt) else "failed"
+            state = "interrupted" if isinstance(figures, KeyboardInterrupt) else "failed"
             self.store.fail(self.id, text, seconds, state)
             if not self.step.goes_on:
                 shutil.rmtree(self.staging, ignore_errors=True)
@@ -234,15 +206,10 @@ class _Attempt:
 def message(error):
     """What is told of a failure: the message of what a user can mend; of anything else the traceback too."""
     if isinstance(error, KeyboardInterrupt):
-        return ""
-    if isinstance(error, checks.InputError | checks.NonFiniteError | InterruptedError):
+        return f"stopped by {str(error) or 'Ctrl-C'}"
+    if isinstance(error, checks.InputError | checks.NonFiniteError):
         return str(error)
-    if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or error}; mend that, and give the same command again"
-    if isinstance(error, MemoryError | tf.errors.OpError):  # a full disk has several names in TensorFlow
-        said = (str(error).splitlines() or ["no memory is left"])[0]
-        return f"{said} ({type(error).__name__}); make room, and give the same command again"
-    return "".join(traceback.format_exception(error)).strip()
+    return errors.line(error) or "".join(traceback.format_exception(error)).strip()
 
 
 def hash_of(value):

@@ -5,7 +5,7 @@ from absl import logging
 
 from pga_tf import command_line
 from pga_tf.core import checks
-from pipelines import runner, settings
+from pipelines import settings
 
 USAGE = """python -m pipelines.tfx_pipeline --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=BASE]
 python -m pipelines.tfx_pipeline --flagfile=... --pipeline_root=ROOT --compile=pipeline.json --image=IMAGE
@@ -41,8 +41,7 @@ def main():
             remedy="use an environment of requirements-tfx.txt (docs/pipeline.md), or pipelines.run",
         )
     if not FLAGS.compile:
-        with runner.interruptible():
-            return tfx_runner.run(chosen)
+        return tfx_runner.run(chosen)
     tfx_graph.compile_to(chosen, FLAGS.compile, FLAGS.image)
     print(f"wrote {FLAGS.compile}")
     return 0

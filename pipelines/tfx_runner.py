@@ -76,8 +76,8 @@ class Runner(tfx.orchestration.LocalDagRunner):
             id, execution = self.store.last(step.name)
             if id == before or not execution:
                 raise RuntimeError(f"TFX left {step.name} out; with --verbosity=0 it says why")
-        except Exception as error:
-            state = "interrupted" if isinstance(error, InterruptedError) else "failed"
+        except (Exception, KeyboardInterrupt) as error:
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             return Result(step, state, time.perf_counter() - start, error=runner.message(error))
         if execution.id != id:
             return Result(step, "cached", 0.0, execution)

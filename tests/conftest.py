@@ -1,6 +1,8 @@
 """Shared set-up: two logical CPUs, so that one replica can be compared with two in any test, and the toy methods."""
 
+import contextlib
 import os
+import resource
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -26,3 +28,19 @@ def _float32_policy():
     keras.config.set_dtype_policy("float32")
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def full_disk():
+    """A function: in its block no file may grow beyond so many bytes, which is what a full disk does to a writer."""
+
+    @contextlib.contextmanager
+    def limited_to(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited_to

@@ -21,13 +21,42 @@ _RANDOM = 4  # bytes, as twice as many digits in the name of a temporary file
 
 
 @contextlib.contextmanager
+def named(path: str | os.PathLike) -> Iterator[None]:
+    """Errors of writing, which do not say where, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def append_line(path: str | os.PathLike, text: str) -> None:
+    """Adds a line to a file for good, all of it or nothing."""
+    with named(path), open(path, "ab", buffering=0) as file:
+        size, left = file.tell(), memoryview(f"{text}\n".encode())
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     """Opens a temporary file beside `path`, and moves it onto `path`, synced, if the block ends without an error.
 
     What a link points to is replaced, and the link stays. A file keeps the permissions that it has, a new one gets what
     the umask leaves. Text is UTF-8, in which file names of other bytes stay what they are (surrogateescape).
     """
-    asked, path = path, pathlib.Path(os.path.realpath(path))
+    with named(path), _replacing(path, mode) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _replacing(asked, mode):
+    path = pathlib.Path(os.path.realpath(asked))
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

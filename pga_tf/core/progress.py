@@ -1,5 +1,6 @@
 """How far a command has come: on a terminal one row that is rewritten, in a log file whole lines, seldom."""
 
+import contextlib
 import math
 import os
 import sys
@@ -25,6 +26,24 @@ def _whole(said, room):
     return said
 
 
+class _Lossy:
+    """A stream that drops what it cannot write: work does not end because a terminal or a reader of its log has."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 class Progress:
     """Work of which `done` units of `total` are done, shown while the block runs.
 
@@ -40,7 +59,7 @@ class Progress:
 
     def __init__(self, what, total=None, *, done=0, things="images", of_each=1, stream=None):
         self.what, self.total, self.done = what, total, done
-        self.things, self.of_each, self.stream = things, of_each, stream or sys.stderr
+        self.things, self.of_each, self.stream = things, of_each, _Lossy(stream or sys.stderr)
         self.row, self.text, self.began = None, "", None
         self.shown, self.shown_at = float("-inf"), None  # when, and at how many units
         if self.stream.isatty():

@@ -102,6 +102,10 @@ class Stepwise(keras.Model):
             named |= {f"{player}/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
         return named | {f"average/{i}": v for i, v in enumerate(self.averages.variables if self.averages else [])}
 
+    def window(self) -> dict[str, keras.Variable]:
+        """What the means that are logged next have taken in so far, by name."""
+        return {f"window/{name}/{i}": v for name, meter in self.meters.items() for i, v in enumerate(meter.variables)}
+
     def update(self, batch: tf.Tensor | list[tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of every player: the paper. Returns the value, scalar or `[B]`, of each name that is reported."""
         raise NotImplementedError

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
-from pga_tf.core import checks, files
+from pga_tf.core import checks, errors, files
 
 _PART = re.compile(r"step-(\d+)\.(?:index|data-\d{5}-of-\d{5})")
 _LEFT_BEHIND = re.compile(r"\.step-\d+\..*|step-\d+_temp.*", re.DOTALL)  # by a save that was killed
@@ -51,7 +51,8 @@ class Checkpoints:
         self.folder, self._model, self._keep, self._say = pathlib.Path(folder), model, keep, say
         self._remedy = remedy
         self._variables = named = model.state_between_steps()
-        self._checkpoint = tf.train.Checkpoint(**{name: variable.value for name, variable in named.items()})
+        self._window = model.window()
+        self._checkpoint = _holding(named | self._window)
         (self._name_of_step,) = (name for name, variable in named.items() if variable is model.step)
 
     @property
@@ -102,7 +103,7 @@ class Checkpoints:
             checks.refuse(
                 f"Checkpoint at step {self.step}",
                 expected=f"room for {self.size() / 2**20:.0f} MiB in {self.folder}",
-                received=_first_line(error),
+                received=errors.said(error),
                 remedy="free some space and run the same command again; it goes on from "
                 + (self.latest() or "the start"),
             )
@@ -159,8 +160,9 @@ class Checkpoints:
                 continue
             self._tell(damaged, step)
             with self._model.distribute_strategy.scope():
-                for name, variable in self._variables.items():
-                    variable.assign(values[name])
+                for name, variable in (self._variables | self._window).items():
+                    if name in values:
+                        variable.assign(values[name])
             return step
         if damaged:
             told = "; ".join(f"step-{step} cannot be read: {reason}" for step, reason in damaged.items())
@@ -189,18 +191,24 @@ class Checkpoints:
                 reader = tf.train.load_checkpoint(f"{place}/step-{step}")
                 keys = _keys(reader)
                 self._require_same_networks(step, reader, keys)
-                values = {name: reader.get_tensor(keys[name]) for name in self._variables}
+                windowed = self._window.keys() <= keys.keys()  # checkpoints of before had none
+                wanted = [*self._variables, *(self._window if windowed else ())]
+                values = {name: reader.get_tensor(keys[name]) for name in wanted}
         except (checks.InputError, MemoryError, tf.errors.ResourceExhaustedError):
             raise
         except Exception as error:  # what TensorFlow raises for damaged bytes has no end
-            raise _Unreadable(_first_line(error)) from None
+            raise _Unreadable(errors.said(error) or type(error).__name__) from None
         if values[self._name_of_step] != step:
             raise _Unreadable(f"it holds step {values[self._name_of_step]}")
         return values
 
     def _require_same_networks(self, step, reader, keys):
         shapes, kinds = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-        there = {name: (tuple(shapes[key]), kinds[key].base_dtype.name) for name, key in keys.items()}
+        there = {
+            name: (tuple(shapes[key]), kinds[key].base_dtype.name)
+            for name, key in keys.items()
+            if name not in self._window
+        }
         here = {name: (tuple(v.shape), tf.as_dtype(v.dtype).name) for name, v in self._variables.items()}
         differing = [
             f"{n} is {_shown(there[n])}, not {_shown(here[n])}" for n in here if there.get(n, here[n]) != here[n]
@@ -245,6 +253,10 @@ class Checkpoints:
         return sum(np.asarray(v).nbytes for v in self._variables.values())
 
 
+def _holding(variables):
+    return tf.train.Checkpoint(**{name: variable.value for name, variable in variables.items()})
+
+
 def _names(folder):
     try:
         return os.listdir(folder)
@@ -262,10 +274,6 @@ def _keys(reader):
 
 def _shown(shape_and_type):
     return f"{shape_and_type[1]} {list(shape_and_type[0])}"
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

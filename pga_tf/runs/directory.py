@@ -13,13 +13,13 @@ changes.jsonl     what was changed on resuming that would otherwise be refused, 
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
 prior.flags       the prior that the run is sampled with, where it is not its method's own; a flagfile to pass back
+owed.json         work of the newest step that a signal has put off, while there is any
 """
 
 import contextlib
 import fcntl
 import json
 import math
-import os
 import pathlib
 import re
 import sys
@@ -44,7 +44,7 @@ _FORMAT_LINE = "# pga_tf run directory, format "
 
 
 _OWN_FILES = re.compile(
-    r"(config|prior)\.flags|(image_shape|scores_card|best|facts|evaluation|priors|data)\.json|(prior|best)\.npz"
+    r"(config|prior)\.flags|(image_shape|scores_card|best|facts|evaluation|priors|data|owed)\.json|(prior|best)\.npz"
     r"|(metrics|scores|changes)\.jsonl|(report|priors)\.html|checkpoint|.+\.png"
 )
 
@@ -75,6 +75,7 @@ class RunDirectory:
         self.changes = self.path / "changes.jsonl"
         self.evaluation = self.path / "evaluation"
         self.own_prior = self.path / "prior.flags"
+        self.owed = self.path / "owed.json"
         self._best_facts = self.best / "best.json"
         self._lock = self.path / ".lock"
         self._say, self._said = say, set()
@@ -93,7 +94,7 @@ class RunDirectory:
             files.require_folder(folder, f"--workdir={self.path}")
         of_a_run = (self.config, self.shape, self.data, self.metrics, self.scores, self.scores_card, self.changes)
         of_a_prior = (self.path / "facts.json", self.path / "prior.npz", self.path / "best.npz")
-        others = (self.own_prior, self._best_facts, self._lock, self.checkpoints / "checkpoint")
+        others = (self.own_prior, self.owed, self._best_facts, self._lock, self.checkpoints / "checkpoint")
         files.require_places([*of_a_run, *of_a_prior, *others])
 
     @contextlib.contextmanager
@@ -160,7 +161,7 @@ class RunDirectory:
         """Records in changes.jsonl that from after `step` on `what` is `now` instead of `was`; once, however often."""
         entry = {"step": step, "what": what, "was": was, "is": now}
         if self.read_changes()[-1:] != [entry]:
-            _append(self.changes, entry)
+            files.append_line(self.changes, json.dumps(entry))
 
     def read_changes(self):
         """The lines of changes.jsonl: list of dicts, in order."""
@@ -169,8 +170,8 @@ class RunDirectory:
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
         values = {name: value for name, value in config.values().items() if name not in ALLOWANCES}
-        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{flagfiles.framed(values)}")
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
+        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{flagfiles.framed(values)}")  # which says: a run
 
     def write_data(self, facts):
         """Writes by what the run's images are known again: dataset, count, digest and path."""
@@ -258,14 +259,41 @@ class RunDirectory:
             checks.refuse(str(self.own_prior), expected="--prior=NAME", received="none", remedy=remedy)
         return name
 
-    def drop_metrics_after(self, step):
+    def note_owed(self, step, work):
+        """Notes work of `step`, by name, that a signal has put off."""
+        self._write_owed(step, [*self.read_owed(step), work])
+
+    def read_owed(self, step):
+        """Names of the work that is owed to `step`, in the order in which it is to be done."""
+        if not self.owed.exists():
+            return []
+        remedy = "delete it; the scores and pictures of the step that the run was stopped at are then missing"
+        held = files.read_json(self.owed, remedy)
+        work = held.get("work") if isinstance(held, dict) else None
+        if not isinstance(work, list) or not all(isinstance(name, str) for name in work):
+            checks.refuse(f"{self.owed}", expected="what a signal has put off", received=_short(held), remedy=remedy)
+        return work if held.get("step") == step else []
+
+    def drop_owed(self, step, work):
+        """Notes that work of `step` is done."""
+        self._write_owed(step, [name for name in self.read_owed(step) if name != work])
+
+    def forget_owed(self):
+        """Notes that nothing is owed."""
+        self.owed.unlink(missing_ok=True)
+
+    def _write_owed(self, step, names):
+        files.write_text(self.owed, json.dumps({"step": step, "work": names}) + "\n")
+
+    def drop_metrics_after(self, step, owed=()):
         """Removes metrics and scores of steps that a resumed run will take again, and lines that are none.
 
-        What was changed after that step holds from it on.
+        So of scores that are `owed` to that step. What was changed after it holds from it on.
         """
-        for path, lines in ((self.metrics, self.read_metrics()), (self.scores, self.read_scores())):
+        scored = step - 1 if "evaluation" in owed else step
+        for path, lines, last in ((self.metrics, self.read_metrics(), step), (self.scores, self.read_scores(), scored)):
             if path.exists():
-                _write_lines(path, [line for line in lines if line["step"] <= step])
+                _write_lines(path, [line for line in lines if line["step"] <= last])
         if self.changes.exists():
             _write_lines(self.changes, [line | {"step": min(step, line["step"])} for line in self.read_changes()])
 
@@ -284,10 +312,10 @@ class RunDirectory:
         return max(((drawn, path) for drawn, path in found if drawn <= step), default=(0, None))[1]
 
     def append_metrics(self, values):
-        _append(self.metrics, values)
+        files.append_line(self.metrics, json.dumps(values))
 
     def append_scores(self, values):
-        _append(self.scores, values)
+        files.append_line(self.scores, json.dumps(values))
 
     def write_best(self, facts):
         files.write_text(self._best_facts, json.dumps(facts) + "\n")
@@ -368,13 +396,6 @@ class RunDirectory:
         if text not in self._said:
             self._said.add(text)
             self._say(text)
-
-
-def _append(path, values):
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _write_lines(path, lines):

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks, grids, interfaces, ranges, streams
+from pga_tf.core import checks, grids, interfaces, ranges, signals, streams
 from pga_tf.evaluation import features, protocol, scores, statistics
 from pga_tf.evaluation.measures import Subject
 from pga_tf.methods import METHODS, jacobian
@@ -198,8 +198,13 @@ def in_training(run, source):
 
     def score(draw):
         seeds = streams.choosing_seeds(run.evaluate_samples, "steer")
-        batches = (as_scored(draw, draw.samples_of(seeds[i : i + BATCH])) for i in range(0, len(seeds), BATCH))
-        return scores.score(real, statistics.collect(batches, extract, what="samples"))
+
+        def batches():
+            for i in range(0, len(seeds), BATCH):
+                signals.give_way()
+                yield as_scored(draw, draw.samples_of(seeds[i : i + BATCH]))
+
+        return scores.score(real, statistics.collect(batches(), extract, what="samples"))
 
     return score, card
 

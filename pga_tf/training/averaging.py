@@ -4,6 +4,8 @@ import contextlib
 
 import tensorflow as tf
 
+from pga_tf.core import signals
+
 PASSES = 50  # batches that the statistics are means over
 NOISE_FROM = 2**40  # step whose noise the first pass draws; no run is so long
 
@@ -22,19 +24,24 @@ class Averaging:
         with self.experiment.model.averaged():
             yield
 
-    def measure(self, step):
-        """Brings the statistics up to date with the averages of after `step` steps."""
+    def measure(self, step, pause=signals.give_way):
+        """Brings the statistics up to date with the averages of after `step` steps; whether that took passes.
+
+        `pause` is called before each pass; where it raises, the statistics stay as they were.
+        """
         averages = self.experiment.model.averages
         if not averages or not averages.has_statistics or self.measured_at == step:
-            return
+            return False
         strategy = self.experiment.strategy
         if self._pass is None:
             self._pass = tf.function(self._of_replicas, autograph=False)
         batches = strategy.experimental_distribute_dataset(self.experiment.batches(step).take(PASSES))
         with averages.measured():
             for k, batch in enumerate(batches):
+                pause()
                 self._pass(batch, tf.constant(NOISE_FROM + k, tf.int64), tf.constant(k, tf.float32))
         self.measured_at = step
+        return True
 
     def _of_replicas(self, batch, step, seen):
         self.experiment.model.pass_through(batch, step, seen, run=self.experiment.strategy.run)

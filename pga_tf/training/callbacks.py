@@ -4,14 +4,13 @@ Each callback counts steps by itself from `start`, the step that the run goes on
 and the others read it, so that their order in the list is their order of work after each step.
 """
 
-import signal
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks, grids
+from pga_tf.core import checks, grids, signals
 from pga_tf.runs import drawing
 
 
@@ -64,11 +63,21 @@ class Shown(keras.callbacks.Callback):
 
 
 class Logs(keras.callbacks.Callback):
-    """Writes the window's means to metrics.jsonl and TensorBoard every `every` steps, and starts a new window."""
+    """Writes the window's means to metrics.jsonl and TensorBoard every `every` steps, and starts a new window.
+
+    A run that goes on in the middle of a window goes on with what that has taken in.
+    """
 
     def __init__(self, clock, run_directory, writer, every):
         super().__init__()
         self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
+
+    def on_train_begin(self, logs=None):
+        self.begun = [(variable, np.array(variable)) for variable in self.model.window().values()]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in self.begun:  # Keras empties a window that a checkpoint held
+            variable.assign(value)
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.clock.due(self.every):
@@ -88,7 +97,46 @@ class Logs(keras.callbacks.Callback):
         self.model.reset_metrics()
 
 
-class Pictures(keras.callbacks.Callback):
+class Work(keras.callbacks.Callback):
+    """`work` after every `every` steps. A signal puts it off: the run then owes it, and does it when it goes on.
+
+    Subclasses have a `NAME`, and call `signals.give_way` where they pause.
+    """
+
+    def __init__(self, clock, run_directory, every):
+        super().__init__()
+        self.clock, self.run_directory, self.every = clock, run_directory, every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.clock.due(self.every):
+            try:
+                signals.give_way()
+                self.work()
+            except signals.Stopped:
+                self.run_directory.note_owed(self.clock.step, self.NAME)
+                self.model.stop_training = True
+
+    def work(self):
+        """Does it for the step that has just been taken."""
+        raise NotImplementedError
+
+
+def settle(works, model, run_directory):
+    """Does what of `works` is owed to the step that the run goes on from, unless a signal puts it off again."""
+    for work in works:
+        step = work.clock.step
+        if work.NAME in run_directory.read_owed(step):
+            work.set_model(model)
+            try:
+                signals.give_way()
+                work.work()
+            except signals.Stopped:
+                return
+            run_directory.drop_owed(step, work.NAME)
+    run_directory.forget_owed()  # what is asked for no more
+
+
+class Pictures(Work):
     """Every `every` steps: grids from fixed latents and fixed test images, and the method's own quantities.
 
     Args:
@@ -96,30 +144,33 @@ class Pictures(keras.callbacks.Callback):
         nothing of images. images: fixed test images, in `value_range`. averaging: `Averaging` of the weights.
     """
 
+    NAME = "pictures"
+
     def __init__(self, clock, run_directory, writer, every, *, drawing, images, value_range, averaging):
-        super().__init__()
-        self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
+        super().__init__(clock, run_directory, every)
+        self.writer = writer
         self.drawing, self.images, self.value_range, self.averaging = drawing, images, value_range, averaging
 
     def set_model(self, model):
         super().set_model(model)
         self.diagnose = tf.function(model.diagnostics, autograph=False)
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self.clock.due(self.every):
-            with self.averaging.applied(self.clock.step):
-                self.draw()
+    def work(self):
+        with self.averaging.applied(self.clock.step):
+            self.draw()
 
     def draw(self):
         step, draw, points = self.clock.step, self.drawing, grids.is_points(self.images.shape[1:])
         pictures = {}
         if draw.prior:
             pictures["samples"] = drawing.picture(draw.samples(2000 if points else 100))
+        signals.give_way()
         if draw.encodes:
             restored = draw.reconstructions(self.images[:32], self.value_range)
             between = draw.interpolations(self.images[:16], self.value_range, 8)
             pictures["reconstructions"] = drawing.picture_of_bands(restored, 8)
             pictures["interpolations"] = drawing.picture_of_paths(between, 8)
+        signals.give_way()
         shown = next(iter(pictures))  # samples, or what there is before a prior is fitted
         name = "step" if shown == "samples" else f"{shown}_step"
         grids.write_png(self.run_directory.samples / f"{name}_{step:07d}.png", pictures[shown])
@@ -135,7 +186,7 @@ class Pictures(keras.callbacks.Callback):
         self.writer.flush()
 
 
-class Evaluate(keras.callbacks.Callback):
+class Evaluate(Work):
     """Every `every` steps: scores of samples against held-out images, and the best checkpoint so far.
 
     Args:
@@ -146,6 +197,8 @@ class Evaluate(keras.callbacks.Callback):
       stop_after: scores in a row without a lower one that end training; 0: none do.
       say: takes a line for the user.
     """
+
+    NAME = "evaluation"
 
     def __init__(
         self,
@@ -163,8 +216,8 @@ class Evaluate(keras.callbacks.Callback):
         say=print,
         stop_after=0,
     ):
-        super().__init__()
-        self.clock, self.run_directory, self.writer, self.every = clock, run_directory, writer, every
+        super().__init__(clock, run_directory, every)
+        self.writer = writer
         self.drawing, self.score, self.averaging, self.best = drawing, score, averaging, best
         self.say = say
         self.mark, self.stop_after = {"score": by, "protocol": protocol}, stop_after
@@ -180,9 +233,7 @@ class Evaluate(keras.callbacks.Callback):
                 return {**self.mark, "step": step, "value": line[self.mark["score"]]}
         return None
 
-    def on_train_batch_end(self, batch, logs=None):
-        if not self.clock.due(self.every):
-            return
+    def work(self):
         step = self.clock.step
         try:
             with self.averaging.applied(step):
@@ -218,30 +269,23 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.clock.due(self.every):
-            if self.before:
-                self.before(self.clock.step)
-            self.checkpoints.save()
+            try:
+                signals.give_way()
+                if self.before:
+                    self.before(self.clock.step)
+            except signals.Stopped:  # the checkpoint that training ends with is for this step
+                self.model.stop_training = True
+            else:
+                self.checkpoints.save()
 
 
-class StopOnSignal(keras.callbacks.Callback):
-    """On Ctrl-C or SIGTERM, lets the step end and then stops training; a second Ctrl-C interrupts at once."""
+class StopWhenNoted(keras.callbacks.Callback):
+    """Ends training after the step in which a signal was noted."""
 
-    def __init__(self):
+    def __init__(self, notice):
         super().__init__()
-        self.received = None
-        self._previous = {}
-
-    def on_train_begin(self, logs=None):
-        self._previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _receive(self, number, frame):
-        self.received = signal.Signals(number).name
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        self.notice = notice
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.received:
+        if self.notice.received:
             self.model.stop_training = True
-
-    def restore(self):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)

@@ -5,19 +5,18 @@ import json
 import math
 import os
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from pga_tf import priors
-from pga_tf.core import checks, files, interfaces, memory, options, streams
+from pga_tf.core import checks, files, interfaces, memory, options, signals, streams
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import latent
 from pga_tf.runs import drawing, fitted, optimizers, run_data, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.config import OptimizerOptions, PriorConfig
 from pga_tf.runs.directory import RunDirectory
-from pga_tf.training import callbacks
+from pga_tf.training import callbacks, steps
 
 HELD_OUT = 2000  # codes of the test split that a fit is judged by
 BATCH = 250
@@ -66,18 +65,19 @@ def fit(config, model, fit_options, own, *, out=print):
     with directory.locked():
         directory.write_config(record, source.image_shape)
         if kind.FIT == "codes":
-            facts, done, step = _fit_at_once(draw, prior, fit_options, source, out), True, 0
+            facts, stopped_by = _fit_at_once(draw, prior, fit_options, source, out), None
         else:
-            facts, done, step = {}, *_fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
+            facts, stopped_by = {}, _fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
         for line in filter(None, [source.unreadable(), *source.told()]):
             out(line)
-        if done:
+        if stopped_by is None:
             _conclude(prior, facts, held_out, directory, fit_options.prior, out)
             if not trained.noted_prior(config):
                 run_directory.write_own_prior(dataclasses.asdict(fit_options) | dataclasses.asdict(own))
         else:
-            out(f"stopped after step {step}; the same command goes on from there")
-    return done
+            step = Checkpoints(directory.checkpoints, prior).latest_step()
+            out(f"stopped by {stopped_by} after step {step}; the same command goes on from there")
+    return stopped_by is None
 
 
 def _conclude(prior, facts, held_out, directory, name, out):
@@ -159,7 +159,7 @@ def _require_codes(codes):
 
 
 def _fit_steps(config, model, prior, fit_options, source, held_out, directory, out):
-    """Takes the remaining steps: (whether the last one was reached, the step)."""
+    """Does what is owed and takes the remaining steps; returns the name of the signal that stopped them, or None."""
     seed, total = config.run.seed, fit_options.prior_steps
     adam = OptimizerOptions(
         optimizer="adam",
@@ -177,65 +177,62 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     remedy = f"move {directory.path} away to fit that prior anew"
     checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out, remedy=remedy)
     start = checkpoints.resume()
-    if start >= total:
-        return True, start
-    directory.drop_metrics_after(start)
+    owed = directory.read_owed(start)
+    if start >= total and not owed:
+        return None
+    directory.drop_metrics_after(start, owed)
     best = _best(prior, directory, out)
     writer = tf.summary.create_file_writer(os.fsencode(directory.logs))
     clock = callbacks.Clock(start, total, fit_options.prior_batch_size)
-    stop = callbacks.StopOnSignal()
     out(f"fitting {fit_options.prior}: {total:,} steps of {fit_options.prior_batch_size} codes, after step {start:,}")
     batches = source.batches(
         "train", fit_options.prior_batch_size, seed=seed, start_step=start, value_range=model.image_range
     )
     progress = Progress("step", total, done=start, things="codes", of_each=fit_options.prior_batch_size)
-    try:
-        prior.fit(
-            batches.take(total - start),
-            epochs=1,
-            steps_per_epoch=total - start,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                clock,
-                callbacks.StopOnNonFinite(clock),
-                callbacks.Shown(clock, prior.LOSSES, progress),
-                callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
-                Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, best=best),
-                callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),
-                stop,
-            ],
-        )
-    except checks.NonFiniteError as error:
-        raise checks.NonFiniteError(f"Fitting stopped: {error}. Remedy: lower --prior_learning_rate.") from None
-    finally:
-        progress.close()
-        stop.restore()
-        writer.close()
-    if checkpoints.latest_step() != clock.step:
-        checkpoints.save()
-    return clock.step >= total, clock.step
+    judge = Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, best=best)
+    with signals.noted() as notice:
+        work = [
+            clock,
+            callbacks.StopOnNonFinite(clock),
+            callbacks.Shown(clock, prior.LOSSES, progress),
+            callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
+            judge,
+            callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),
+            callbacks.StopWhenNoted(notice),
+        ]
+        try:
+            callbacks.settle([judge], prior, directory)
+            if start < total and not notice.received:
+                steps.take(prior, batches, total - start, work)
+        except checks.NonFiniteError as error:
+            raise checks.NonFiniteError(f"Fitting stopped: {error}. Remedy: lower --prior_learning_rate.") from None
+        finally:
+            progress.close()
+            writer.close()
+        if checkpoints.latest_step() != clock.step:
+            checkpoints.save()
+        return notice.received
 
 
-class Judge(keras.callbacks.Callback):
+class Judge(callbacks.Work):
     """Every `every` steps: the MMD between draws and held-out codes, into TensorBoard and scores.jsonl.
 
     Where the prior `KEEPS_BEST`, that of the smallest one is kept in a file beside. `best`: what is there, or None.
     """
 
+    NAME = "evaluation"
+
     def __init__(self, clock, directory, writer, every, held_out, *, best):
-        super().__init__()
-        self.clock, self.directory, self.writer, self.every, self.held_out = clock, directory, writer, every, held_out
+        super().__init__(clock, directory, every)
+        self.writer, self.held_out = writer, held_out
         found = [line["mmd"] for line in directory.read_scores() if math.isfinite(line.get("mmd", math.nan))]
         self.lowest = min(found, default=math.inf) if best else math.inf
 
-    def on_train_batch_end(self, batch, logs=None):
-        if not self.clock.due(self.every):
-            return
+    def work(self):
         value = mmd(self.model, self.held_out)
         if self.model.KEEPS_BEST and value < self.lowest:
-            fitted.write(self.directory.path / fitted.BEST, self.model)
+            fitted.write(self.run_directory.path / fitted.BEST, self.model)
         self.lowest = min(value, self.lowest)
-        self.directory.append_scores({"step": self.clock.step, "mmd": value})
+        self.run_directory.append_scores({"step": self.clock.step, "mmd": value})
         with self.writer.as_default(self.clock.step):
             tf.summary.scalar("scores/mmd", value)

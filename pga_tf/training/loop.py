@@ -3,11 +3,10 @@
 import json
 import os
 
-import keras
 import tensorflow as tf
 
 from pga_tf import data, networks
-from pga_tf.core import checks, commands
+from pga_tf.core import checks, commands, signals
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
@@ -16,7 +15,7 @@ from pga_tf.runs import drawing, fitted, hparams, run_data, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks as callbacks_lib
-from pga_tf.training import plan
+from pga_tf.training import plan, steps
 from pga_tf.training.averaging import Averaging
 
 FIXED_IMAGES = 64  # test images that pictures and diagnostics are made from, the same at every step
@@ -64,17 +63,20 @@ def train(config, *, callbacks=(), out=print):
         start = checkpoints.resume()
         if start and not directory.config.exists():
             out(f"warning: {directory.config} is missing; the flags of this command are written there, uncompared")
-        directory.drop_metrics_after(start)
+        owed = directory.read_owed(start)
+        directory.drop_metrics_after(start, owed)
         for name, (was, now) in changed.items():
             directory.note_change(start, name, was, now)
             out(f"{name}: {now} from step {start} on; before {was}")
         directory.write_config(experiment.config, experiment.source.image_shape)
         run_data.record(experiment.config, experiment.source)
-        if start >= experiment.total_steps or _gave_up(run, directory, score):
+        ended = start >= experiment.total_steps or _gave_up(run, directory, score)
+        if ended and not owed:
             closing = _closing(experiment, report, directory, checkpoints, score, None)
             out(f"{directory.path} is trained already.\n{closing}")
             return True
-        out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
+        if not ended:
+            out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
         stopped_by = _fit(experiment, directory, checkpoints, start, score, callbacks)
         out(_closing(experiment, report, directory, checkpoints, score, stopped_by))
         return stopped_by is None
@@ -115,59 +117,63 @@ def _gave_up(run, directory, score):
 
 
 def _fit(experiment, directory, checkpoints, start, score, users):
-    """Runs the remaining steps; returns the name of the signal that stopped them, or None."""
+    """Does what is owed and takes the remaining steps; returns the name of the signal that stopped them, or None."""
     config, model = experiment.config, experiment.model
-    run = config.run
+    run, images = config.run, experiment.source.examples("test", FIXED_IMAGES)
     writer = tf.summary.create_file_writer(os.fsencode(directory.logs))
     hparams.write_options(writer, config)
     clock = callbacks_lib.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
-    stop = callbacks_lib.StopOnSignal()
     draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment)
     progress = Progress("step", clock.total, done=start, of_each=clock.images_of_a_step)
-    work = [
-        clock,
-        callbacks_lib.StopOnNonFinite(clock),
-        callbacks_lib.Shown(clock, type(model).LOSSES, progress),
-        callbacks_lib.Logs(clock, directory, writer, run.log_every),
+    works = [
         callbacks_lib.Pictures(
             clock,
             directory,
             writer,
             run.image_every,
             drawing=draw,
-            images=experiment.source.examples("test", FIXED_IMAGES),
+            images=images,
             value_range=experiment.source.value_range,
             averaging=averaging,
-        ),
-        callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
-        stop,
+        )
     ]
     if score:
-        evaluation = _evaluation(experiment, directory, writer, clock, *score, draw, averaging, progress.say)
-        work.insert(-2, evaluation)
-    try:
-        keras.Model.fit(  # the method's own looks at the first batch: these are known
-            model,
-            experiment.batches(start).take(experiment.total_steps - start),
-            epochs=1,
-            steps_per_epoch=experiment.total_steps - start,
-            shuffle=False,  # the stream has its order
-            verbose=0,
-            callbacks=[*work, *users],
-        )
-    except checks.NonFiniteError as error:
-        raise checks.NonFiniteError(
-            f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none yet'}. "
-            "Remedy: lower --learning_rate, or look at the data if the first step failed."
-        ) from None
-    finally:
-        progress.close()
-        stop.restore()
-        writer.close()
-    if checkpoints.latest_step() != clock.step:
-        averaging.measure(clock.step)
+        works.append(_evaluation(experiment, directory, writer, clock, *score, draw, averaging, progress.say))
+    with signals.noted() as notice:
+        callbacks = [
+            clock,
+            callbacks_lib.StopOnNonFinite(clock),
+            callbacks_lib.Shown(clock, type(model).LOSSES, progress),
+            callbacks_lib.Logs(clock, directory, writer, run.log_every),
+            *works,
+            callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
+            callbacks_lib.StopWhenNoted(notice),
+            *users,
+        ]
+        try:
+            callbacks_lib.settle(works, model, directory)
+            if start < clock.total and not notice.received and not _gave_up(run, directory, score):
+                steps.take(model, experiment.batches(start), clock.total - start, callbacks)
+        except checks.NonFiniteError as error:
+            raise checks.NonFiniteError(
+                f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none yet'}. "
+                "Remedy: lower --learning_rate, or look at the data if the first step failed."
+            ) from None
+        finally:
+            progress.close()
+            writer.close()
+        _save_last(checkpoints, averaging, clock, notice)
+        return notice.received
+
+
+def _save_last(checkpoints, averaging, clock, notice):
+    """The checkpoint that training ends with; after a signal at once, since whoever sent it may not wait for more."""
+    if checkpoints.latest_step() == clock.step:
+        return
+    if notice.received:
         checkpoints.save()
-    return stop.received if clock.step < experiment.total_steps else None
+    if averaging.measure(clock.step, pause=lambda: None) or not notice.received:
+        checkpoints.save()
 
 
 def _evaluation(experiment, directory, writer, clock, score, card, draw, averaging, say):

@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+from pga_tf.core import signals
 from pga_tf.priors import PRIORS
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
@@ -26,7 +27,7 @@ def prior_fitter(run: str, transformed: str, run_with_priors: str, flags: str) -
       run: output of `trainer`. flags: for each prior the lines of a flagfile, with `SEPARATOR` between.
 
     Raises:
-      InterruptedError: a signal stopped it. InputError, NonFiniteError: as `pga_tf.training.fitting.fit`.
+      Stopped: a signal stopped it. InputError, NonFiniteError: as `pga_tf.training.fitting.fit`.
     """
     copy = pathlib.Path(run_with_priors)
     if not RunDirectory(copy).config.exists():
@@ -41,7 +42,7 @@ def prior_fitter(run: str, transformed: str, run_with_priors: str, flags: str) -
         if not fit.prior or PRIORS.get(fit.prior).FIT == "nothing":
             continue
         if not fitting.fit(config, trained.load_model(config)[0], fit, own, out=warnings):
-            raise InterruptedError("stopped by a signal; the same command goes on from the last checkpoint")
+            raise signals.Stopped("a signal; the same command goes on from the last checkpoint")
         figures[fit.prior] = json.loads((pathlib.Path(RunDirectory(copy).prior(fit.prior)) / "facts.json").read_text())
     fit, own = wanted[0]
     RunDirectory(copy).write_own_prior(dataclasses.asdict(fit) | (dataclasses.asdict(own) if own else {}))

@@ -13,6 +13,7 @@ import threading
 
 import pytest
 
+from pga_tf.core import signals
 from pga_tf.core.checks import InputError
 from pipelines import code_hash, finished, run, runner
 from pipelines.runner import Step
@@ -389,7 +390,7 @@ def test_a_step_that_goes_on_finds_what_it_left(tmp_path):
         path = pathlib.Path(out) / "attempts"
         path.write_text((path.read_text() if path.exists() else "") + "x")
         if len(path.read_text()) < 3:
-            raise InterruptedError("not yet")
+            raise signals.Stopped("not yet")
 
     for goes_on, left in ((True, "xxx"), (False, "x")):
         root = tmp_path / str(goes_on)

@@ -17,6 +17,7 @@ import time
 import pytest
 import tensorflow as tf
 
+from pga_tf.core import signals
 from pga_tf.core.checks import InputError
 from pipelines import database, graph, lineage, page, run, runner
 from pipelines.runner import Step
@@ -365,7 +366,8 @@ def test_a_signal_given_twice_ends_a_run_politely_and_the_next_goes_on(tmp_path,
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run.settings, "from_flags", lambda: helpers.tiny(root))
             patch.setattr(graph, "steps", lambda chosen: steps)
-            sys.exit(run.main())
+            with signals.raising():
+                sys.exit(run.main())
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
@@ -398,7 +400,7 @@ def test_a_signal_given_twice_ends_a_run_politely_and_the_next_goes_on(tmp_path,
 def test_a_step_that_a_signal_stopped_starts_no_other(tmp_path):
     def stop(name):
         if name == "b":
-            raise InterruptedError("the same command goes on")
+            raise signals.Stopped("a signal; the same command goes on")
 
     steps = [dataclasses.replace(step, main_thread=True) for step in fake(stop)]
     with runner.locked(tmp_path):

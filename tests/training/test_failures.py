@@ -1,10 +1,8 @@
 """What goes wrong is refused or stopped with one clear message, and what is on disk stays whole."""
 
-import contextlib
 import dataclasses
 import errno
 import pathlib
-import resource
 
 import numpy as np
 import pytest
@@ -166,25 +164,14 @@ def test_a_nan_in_the_data_stops_training_naming_quantity_and_step(tmp_path, mon
     assert all(np.isfinite(value).all() for value in helpers.state(tmp_path).values())
 
 
-@contextlib.contextmanager
-def _files_limited_to(size):
-    """No file may grow beyond `size` bytes: what a full disk does to a writer."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path):
+def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path, full_disk):
     model = builders.build("lpga")
     checkpoints = Checkpoints(tmp_path, model, keep=1)
     checkpoints.save()
     good = builders.weights(model)
     model.train_step(builders.images(model))
     with (
-        _files_limited_to(1000),
+        full_disk(1000),
         pytest.raises(InputError, match=r"Checkpoint at step 1.*room for .*free some space"),
     ):
         checkpoints.save()
@@ -194,6 +181,15 @@ def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path):
     model.train_step(builders.images(model))
     checkpoints.save()  # and once there is room again, it works
     assert checkpoints.latest_step() == 1
+
+
+def test_a_checkpoint_of_before_it_held_the_window_of_means_is_read(tmp_path, monkeypatch):
+    model = builders.build("lpga")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model), "window", lambda self: {})
+        Checkpoints(tmp_path, model).save()
+    assert Checkpoints(tmp_path, model).restore() == 0
+    assert Checkpoints(tmp_path, model).latest_step() == 0
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path):

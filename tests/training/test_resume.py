@@ -122,19 +122,6 @@ def test_the_rate_that_is_logged_is_that_of_the_step_just_taken(whole):
         assert found == pytest.approx(expected, rel=1e-5)
 
 
-def test_ctrl_c_ends_cleanly_with_a_checkpoint_at_the_very_step(tmp_path):
-    config = helpers.config(tmp_path / "run", steps=100_000, checkpoint_every=50, network="mlp")
-    process = start(config)
-    wait_for_step(process, tmp_path / "run", 50)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert "Traceback" not in output
-    assert "stopped by SIGINT" in output
-    step = int(output.split("after step ")[-1].split(";")[0])
-    assert (tmp_path / "run" / "checkpoints" / f"step-{step}.index").exists()
-
-
 PLAIN = {"steps": 8, "checkpoint_every": 4, "network": "mlp", "keep_checkpoints": 9}
 
 
