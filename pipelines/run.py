@@ -68,7 +68,7 @@ def conclude(chosen, results, store, seconds, out):
 
 def say(result, out):
     """Passes the line on a step to `out`; of one that failed, for the stream of errors."""
-    out(line(result), **({"file": sys.stderr} if result.error else {}))
+    out(line(result), **({"file": sys.stderr} if result.state == "failed" else {}))
 
 
 def line(result):

@@ -140,7 +140,7 @@ def command(module, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method=lpga", "--dataset=folder:{empty}", "--steps=1"], r"^error: .*images \(\.jpg"),
+        (["--method=lpga", "--dataset=folder:{empty}", "--steps=1"], r"^error: .*images in it or below it"),
         (["--flagfile={empty}/missing.flags"], r"missing\.flags"),
     ],
 )

@@ -67,7 +67,8 @@ def train(config, *, callbacks=(), out=print):
         directory.drop_metrics_after(start, owed)
         for name, (was, now) in changed.items():
             directory.note_change(start, name, was, now)
-            out(f"{name}: {now} from step {start} on; before {was}")
+            what = f"--{name}={now}" if hasattr(run, name) else f"{name}: {now}"
+            out(f"{what} from step {start} on; it was {was} before")
         directory.write_config(experiment.config, experiment.source.image_shape)
         run_data.record(experiment.config, experiment.source)
         ended = start >= experiment.total_steps or _gave_up(run, directory, score)

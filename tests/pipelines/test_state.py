@@ -212,7 +212,7 @@ def test_what_works_beside_a_step_that_cannot_be_entered_ends_and_is_entered_lat
         with pytest.raises(InputError, match="is held"):
             go(tmp_path, wait, values={"b": "x", "c": "x"})
         assert ended == ["c"]
-        assert not runner.works_on()
+        assert not any(thread.name.startswith(runner.THREAD) for thread in threading.enumerate())
     assert go(tmp_path, values={"b": "x", "c": "x"}) == all_in("cached") | {"d": "run"}
 
 
@@ -411,10 +411,13 @@ def test_a_step_that_a_signal_stopped_starts_no_other(tmp_path):
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (OSError(28, "No space left on device", "/there/file"), "/there/file: No space left on device; mend that"),
-        (MemoryError(), "no memory is left"),
+        (OSError(28, "No space left on device", "/there/file"), "/there/file: No space left on device. Remedy: free"),
+        (MemoryError(), "Out of memory. Remedy: lower"),
         (SystemExit(2), "Traceback"),  # of a parser of arguments, say; none is waited for for ever
-        (tf.errors.ResourceExhaustedError(None, None, "/there; No space left\nmore"), "/there; No space left "),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "/there; No space left on device\nmore"),
+            "/there: No space left on device. Remedy: free",
+        ),
     ],
 )
 def test_what_a_machine_lacks_is_told_in_a_line(tmp_path, error, says):

@@ -207,7 +207,7 @@ FLAGS = {
     ),
     "nothing for a number": ("--latent_dim=3", "--latent_dim=", r"--latent_dim: expected a whole number, received ''"),
     "a fraction for a count": ("--latent_dim=3", "--latent_dim=3.5", r"--latent_dim: expected a whole number"),
-    "out of range": ("--latent_dim=3", "--latent_dim=0", r"--latent_dim: expected a value >= 1, received 0"),
+    "out of range": ("--latent_dim=3", "--latent_dim=0", r"--latent_dim: expected a value >= 1 and .*, received 0"),
     "no switch": ("--jit=false", "--jit=maybe", r"--jit: expected true or false, received 'maybe'"),
     "no finite number": ("--ema=0.0", "--ema=nan", r"--ema: expected a finite number"),
     "an unknown method": ("--method=vae", "--method=vea", r"did you mean 'vae'"),

@@ -70,7 +70,7 @@ def test_changed_images_are_named_and_taken_only_where_that_is_allowed(photos):
     assert (change["step"], change["what"]) == (2, "data")
     assert (change["was"][:9], change["is"][:9]) == ("20 images", "19 images")
     assert any("warning: not the images that the run was trained on before: 19 images" in line for line in lines)
-    assert any(line.startswith("data: 19 images") and "from step 2 on; before 20 images" in line for line in lines)
+    assert any(line.startswith("data: 19 images") and "from step 2 on; it was 20 images" in line for line in lines)
     assert loop.train(config(photos, steps=6), out=str)  # these are its images from now on
     assert "allow_changed_data" not in (photos.parent / "run" / "config.flags").read_text()
 
