@@ -102,12 +102,16 @@ def _block(notice):
 
 
 def _set(handlers):
-    """Sets handlers by number, and returns those before; what nohup or a shell has had ignored stays ignored."""
+    """Sets handlers by number, and returns those before. A SIGHUP that nohup has had ignored stays ignored.
+
+    A shell has Ctrl-C ignored by what a script starts in the background; whoever sends SIGINT there means it.
+    """
     before = {number: signal.getsignal(number) for number in handlers}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in before:
+    kept = {number for number, handler in before.items() if handler is None}
+    kept |= {signal.SIGHUP} if before.get(signal.SIGHUP) is signal.SIG_IGN else set()
+    for number in before.keys() - kept:
         signal.signal(number, handlers[number])
-    return before
+    return {number: handler for number, handler in before.items() if number not in kept}
 
 
 def _in_main_thread():
