@@ -21,11 +21,11 @@ _RANDOM = 4  # bytes, as twice as many digits in the name of a temporary file
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
+def replacing(path: str | os.PathLike, mode: str = "wb", errors: str = "strict") -> Iterator[IO]:
     """Opens a temporary file beside `path`, and moves it onto `path`, synced, if the block ends without an error.
 
     What a link points to is replaced, and the link stays. A file keeps the permissions that it has, a new one gets what
-    the umask leaves. Text is UTF-8, in which file names of other bytes stay what they are (surrogateescape).
+    the umask leaves. Text is UTF-8; `errors` as `open` takes it.
     """
     asked, path = path, pathlib.Path(os.path.realpath(path))
     try:
@@ -35,7 +35,7 @@ def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     except OSError as error:
         error.filename = os.fspath(asked)  # and not the temporary one's
         raise
-    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape"}
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": errors}
     try:
         with os.fdopen(handle, mode, **text) as file:
             yield file
@@ -147,9 +147,14 @@ def require_places(paths: Iterable[str | os.PathLike]) -> None:
             checks.refuse(str(path), expected="a file", received=received, remedy="move it away")
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    with replacing(path, "w") as file:
+def write_text(path: str | os.PathLike, text: str, errors: str = "strict") -> None:
+    with replacing(path, "w", errors) as file:
         file.write(text)
+
+
+def write_page(path: str | os.PathLike, html: str) -> None:
+    """Writes a page, in which names of files that are no UTF-8 are spelled out."""
+    write_text(path, html, errors="backslashreplace")
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
