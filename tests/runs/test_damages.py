@@ -4,6 +4,7 @@ What a command needs and cannot read is refused in one line that names the file 
 told of in a line, and gone on without. Nothing ends in a traceback, and nothing is believed that cannot be.
 """
 
+import fcntl
 import itertools
 import json
 import os
@@ -58,10 +59,16 @@ COMMANDS = {
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """A run with everything that a run can have, made once."""
-    path = tmp_path_factory.mktemp("whole") / "run"
-    assert commands.call("train", *training(path)) == 0
-    assert commands.call("evaluate", *scored(path)) == 0
+    """A run with everything that a run can have, made once for all processes of a session."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    path, made = shared / "whole" / "run", shared / "whole.made"
+    with open(shared / "whole.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            assert commands.call("train", *training(path)) == 0
+            assert commands.call("evaluate", *scored(path)) == 0
+            made.touch()
     return path
 
 
