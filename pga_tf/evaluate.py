@@ -106,7 +106,7 @@ def _evaluate_priors():
     directory = RunDirectory(FLAGS.workdir)
     title, results, pictures = assessment.of_priors(flags.config_of_run(), _request())
     text, page = report.matrix(title, results, pictures)
-    files.write_text(directory.evaluation / "priors.html", page)
+    files.write_page(directory.evaluation / "priors.html", page)
     files.write_json(directory.evaluation / "priors.json", results)
     print(f"{text}\n\n  {directory.evaluation / 'priors.json'}\n  {directory.evaluation / 'priors.html'}")
     return 0
@@ -188,7 +188,7 @@ def _compare(runs):
     files.require_folder(out, f"--workdir={out}")
     text, page = report.compare(results, pictures)
     print(text)
-    files.write_text(out / "comparison.html", page)
+    files.write_page(out / "comparison.html", page)
     print(f"\n  {out / 'comparison.html'}")
     return 0
 

@@ -354,5 +354,5 @@ def keep(result: dict, pictures: dict, folder: pathlib.Path) -> None:
     """Writes evaluation.json, report.html and the picture of samples into `folder`."""
     files.require_folder(folder)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
-    files.write_text(folder / "report.html", report.page(result, pictures))
+    files.write_page(folder / "report.html", report.page(result, pictures))
     files.write_json(folder / "evaluation.json", result)

@@ -49,7 +49,7 @@ def run(chosen, *, out=tqdm.write):
 def conclude(chosen, results, store, seconds, out):
     """Writes the page and says how a run of `Settings` ended: the command's exit status."""
     place = pathlib.Path(chosen.options.pipeline_root) / page.NAME
-    files.write_text(place, page.page(chosen, results))
+    files.write_page(place, page.page(chosen, results))
     out(f"\n  {seconds:.1f} s, {place}")
     if any(result.state == "interrupted" for result in results.values()):
         out("interrupted; the same command goes on")

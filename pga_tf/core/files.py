@@ -44,18 +44,18 @@ def append_line(path: str | os.PathLike, text: str) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
+def replacing(path: str | os.PathLike, mode: str = "wb", errors: str = "strict") -> Iterator[IO]:
     """Opens a temporary file beside `path`, and moves it onto `path`, synced, if the block ends without an error.
 
     What a link points to is replaced, and the link stays. A file keeps the permissions that it has, a new one gets what
-    the umask leaves. Text is UTF-8, in which file names of other bytes stay what they are (surrogateescape).
+    the umask leaves. Text is UTF-8; `errors` as `open` takes it.
     """
-    with named(path), _replacing(path, mode) as file:
+    with named(path), _replacing(path, mode, errors) as file:
         yield file
 
 
 @contextlib.contextmanager
-def _replacing(asked, mode):
+def _replacing(asked, mode, errors):
     path = pathlib.Path(os.path.realpath(asked))
     try:
         if path.is_dir():
@@ -64,7 +64,7 @@ def _replacing(asked, mode):
     except OSError as error:
         error.filename = os.fspath(asked)  # and not the temporary one's
         raise
-    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape"}
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": errors}
     try:
         with os.fdopen(handle, mode, **text) as file:
             yield file
@@ -184,9 +184,14 @@ def require_places(paths: Iterable[str | os.PathLike]) -> None:
             checks.refuse(str(path), expected="a file", received=received, remedy="move it away")
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    with replacing(path, "w") as file:
+def write_text(path: str | os.PathLike, text: str, errors: str = "strict") -> None:
+    with replacing(path, "w", errors) as file:
         file.write(text)
+
+
+def write_page(path: str | os.PathLike, html: str) -> None:
+    """Writes a page, in which names of files that are no UTF-8 are spelled out."""
+    write_text(path, html, errors="backslashreplace")
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,14 @@ def export(
 
 
 def _validate(options):
+    base = os.fspath(options.base)
+    if re.search(r"[\[*?\\\ud800-\udfff]", base):
+        checks.refuse(
+            "--export_base",
+            expected="a path in UTF-8 without [, *, ? and \\, which TensorFlow takes for patterns",
+            received=base,
+            remedy="choose another folder, or start the command there and give a path from there",
+        )
     checks.require_member("--optimize", options.optimize, KINDS)
     if options.label:
         checks.require_member("--label", options.label, versions.LABELS)

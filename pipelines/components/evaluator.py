@@ -57,7 +57,7 @@ def evaluator(
     result["title"] = f"{config.run.method} on {dataset}, {result['title'].split(', ', 1)[1]}"
     folder = pathlib.Path(evaluation)
     grids.write_png(folder / "samples.png", next(iter(pictures.values())))
-    files.write_text(folder / "report.html", report.page(result, pictures))
+    files.write_page(folder / "report.html", report.page(result, pictures))
     files.write_json(folder / EVALUATION, result)
     if len(fitted.names(config)) > 1:
         _write_priors(folder, config, request, dataset)
@@ -85,7 +85,7 @@ def _write_priors(folder, config, request, dataset):
     for result in results:
         _name_source(result, dataset)
     files.write_json(folder / "priors.json", results)
-    files.write_text(folder / "priors.html", report.matrix(title, results, pictures)[1])
+    files.write_page(folder / "priors.html", report.matrix(title, results, pictures)[1])
 
 
 def gate(result: dict, baseline: dict | None, max_frechet: float) -> list[str]:

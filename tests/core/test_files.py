@@ -60,9 +60,9 @@ def test_names_may_be_as_a_disk_allows(tmp_path, name):
     assert names(tmp_path) == [name]
 
 
-def test_text_is_utf_8_and_bytes_of_file_names_stay_what_they_are(tmp_path):
-    files.write_text(tmp_path / "x", "ü" + os.fsdecode(b"\xe9"))
-    assert (tmp_path / "x").read_bytes() == "ü".encode() + b"\xe9"
+def test_text_is_utf_8_and_a_page_spells_out_bytes_of_file_names(tmp_path):
+    files.write_page(tmp_path / "x", "ü" + os.fsdecode(b"\xe9"))
+    assert (tmp_path / "x").read_text("utf-8") == "ü\\udce9"
 
 
 def test_a_failure_leaves_what_was_there(tmp_path):

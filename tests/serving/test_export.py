@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import os
 import pathlib
 import re
 import resource
@@ -275,6 +276,13 @@ def test_options_that_cannot_be_are_refused(pair, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         publish(pair, tmp_path, **options)
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a[b]", "star*", "what?", "back\\slash", os.fsdecode(b"byte\xe9")])
+def test_a_base_that_no_server_could_load_from_is_refused_before_the_work(pair, tmp_path, name):
+    with pytest.raises(InputError, match=r"--export_base: expected a path in UTF-8 without \[, \*, \? and"):
+        publish(pair, tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_models_config_is_refused_and_stays(pair, tmp_path):
