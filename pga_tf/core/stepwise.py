@@ -102,6 +102,14 @@ class Stepwise(keras.Model):
             named |= {f"{player}/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
         return named | {f"average/{i}": v for i, v in enumerate(self.averages.variables if self.averages else [])}
 
+    def loss_scale(self) -> float | None:
+        """What a published bound, a sum over dimensions, is multiplied by before it is trained; None where none is.
+
+        In the same units, epsilon leaves an optimiser's steps as they are on the bound. Runs see to it; an Adam of
+        one's own wants `epsilon=1e-8 * model.loss_scale()`.
+        """
+        return None
+
     def update(self, batch: tf.Tensor | list[tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of every player: the paper. Returns the value, scalar or `[B]`, of each name that is reported."""
         raise NotImplementedError

@@ -2,10 +2,10 @@
 
 Paper: Dai and Wipf, Diagnosing and Enhancing VAE Models, ICLR 2019, section 4.
 Algorithm: codes z ~ q(z|x), drawn afresh for every step, are the data of a second VAE with its own learned gamma and
-the same latent size; to sample, u ~ N(0, I), z = g2(u) + gamma_z * noise. As released, the posterior's standard deviation
-is the exponential of the encoder's second half, and so starts near 1.
-Deviations: the bound is divided by the number of dimensions, which changes no minimum. The weight decay that the paper
-names for both stages is `--prior_weight_decay`, decoupled from Adam.
+the same latent size; to sample, u ~ N(0, I), z = g2(u) + gamma_z * noise. As released, the standard deviation of the
+posterior is the exponential of the encoder's second half, and so starts near 1.
+Deviations: the bound is divided by the number of dimensions, and Adam's epsilon with it, which changes no step. The
+weight decay that the paper names for both stages is `--prior_weight_decay`, decoupled from Adam.
 """
 
 import dataclasses
@@ -68,6 +68,9 @@ class SecondVAE(Stepwise):
         """The variables that sampling needs, by name."""
         return {f"{i}/{v.path}": v for i, v in enumerate(self.trained_by(self.PLAYERS[0]))}
 
+    def loss_scale(self) -> float:
+        return 1.0 / self.latent_dim
+
     def _gamma(self):
         return tf.clip_by_value(tf.convert_to_tensor(self.log_gamma), -LOG_GAMMA_LIMIT, LOG_GAMMA_LIMIT)
 
@@ -86,7 +89,7 @@ class SecondVAE(Stepwise):
         eps = self.normal([tf.shape(codes)[0], self.latent_dim], "fit/posterior", step)
         with tf.GradientTape() as tape:
             losses = self.terms(codes, eps)
-            loss = (losses["nll"] + losses["kl"]) / self.latent_dim
+            loss = self.loss_scale() * (losses["nll"] + losses["kl"])
         return {**losses, "gamma": tf.exp(self._gamma()), **self.minimise(tape, loss)}
 
     def _draw(self, seeds):
