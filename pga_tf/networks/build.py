@@ -112,13 +112,13 @@ def build_all(
 def _encoder(role, options, image_shape, name):
     kind = {"stochastic": role.stochastic, "code_norm": role.code_norm == "batch"}
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, **kind)
-    made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
+    made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES, architecture))
     return _stack([*made, *code_norm(role.code_norm)], ENCODER_SOURCES, name, plan.image_shape)
 
 
 def _decoder(role, options, image_shape, name):
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim)
-    made = architecture.decoder(plan, _norm(options.batch_norm, DECODER_SOURCES))
+    made = architecture.decoder(plan, _norm(options.batch_norm, DECODER_SOURCES, architecture))
     made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
     made.append(keras.layers.Activation(role.output, dtype="float32", name="output"))
     return _stack(made, DECODER_SOURCES, name, (options.latent_dim,))
@@ -129,7 +129,7 @@ def _critic(role, options, image_shape, name):
         size, norm = {"width": role.width, "depth": role.depth}, critic_norm(role.norm)
         return MLP(options.latent_dim, 1, **size, norm=norm, spectral=role.spectral, name=name)
     architecture, plan = _plan(options, image_shape, latent_dim=1)
-    made = (architecture.critic or architecture.encoder)(plan, critic_norm(role.norm))
+    made = (architecture.critic or architecture.encoder)(plan, critic_norm(role.norm, architecture.batch_norm))
     made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
     return _stack(made, CRITIC_SOURCES, name, plan.image_shape)
 
@@ -171,10 +171,10 @@ def table(network: keras.layers.Layer) -> str:
     return "\n".join(lines)
 
 
-def _norm(mode, known_sources):
+def _norm(mode, known_sources, architecture):
     if mode == "none":
         return None
-    return functools.partial(SourceBatchNorm, known_sources=known_sources, mode=mode)
+    return functools.partial(SourceBatchNorm, known_sources=known_sources, mode=mode, constants=architecture.batch_norm)
 
 
 def _require_shape(image_shape):

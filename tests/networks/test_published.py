@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf import networks
+from pga_tf.networks.norm import SourceBatchNorm
 from tests.networks.made import SIZES, make
 
 
@@ -105,6 +106,17 @@ def test_norms_sit_where_the_papers_put_them(network):
         assert gammas == channels
         assert networks.parameter_count(normed) == networks.parameter_count(plain) + sum(channels)
         assert not [v.path for v in plain.variables if "norm" in v.path]
+
+
+@pytest.mark.parametrize("network", networks.names())
+def test_batch_norm_has_the_constants_of_the_networks_authors(network):
+    """Epsilon and momentum of Dai and Wipf's networks are theirs; all others have TF-slim's epsilon."""
+    wanted = (1e-5, 0.999) if network in ("infogan", "wae", "scale_resnet") else (1e-3, 0.99)
+    options = networks.NetworkOptions(network=network, filters=4, batch_norm="per_source")
+    for role in (networks.Encoder(), networks.Decoder("tanh"), networks.Critic(norm="batch")):
+        (net,) = networks.build_all({"network": role}, options, SIZES[network]).values()
+        norms = [part for part in net._flatten_layers() if isinstance(part, SourceBatchNorm)]
+        assert {(norm.epsilon, norm.momentum) for norm in norms} == {wanted}
 
 
 def test_residual_blocks_are_normalised_before_each_relu_but_the_first():
