@@ -47,6 +47,12 @@ class NetworkOptions:
         "batch normalisation: none, one set of running statistics, or one for each source of input",
         choices=("none", "shared", "per_source"),
     )
+    unpooling: str = option(
+        "repeat",
+        "how a decoder of residual blocks doubles a map: each pixel four times, or in a corner beside three zeros",
+        source="the PGA paper's ResNet has corner",
+        choices=("repeat", "corner"),
+    )
     encoder: str = option("", OWN.format("an encoder"))
     decoder: str = option("", OWN.format("a decoder"))
     critic: str = option("", OWN.format("a critic of images"))
@@ -153,8 +159,9 @@ def _plan(options, image_shape, *, latent_dim, stochastic=False, code_norm=False
     name = resolved(options, image_shape).network
     architecture = NETWORKS.get(name)
     _require_fit(name, image_shape)
+    _require_unpooling(name, options)
     filters = options.filters or architecture.filters
-    return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm)
+    return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm, options.unpooling)
 
 
 def parameter_count(network: keras.layers.Layer) -> int:
@@ -198,3 +205,15 @@ def _require_fit(name, image_shape):
             received=f"{height}x{width}",
             remedy=f"resize or crop the images, or use a network that takes them: {', '.join(fitting)}",
         )
+
+
+def _require_unpooling(name, options):
+    if options.unpooling == NetworkOptions.unpooling or NETWORKS.get(name).unpools:
+        return
+    taking = " or ".join(f"--network={n}" for n in names() if NETWORKS.get(n).unpools)
+    checks.refuse(
+        "--unpooling",
+        expected=f"{NetworkOptions.unpooling} with --network={name}, which has no residual blocks to unpool in",
+        received=options.unpooling,
+        remedy=f"use {taking}, or leave it out",
+    )

@@ -34,6 +34,7 @@ class Plan:
     filters: int
     stochastic: bool
     code_norm: bool = False  # whether batch norm follows the head, and takes a bias of it away
+    unpooling: str = "repeat"  # how residual blocks double a size: "repeat" or "corner"
 
     def grid(self, factor: int) -> tuple[int, int]:
         """(H, W) divided by `factor`."""
@@ -52,6 +53,7 @@ class Architecture:
       multiple: height and width must be multiples of it.
       critic: as `encoder`, for a plan with one latent dimension; None where it has the encoder's shape.
       batch_norm: the constants of its batch norms.
+      unpools: whether its decoder goes by `Plan.unpooling`.
     """
 
     encoder: Callable
@@ -60,6 +62,7 @@ class Architecture:
     multiple: int
     critic: Callable | None = None
     batch_norm: NormConstants = TF_SLIM
+    unpools: bool = False
 
 
 def unit(
