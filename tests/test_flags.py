@@ -128,7 +128,7 @@ def test_help_groups_every_flag_and_states_units():
         assert f"\n{group}" in text
     assert "unit: steps" in text
     lvpga = text[text.index("with --method=lvpga:") :]
-    assert "lower bound of sigma_phi" in lvpga[: lvpga.index("with --method=vae:")]
+    assert "added to sigma_phi" in lvpga[: lvpga.index("with --method=vae:")]
 
 
 def command(module, *arguments):

@@ -106,6 +106,14 @@ class Stepwise(keras.Model):
         """What the means that are logged next have taken in so far, by name."""
         return {f"window/{name}/{i}": v for name, meter in self.meters.items() for i, v in enumerate(meter.variables)}
 
+    def loss_scale(self) -> float | None:
+        """What a published bound, a sum over dimensions, is multiplied by before it is trained; None where none is.
+
+        In the same units, epsilon leaves an optimiser's steps as they are on the bound. Runs see to it; an Adam of
+        one's own wants `epsilon=1e-8 * model.loss_scale()`.
+        """
+        return None
+
     def update(self, batch: tf.Tensor | list[tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of every player: the paper. Returns the value, scalar or `[B]`, of each name that is reported."""
         raise NotImplementedError

@@ -4,9 +4,10 @@ Paper: Zhang et al., Perceptual Generative Autoencoders, ICML 2020, section 3.5.
 Algorithm: L_lvpga = L_r + a L_lr,N + b L_lr,H + g' L_vr + g L_nll^phi + eta L_vkl, Eq. 16, where L_vr is the
 log-ratio of Eq. 7 with delta' ~ N(0, diag sigma_phi^2(x)), sigma_phi > eps, and |delta'| constant in the
 denominator. It is the likelihood of Eq. 15 with H scaled by g'.
-Deviations: batch norm as in lpga.py; the constraint is met smoothly, sigma_phi = sqrt(s^2 + eps^2) with s the encoder's
-output. Every loss is a mean over its dimensions, so that the published coefficients apply, and L_r trains alone for
-the first `warmup_steps` steps, as in the authors' settings.
+As released: the constraint is met by the perturbation alone, delta' = (sigma_phi(x) + eps) * noise; L_vkl and the
+posterior have sigma_phi. Every loss is a mean over its dimensions, so that the published coefficients apply, and L_r
+trains alone for the first `warmup_steps` steps.
+Deviation: batch norm as in lpga.py.
 """
 
 import dataclasses
@@ -30,7 +31,11 @@ class LVPGAOptions(PerceptualOptions):
     weight_nll: float = option(0.0, "g: weight of L_nll^phi", unit="factor", source="Eq. 16", minimum=0.0)
     weight_vkl: float = option(2e-2, "eta: weight of L_vkl", unit="factor", source="Eq. 16", minimum=0.0)
     perturbation_scale: float = option(
-        1e-2, "eps: lower bound of sigma_phi", unit="latent units", source="section 3.5", above=0.0
+        1e-2,
+        "eps: added to sigma_phi in the perturbation, whose lower bound it is",
+        unit="latent units",
+        source="section 3.5",
+        above=0.0,
     )
 
 
@@ -50,18 +55,15 @@ class LVPGA(Perceptual):
     def roles(options: LVPGAOptions) -> Roles:
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
-    def _bounded(self, stddev):
-        return tf.sqrt(tf.square(stddev) + self.options.perturbation_scale**2)
-
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every loss of Eq. 16 for images `[B, H, W, C]` in [-1, 1]: dict of `[B]`, means over dimensions."""
-        # delta' = sigma_phi(x) * eps: the encoder is trained through sigma alone.
-        p = self.passes(x, step, perturb=lambda eps, stddev: self._bounded(stddev) * eps)
+        # The encoder is trained through sigma_phi alone.
+        p = self.passes(x, step, perturb=lambda noise, stddev: (stddev + self.options.perturbation_scale) * noise)
         return self.reconstruction_losses(x, p) | {
             # |delta'| is constant in the denominator: else sigma would cancel and train nothing.
             "L_vr": reciprocal.volume_nll(p.h_pert, p.h, tf.stop_gradient(p.delta)) / self.latent_dim,
             "L_nll_phi": pga.code_nll(p.z) / self.latent_dim + 0.5 * gaussian.LOG_2_PI,
-            "L_vkl": tf.reduce_mean(gaussian.kl_standard_normal(p.z, self._bounded(p.stddev)), axis=1),
+            "L_vkl": tf.reduce_mean(gaussian.kl_standard_normal(p.z, p.stddev), axis=1),
         }
 
     def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -75,8 +77,7 @@ class LVPGA(Perceptual):
 
     def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
         """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
-        mean, stddev = self.encoder(images)
-        return posteriors.diagonal_gaussian(mean, self._bounded(stddev))
+        return posteriors.diagonal_gaussian(*self.encoder(images))
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         return posteriors.diagnostics(self.posterior(images))

@@ -5,8 +5,8 @@ gamma fixed or learned is Dai and Wipf, Diagnosing and Enhancing VAE Models, 201
 posterior variance (CV-VAE) is Ghosh et al., From Variational to Deterministic Autoencoders, 2020.
 Algorithm: minimise - log p(x|z) + KL(q(z|x) || N(0, I)), z = mu(x) + sigma(x) * eps.
 Deviations: the bound is trained in units that suit SGD and change no minimum: times 2 gamma^2 / D for a fixed gamma
-(the mean squared error plus 2 gamma^2 / D times KL), else divided by D, the number of pixels; so Adam's epsilon
-weighs D times more than in the papers' units. Reported in nats.
+(the mean squared error plus 2 gamma^2 / D times KL), else divided by D, the number of pixels and channels. Adam's
+epsilon is in the same units, so that its steps are those on the bound itself. Reported in nats.
 """
 
 import dataclasses
@@ -119,14 +119,15 @@ class VAE(Autoencoder):
         kl = tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)
         return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=list(range(1, len(x.shape))))
 
+    def loss_scale(self) -> float:
+        scale = 1.0 / math.prod(self.image_shape)
+        return 2.0 * self.options.gamma**2 * scale if self.options.likelihood == "fixed_gamma" else scale
+
     def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        scale = 1.0 / images.shape[1:].num_elements()
-        if self.options.likelihood == "fixed_gamma":
-            scale *= 2.0 * self.options.gamma**2
         with tf.GradientTape() as tape:
             losses, pixel_error = self.terms(images, step)
             negative_elbo = losses["nll"] + losses["kl"]
-            loss = scale * negative_elbo
+            loss = self.loss_scale() * negative_elbo
         shown = {"negative_elbo": negative_elbo, "pixel_error": pixel_error}
         norms = self.minimise(tape, loss)
         return {**losses, **shown, "gamma": tf.exp(self._gamma()), **norms}

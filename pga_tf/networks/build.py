@@ -47,6 +47,12 @@ class NetworkOptions:
         "batch normalisation: none, one set of running statistics, or one for each source of input",
         choices=("none", "shared", "per_source"),
     )
+    unpooling: str = option(
+        "repeat",
+        "how a decoder of residual blocks doubles a map: each pixel four times, or in a corner beside three zeros",
+        source="the PGA paper's ResNet has corner",
+        choices=("repeat", "corner"),
+    )
     encoder: str = option("", OWN.format("an encoder"))
     decoder: str = option("", OWN.format("a decoder"))
     critic: str = option("", OWN.format("a critic of images"))
@@ -112,13 +118,13 @@ def build_all(
 def _encoder(role, options, image_shape, name):
     kind = {"stochastic": role.stochastic, "code_norm": role.code_norm == "batch"}
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, **kind)
-    made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES))
+    made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES, architecture))
     return _stack([*made, *code_norm(role.code_norm)], ENCODER_SOURCES, name, plan.image_shape)
 
 
 def _decoder(role, options, image_shape, name):
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim)
-    made = architecture.decoder(plan, _norm(options.batch_norm, DECODER_SOURCES))
+    made = architecture.decoder(plan, _norm(options.batch_norm, DECODER_SOURCES, architecture))
     made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
     made.append(keras.layers.Activation(role.output, dtype="float32", name="output"))
     return _stack(made, DECODER_SOURCES, name, (options.latent_dim,))
@@ -129,7 +135,7 @@ def _critic(role, options, image_shape, name):
         size, norm = {"width": role.width, "depth": role.depth}, critic_norm(role.norm)
         return MLP(options.latent_dim, 1, **size, norm=norm, spectral=role.spectral, name=name)
     architecture, plan = _plan(options, image_shape, latent_dim=1)
-    made = (architecture.critic or architecture.encoder)(plan, critic_norm(role.norm))
+    made = (architecture.critic or architecture.encoder)(plan, critic_norm(role.norm, architecture.batch_norm))
     made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
     return _stack(made, CRITIC_SOURCES, name, plan.image_shape)
 
@@ -153,8 +159,9 @@ def _plan(options, image_shape, *, latent_dim, stochastic=False, code_norm=False
     name = resolved(options, image_shape).network
     architecture = NETWORKS.get(name)
     _require_fit(name, image_shape)
+    _require_unpooling(name, options)
     filters = options.filters or architecture.filters
-    return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm)
+    return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm, options.unpooling)
 
 
 def parameter_count(network: keras.layers.Layer) -> int:
@@ -171,10 +178,10 @@ def table(network: keras.layers.Layer) -> str:
     return "\n".join(lines)
 
 
-def _norm(mode, known_sources):
+def _norm(mode, known_sources, architecture):
     if mode == "none":
         return None
-    return functools.partial(SourceBatchNorm, known_sources=known_sources, mode=mode)
+    return functools.partial(SourceBatchNorm, known_sources=known_sources, mode=mode, constants=architecture.batch_norm)
 
 
 def _require_shape(image_shape):
@@ -198,3 +205,15 @@ def _require_fit(name, image_shape):
             received=f"{height}x{width}",
             remedy=f"resize or crop the images, or use a network that takes them: {', '.join(fitting)}",
         )
+
+
+def _require_unpooling(name, options):
+    if options.unpooling == NetworkOptions.unpooling or NETWORKS.get(name).unpools:
+        return
+    taking = " or ".join(f"--network={n}" for n in names() if NETWORKS.get(n).unpools)
+    checks.refuse(
+        "--unpooling",
+        expected=f"{NetworkOptions.unpooling} with --network={name}, which has no residual blocks to unpool in",
+        received=options.unpooling,
+        remedy=f"use {taking}, or leave it out",
+    )

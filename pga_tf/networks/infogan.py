@@ -1,8 +1,8 @@
 """InfoGAN's pair as the two-stage VAE paper uses it (METHODS.md section 2).
 
 4x4 kernels, stride 2, spectral normalisation in the encoder, its head included, and a softplus standard
-deviation. Batch norm is on in the paper (`--batch_norm=shared`). Deviations: Glorot uniform kernels instead
-of normal ones of 0.02, and no bias where a norm follows.
+deviation. Batch norm is on in the paper (`--batch_norm=shared`), with constants of its own. Deviations: Glorot
+uniform kernels instead of normal ones of 0.02, and no bias where a norm follows.
 """
 
 import functools
@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from pga_tf.networks.plan import NETWORKS, Architecture, Plan, leaky_relu, relu, unit
+from pga_tf.networks.plan import DAI_WIPF, NETWORKS, Architecture, Plan, leaky_relu, relu, unit
 from pga_tf.networks.spectral import SpectralConv2D, SpectralDense
 
 UNITS = 1024
@@ -72,4 +72,4 @@ def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     ]
 
 
-NETWORKS.register("infogan")(Architecture(encoder, decoder, filters=64, multiple=4, critic=critic))
+NETWORKS.register("infogan")(Architecture(encoder, decoder, filters=64, multiple=4, critic=critic, batch_norm=DAI_WIPF))

@@ -14,20 +14,20 @@ import tensorflow as tf
 
 from pga_tf.core import checks, replicas
 from pga_tf.networks.heads import OnSphere
+from pga_tf.networks.plan import TF_SLIM, NormConstants
 from pga_tf.networks.sources import CRITIC_SOURCES, ENCODER_SOURCES, SourceLayer
 
-MOMENTUM = 0.99  # A statistic remembers about 100 steps: 6,400 examples at batch 64.
 EXAMPLE_EPSILON = 1e-5  # of ExampleNorm
-EPSILON = 1e-3  # Added to variances; TF-slim's default, with which the paper's networks were trained.
 
 
 class SourceBatchNorm(SourceLayer):
-    """y = gamma (x - mean) / sqrt(variance + EPSILON) + beta per channel, by the statistics of each segment.
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta per channel, by the statistics of each segment.
 
     Args:
       known_sources: the sources with running statistics of their own in mode "per_source".
       mode: "per_source", or "shared" for one set of running statistics that all sources move.
       affine: whether gamma and beta are trained; else they are 1 and 0.
+      constants: epsilon and momentum.
 
     Training: a segment's mean and (biased) variance are over its own examples on all replicas, so that one
     replica equals two, and a call on several segments equals one call for each. Segment after segment moves
@@ -44,13 +44,14 @@ class SourceBatchNorm(SourceLayer):
         known_sources: Sequence[str],
         mode: str,
         affine: bool = True,
+        constants: NormConstants = TF_SLIM,
         name: str | None = None,
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype, autocast=False)
         checks.require_member("Mode of SourceBatchNorm", mode, ("per_source", "shared"))
         self.known_sources, self.mode, self.affine = tuple(known_sources), mode, affine
-        self.momentum = MOMENTUM
+        self.epsilon, self.momentum = constants
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         channels = input_shape[-1]
@@ -73,13 +74,13 @@ class SourceBatchNorm(SourceLayer):
         if training:
             _require_several(x, len(sources), self.name)
             normalise = _fused if replicas.count() == 1 else _synchronised
-            y, mean, variance = normalise(x, len(sources), gamma, beta)
+            y, mean, variance = normalise(x, len(sources), gamma, beta, self.epsilon)
             _move(self.running_mean, rows, mean, self.momentum)
             _move(self.running_variance, rows, variance, self.momentum)
         else:
             mean = tf.gather(self.running_mean.value, rows)
             variance = tf.gather(self.running_variance.value, rows)
-            y = _affine(_split(x, len(sources)) - _spread(mean), variance, gamma, beta)
+            y = _affine(_split(x, len(sources)) - _spread(mean), variance, gamma, beta, self.epsilon)
         return tf.reshape(tf.cast(y, self.compute_dtype), [-1, *x.shape[1:]])
 
 
@@ -118,12 +119,15 @@ class ExampleNorm(keras.layers.Layer):
         return tf.cast(y, self.compute_dtype)
 
 
-def critic_norm(name: str | None) -> Callable | None:
-    """A factory of a critic's normalisation layers: "none" (None), "batch", real and generated ones apart, "layer"."""
+def critic_norm(name: str | None, constants: NormConstants = TF_SLIM) -> Callable | None:
+    """A factory of a critic's normalisation layers: "none" (None), "batch", real and generated ones apart, "layer".
+
+    `constants`: those of batch norm.
+    """
     if name == "none":
         return None
     if name == "batch":
-        return functools.partial(SourceBatchNorm, known_sources=CRITIC_SOURCES, mode="per_source")
+        return functools.partial(SourceBatchNorm, known_sources=CRITIC_SOURCES, mode="per_source", constants=constants)
     return ExampleNorm
 
 
@@ -145,28 +149,28 @@ def _require_several(x, count, name):
     )
 
 
-def _fused(x, count, gamma, beta):
+def _fused(x, count, gamma, beta, epsilon):
     """(y, mean, variance) of each segment by TensorFlow's kernel, twice as fast as separate operations."""
     positions = x.shape[1:-1].num_elements() or 1
     segments = tf.split(tf.reshape(x, [-1, positions, 1, x.shape[-1]]), count)
-    parts = [tf.compat.v1.nn.fused_batch_norm(s, gamma, beta, epsilon=EPSILON, is_training=True) for s in segments]
+    parts = [tf.compat.v1.nn.fused_batch_norm(s, gamma, beta, epsilon=epsilon, is_training=True) for s in segments]
     y, mean, unbiased = (list(part) for part in zip(*parts, strict=True))
     examples = tf.cast(tf.shape(segments[0])[0] * positions, tf.float32)
     return tf.concat(y, axis=0), tf.stack(mean), tf.stack(unbiased) * (examples - 1.0) / examples
 
 
-def _synchronised(x, count, gamma, beta):
+def _synchronised(x, count, gamma, beta, epsilon):
     """The same with statistics over all replicas."""
     segments = _split(x, count)
     mean = replicas.batch_mean(tf.reduce_mean(segments, axis=(1, 2))[tf.newaxis])
     centred = segments - _spread(mean)
     variance = replicas.batch_mean(tf.reduce_mean(tf.square(centred), axis=(1, 2))[tf.newaxis])
-    return _affine(centred, variance, gamma, beta), mean, variance
+    return _affine(centred, variance, gamma, beta, epsilon), mean, variance
 
 
-def _affine(centred, variance, gamma, beta):
+def _affine(centred, variance, gamma, beta, epsilon):
     """`[S, B, positions, C]` less its mean, with variances `[S, C]`, to the layer's output."""
-    return centred * _spread(gamma * tf.math.rsqrt(variance + EPSILON)) + beta
+    return centred * _spread(gamma * tf.math.rsqrt(variance + epsilon)) + beta
 
 
 def _split(x, count):

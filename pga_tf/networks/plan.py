@@ -2,13 +2,27 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from pga_tf.core.registry import Registry
 
 NETWORKS = Registry("network")
+
+
+class NormConstants(NamedTuple):
+    """Of batch norm: what is added to variances, and what running statistics keep of themselves in a step."""
+
+    epsilon: float
+    momentum: float
+
+
+TF_SLIM = NormConstants(1e-3, 0.99)
+"""The epsilon with which PGA's networks were trained. Statistics remember 100 steps; the paper's samples need none."""
+
+DAI_WIPF = NormConstants(1e-5, 0.999)
+"""Of the two-stage VAE's networks, whose samples are decoded by running statistics."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +34,7 @@ class Plan:
     filters: int
     stochastic: bool
     code_norm: bool = False  # whether batch norm follows the head, and takes a bias of it away
+    unpooling: str = "repeat"  # how residual blocks double a size: "repeat" or "corner"
 
     def grid(self, factor: int) -> tuple[int, int]:
         """(H, W) divided by `factor`."""
@@ -37,6 +52,8 @@ class Architecture:
       filters: the published width.
       multiple: height and width must be multiples of it.
       critic: as `encoder`, for a plan with one latent dimension; None where it has the encoder's shape.
+      batch_norm: the constants of its batch norms.
+      unpools: whether its decoder goes by `Plan.unpooling`.
     """
 
     encoder: Callable
@@ -44,6 +61,8 @@ class Architecture:
     filters: int
     multiple: int
     critic: Callable | None = None
+    batch_norm: NormConstants = TF_SLIM
+    unpools: bool = False
 
 
 def unit(

@@ -1,10 +1,11 @@
 """Residual networks of SN-GAN's CIFAR shape, as the PGA paper's appendix C uses them, 512 filters wide.
 
 The authors' code settles what the paper leaves open: the encoder's head reads the flattened map (no pooling),
-norms sit in the blocks of both networks, and the decoder starts from 4F channels. Deviation: upsampling
-repeats pixels, as in SN-GAN, where their code fills in zeros.
+norms sit in the blocks of both networks, the decoder starts from 4F channels, and its blocks fill in zeros where they
+double the size (`--unpooling=corner`). The default repeats pixels, as SN-GAN does.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -48,6 +49,17 @@ class Residual(SourceLayer):
         return shortcut + call_layers(self.branch, x, sources, training)
 
 
+class CornerUnpooling(layers.Layer):
+    """`[B, H, W, C]` to `[B, 2H, 2W, C]`: each pixel in the upper left corner of a block of 2x2, beside zeros."""
+
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        batch, height, width, channels = input_shape
+        return (batch, 2 * height, 2 * width, channels)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depth_to_space(tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, 3 * x.shape[-1]]]), 2)
+
+
 class ResidualBlock(Residual):
     """shortcut(x) + branch(x), `[B, H, W, C]` to `[B, H', W', filters]`.
 
@@ -55,7 +67,7 @@ class ResidualBlock(Residual):
 
     The branch is norm, ReLU, conv 3x3, norm, ReLU, conv 3x3; a network's `first` block leaves out its leading
     norm and ReLU. The shortcut is a conv 1x1 where the size or the number of channels changes; it runs at the
-    smaller of the two sizes, which gives the same values as at the larger one.
+    smaller of the two sizes where that gives the same values as at the larger one. `unpooling`: as in `Plan`.
     """
 
     def __init__(
@@ -65,14 +77,18 @@ class ResidualBlock(Residual):
         channels: int,
         norm: Callable | None,
         scale: str | None = None,
+        unpooling: str = "repeat",
         first: bool = False,
         name: str | None = None,
     ):
-        up = [layers.UpSampling2D(2)] if scale == "up" else []
+        unpool = {"repeat": functools.partial(layers.UpSampling2D, 2), "corner": CornerUnpooling}[unpooling]
+        up = [unpool()] if scale == "up" else []
         down = [layers.AveragePooling2D(2)] if scale == "down" else []
         start = [] if first else [*([norm(name="norm")] if norm else []), relu()]
         convs = [*unit(_conv, norm, relu, "conv_1", filters=filters), _conv(filters, name="conv_2")]
-        project = [*down, _conv(filters, 1, name="shortcut"), *up]
+        project = _conv(filters, 1, name="shortcut")
+        # The bias reaches the zeros of an unpooled map too.
+        project = [*up, *down, project] if unpooling == "corner" else [*down, project, *up]
         super().__init__([*start, *up, *convs, *down], project if scale or channels != filters else [], name=name)
 
 
@@ -111,15 +127,16 @@ def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     """A dense layer to (H/8, W/8, 4F), three blocks up, F wide, ReLU, and a conv 3x3 to C."""
     width = plan.filters
     grid = (*plan.grid(8), 4 * width)
+    up = {"norm": norm, "scale": "up", "unpooling": plan.unpooling}
     return [
         layers.Dense(math.prod(grid), dtype="float32", name="dense"),
         layers.Reshape(grid),
-        ResidualBlock(width, channels=4 * width, norm=norm, scale="up", name="block_1"),
-        ResidualBlock(width, channels=width, norm=norm, scale="up", name="block_2"),
-        ResidualBlock(width, channels=width, norm=norm, scale="up", name="block_3"),
+        ResidualBlock(width, channels=4 * width, name="block_1", **up),
+        ResidualBlock(width, channels=width, name="block_2", **up),
+        ResidualBlock(width, channels=width, name="block_3", **up),
         relu(),
         _conv(plan.image_shape[-1], dtype="float32", name="conv"),
     ]
 
 
-NETWORKS.register("resnet_32")(Architecture(encoder, decoder, filters=512, multiple=8, critic=critic))
+NETWORKS.register("resnet_32")(Architecture(encoder, decoder, filters=512, multiple=8, critic=critic, unpools=True))

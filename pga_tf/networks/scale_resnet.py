@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from pga_tf.networks.heads import code_head
-from pga_tf.networks.plan import NETWORKS, Architecture, Plan, relu
+from pga_tf.networks.plan import DAI_WIPF, NETWORKS, Architecture, Plan, relu
 from pga_tf.networks.resnet import Residual
 
 BLOCKS = 2  # for each scale
@@ -68,4 +68,4 @@ def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     return [*stack, _conv(plan.image_shape[-1], dtype="float32", name="conv")]
 
 
-NETWORKS.register("scale_resnet")(Architecture(encoder=encoder, decoder=decoder, filters=32, multiple=16))
+NETWORKS.register("scale_resnet")(Architecture(encoder, decoder, filters=32, multiple=16, batch_norm=DAI_WIPF))

@@ -48,9 +48,12 @@ def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     stack = [layers.Dense(math.prod(grid), dtype="float32", name="dense"), layers.Reshape(grid)]
     for k in range(SCALES):
         width = plan.filters * 2 ** (SCALES - 1 - k)
-        stack.append(ResidualBlock(width, channels=2 * width, norm=norm, scale="up", name=f"block_{k + 1}"))
+        up = {"scale": "up", "unpooling": plan.unpooling}
+        stack.append(ResidualBlock(width, channels=2 * width, norm=norm, name=f"block_{k + 1}", **up))
     last = layers.Conv2D(plan.image_shape[-1], 3, padding="same", dtype="float32", name="conv")
     return [*stack, *([norm(name="norm")] if norm else []), relu(), last]
 
 
-NETWORKS.register("sngan_64")(Architecture(encoder, decoder, filters=64, multiple=2**SCALES, critic=critic))
+NETWORKS.register("sngan_64")(
+    Architecture(encoder, decoder, filters=64, multiple=2**SCALES, critic=critic, unpools=True)
+)

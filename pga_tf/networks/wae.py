@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from pga_tf.networks.heads import code_head
-from pga_tf.networks.plan import NETWORKS, Architecture, Plan, relu, unit
+from pga_tf.networks.plan import DAI_WIPF, NETWORKS, Architecture, Plan, relu, unit
 
 SCALES = 3  # halvings
 
@@ -38,4 +38,4 @@ def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     return [*stack, deconv(plan.image_shape[-1], strides=1, dtype="float32", name="last")]
 
 
-NETWORKS.register("wae")(Architecture(encoder=encoder, decoder=decoder, filters=128, multiple=2**SCALES))
+NETWORKS.register("wae")(Architecture(encoder, decoder, filters=128, multiple=2**SCALES, batch_norm=DAI_WIPF))

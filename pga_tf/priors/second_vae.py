@@ -2,9 +2,10 @@
 
 Paper: Dai and Wipf, Diagnosing and Enhancing VAE Models, ICLR 2019, section 4.
 Algorithm: codes z ~ q(z|x), drawn afresh for every step, are the data of a second VAE with its own learned gamma and
-the same latent size; to sample, u ~ N(0, I), z = g2(u) + gamma_z * noise.
-Deviations: the bound is divided by the number of dimensions, which changes no minimum. The weight decay that the paper
-names for both stages is `--prior_weight_decay`, decoupled from Adam.
+the same latent size; to sample, u ~ N(0, I), z = g2(u) + gamma_z * noise. As released, the standard deviation of the
+posterior is the exponential of the encoder's second half, and so starts near 1.
+Deviations: the bound is divided by the number of dimensions, and Adam's epsilon with it, which changes no step. The
+weight decay that the paper names for both stages is `--prior_weight_decay`, decoupled from Adam.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
 
 LOG_GAMMA_LIMIT = 10.0  # of |log gamma|: exp(20) is far from float32's limits
-SMALLEST_STDDEV = 1e-6
+LOG_STDDEV_LIMIT = 20.0  # squares of exp(20) and of its inverse are finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +68,16 @@ class SecondVAE(Stepwise):
         """The variables that sampling needs, by name."""
         return {f"{i}/{v.path}": v for i, v in enumerate(self.trained_by(self.PLAYERS[0]))}
 
+    def loss_scale(self) -> float:
+        return 1.0 / self.latent_dim
+
     def _gamma(self):
         return tf.clip_by_value(tf.convert_to_tensor(self.log_gamma), -LOG_GAMMA_LIMIT, LOG_GAMMA_LIMIT)
 
     def posterior(self, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """q(u|z): mean and standard deviation, `[B, H_dim]` each."""
-        mean, spread = tf.split(self.encoder(codes), 2, axis=1)
-        return mean, tf.nn.softplus(spread) + SMALLEST_STDDEV
+        mean, log_stddev = tf.split(self.encoder(codes), 2, axis=1)
+        return mean, tf.exp(tf.clip_by_value(log_stddev, -LOG_STDDEV_LIMIT, LOG_STDDEV_LIMIT))
 
     def terms(self, codes: tf.Tensor, eps: tf.Tensor) -> dict[str, tf.Tensor]:
         """The two sides of the bound for codes `[B, H_dim]`, given noise of that shape: `[B]` each, nats."""
@@ -85,7 +89,7 @@ class SecondVAE(Stepwise):
         eps = self.normal([tf.shape(codes)[0], self.latent_dim], "fit/posterior", step)
         with tf.GradientTape() as tape:
             losses = self.terms(codes, eps)
-            loss = (losses["nll"] + losses["kl"]) / self.latent_dim
+            loss = self.loss_scale() * (losses["nll"] + losses["kl"])
         return {**losses, "gamma": tf.exp(self._gamma()), **self.minimise(tape, loss)}
 
     def _draw(self, seeds):

@@ -117,6 +117,7 @@ def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
         config.method,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
+        loss_scale=model.loss_scale(),
     )
     # "auto" would pick XLA by itself, which --jit is there to decide; and True is taken back by Keras, with a warning,
     # where operations are to be deterministic, as they are here.

@@ -41,17 +41,24 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 PEAKS = {"sgd": 0.1, "adam": 1e-3, "rmsprop": 1e-3}
 
 
+# Of optimisers on a bound that is not scaled, TensorFlow 1's defaults, with which the papers trained; and the power of
+# the scale by which it goes: RMSprop's is added to squares.
+BOUND_EPSILONS = {"adam": (1e-8, 1), "rmsprop": (1e-10, 2)}
+SMALLEST_EPSILON = 1e-30  # float32 holds it; at 0 a weight without a gradient would become NaN
+
+
 def peak(options):
     """The peak learning rate that `OptimizerOptions` stand for."""
     return options.learning_rate or PEAKS[options.optimizer]
 
 
-def of_players(options, players, own, *, steps_per_epoch, total_steps):
+def of_players(options, players, own, *, steps_per_epoch, total_steps, loss_scale=None):
     """dict of player's name to the Keras optimiser that `OptimizerOptions` describe for it.
 
     Args:
       own: options of what is trained; NAME_learning_rate, NAME_beta_1 and NAME_beta_2 there are the player's, and all
         share the shape of the schedule.
+      loss_scale: what `Stepwise.loss_scale` says of what is trained.
     """
     made = {}
     for player in players:
@@ -65,12 +72,15 @@ def of_players(options, players, own, *, steps_per_epoch, total_steps):
             player.updates,
         )
         beta_1, beta_2 = of_its_own("beta_1", options.momentum), of_its_own("beta_2", options.beta_2)
-        made[player.name] = _optimizer(options, schedule, beta_1, beta_2)
+        made[player.name] = _optimizer(options, schedule, beta_1, beta_2, loss_scale)
     return made
 
 
-def _optimizer(options, schedule, beta_1, beta_2):
+def _optimizer(options, schedule, beta_1, beta_2, loss_scale):
     more = {"weight_decay": options.weight_decay} if options.weight_decay else {}
+    if loss_scale and options.optimizer in BOUND_EPSILONS:
+        epsilon, power = BOUND_EPSILONS[options.optimizer]
+        more["epsilon"] = max(epsilon * loss_scale**power, SMALLEST_EPSILON)
     if options.optimizer == "adam":
         return keras.optimizers.Adam(schedule, beta_1=beta_1, beta_2=beta_2 or 0.999, name="adam", **more)
     if options.optimizer == "rmsprop":

@@ -170,7 +170,12 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     )
     steps_per_epoch = source.counts["train"] / fit_options.prior_batch_size
     made = optimizers.of_players(
-        adam, prior.players(prior.options), prior.options, steps_per_epoch=steps_per_epoch, total_steps=total
+        adam,
+        prior.players(prior.options),
+        prior.options,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total,
+        loss_scale=prior.loss_scale(),
     )
     prior.compile(made, jit_compile=False)
     prior.prepare = _code_sampler(model, seed, "fit/codes")

@@ -11,8 +11,8 @@ from pga_tf.objectives import pga
 from tests.methods import builders
 
 
-def test_lvpga_becomes_lpga_when_sigma_goes_to_eps():
-    """Eq. 16 with g' = g and eta = 0 equals Eq. 9 as sigma_phi approaches eps."""
+def test_lvpga_becomes_lpga_when_sigma_goes_to_0():
+    """Eq. 16 with g' = g and eta = 0 equals Eq. 9 as sigma_phi approaches 0, where delta' is eps * noise."""
     lpga = builders.build("lpga", perturbation="gaussian", warmup_steps=0)
     lvpga = builders.build(
         "lvpga", weight_vr=1.5e-2, weight_nll=1.5e-2, weight_vkl=0.0, perturbation_scale=1e-2, warmup_steps=0
@@ -23,7 +23,7 @@ def test_lvpga_becomes_lpga_when_sigma_goes_to_eps():
             variable.assign(value)
     for variable in lvpga.encoder.trainable_variables:
         if "stddev" in variable.path or "variance" in variable.path:
-            variable.assign(tf.fill(variable.shape, -60.0 if variable.shape.rank == 1 else 0.0))  # s -> 0
+            variable.assign(tf.fill(variable.shape, -60.0 if variable.shape.rank == 1 else 0.0))  # sigma_phi -> 0
     x = builders.images(lpga)
     # float32 differences of h at a distance of 1e-2 carry a relative error near 1e-4
     assert abs(float(lvpga.train_step(x)["loss"]) - float(lpga.train_step(x)["loss"])) < 1e-3
@@ -49,7 +49,24 @@ def test_lvpga_without_code_nll_has_the_form_of_vpga():
     rms = np.sqrt((p.z.numpy() ** 2).mean(axis=0))
     np.testing.assert_allclose(right["L_vr"], ((moved / rms) ** 2).mean(axis=1), rtol=1e-4)
     log_ratio = 0.5 * np.log((moved**2).sum(axis=1) / (delta**2).sum(axis=1))
-    np.testing.assert_allclose(left["L_vr"], log_ratio, atol=1e-3)  # sigma_phi differs by eps^2 alone
+    np.testing.assert_allclose(left["L_vr"], log_ratio, atol=1e-3)  # delta differs by a thousandth
+
+
+def test_lvpga_perturbs_by_sigma_and_eps_and_has_sigma_alone_in_its_posterior():
+    """As released; with sigma_phi and eps both near 0.1 their root of squares would move codes by 0.7 as much."""
+    model = builders.build("lvpga", perturbation_scale=0.1)
+    x, step = builders.images(model), tf.constant(0, tf.int64)
+    mean, sigma = (value.numpy().astype(np.float64) for value in model.encoder(x))
+    noise = streams.normal([8, builders.LATENT], "perturbation", seed=0, step=0).numpy().astype(np.float64)
+    delta = (sigma + 0.1) * noise
+    mapped = lambda z: np.asarray(model.encoder(model.decoder(np.float32(z)))[0], np.float64)
+    h, h_pert = mapped(mean), mapped(mean + delta)
+    received = model.terms(x, step)
+    log_ratio = 0.5 * np.log(((h_pert - h) ** 2).sum(axis=1) / (delta**2).sum(axis=1))
+    np.testing.assert_allclose(received["L_vr"], log_ratio, atol=2e-4)  # float32 differences of h
+    divergence = 0.5 * (mean**2 + sigma**2 - 1 - np.log(sigma**2)).mean(axis=1)
+    np.testing.assert_allclose(received["L_vkl"], divergence, rtol=1e-5)
+    np.testing.assert_allclose(model.posterior(x).stddev(), sigma, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["sphere", "gaussian"])

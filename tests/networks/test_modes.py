@@ -63,8 +63,9 @@ def test_eager_equals_graph_equals_xla(network):
         assert_close(state(*pair), expected_state)
 
 
-def test_a_residual_block_compiles():
-    block = ResidualBlock(4, channels=3, norm=None, scale="up")
+@pytest.mark.parametrize("unpooling", ["repeat", "corner"])
+def test_a_residual_block_compiles(unpooling):
+    block = ResidualBlock(4, channels=3, norm=None, scale="up", unpooling=unpooling)
     block.build((None, 4, 4, 3))
     x = tf.random.stateless_normal([2, 4, 4, 3], seed=[3, 4])
     compiled = tf.function(block, jit_compile=True)

@@ -5,10 +5,13 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.networks import norm
-from pga_tf.networks.norm import EPSILON, MOMENTUM, SourceBatchNorm
+from pga_tf.networks.norm import SourceBatchNorm
+from pga_tf.networks.plan import NormConstants
 from tests import strategies
 
 SOURCES = ("data", "perturbed", "prior")
+CONSTANTS = [NormConstants(1e-3, 0.99), NormConstants(1e-5, 0.999)]
+each_constants = pytest.mark.parametrize("constants", CONSTANTS, ids=["pga", "dai_wipf"])
 SHAPES = [(4, 7), (4, 3, 2, 7)]  # One segment; few positions, so that biased and unbiased variances differ.
 
 
@@ -19,8 +22,8 @@ def images(count, shape, seed=0):
     return np.concatenate(parts).astype(np.float32)
 
 
-def layer(mode, channels):
-    built = SourceBatchNorm(known_sources=SOURCES, mode=mode)
+def layer(mode, channels, constants=CONSTANTS[0]):
+    built = SourceBatchNorm(known_sources=SOURCES, mode=mode, constants=constants)
     built.build((None, channels))
     rng = np.random.default_rng(9)
     built.gamma.assign(rng.uniform(0.5, 2.0, channels))
@@ -34,8 +37,8 @@ def moments(segment):
     return segment.mean(axes), segment.var(axes)
 
 
-def affine(built, x, mean, variance):
-    return built.gamma.numpy() * (x - mean) / np.sqrt(variance + EPSILON) + built.beta.numpy()
+def affine(built, x, mean, variance, epsilon=1e-3):
+    return built.gamma.numpy() * (x - mean) / np.sqrt(variance + epsilon) + built.beta.numpy()
 
 
 @pytest.mark.parametrize("mode", ["per_source", "shared"])
@@ -47,17 +50,30 @@ def test_training_uses_the_statistics_of_each_segment(mode, shape):
     np.testing.assert_allclose(built(x, sources=SOURCES, training=True), np.concatenate(expected), rtol=1e-4, atol=1e-4)
 
 
+@each_constants
 @pytest.mark.parametrize("shape", SHAPES)
-def test_each_source_moves_its_own_running_statistics(shape):
-    built = layer("per_source", shape[-1])
+def test_epsilon_is_added_to_variances_in_training_and_in_inference(shape, constants):
+    epsilon, _ = constants
+    built = layer("per_source", shape[-1], constants)
+    x = 0.01 * images(1, shape)  # of variance 1e-4: an epsilon of another network would be seen
+    expected = affine(built, x, *moments(x), epsilon)
+    np.testing.assert_allclose(built(x, sources=("data",), training=True), expected, rtol=1e-3, atol=1e-3)
+    built.running_mean.assign(np.full((3, shape[-1]), 0.02))
+    built.running_variance.assign(np.full((3, shape[-1]), 1e-4))
+    np.testing.assert_allclose(built(x), affine(built, x, 0.02, 1e-4, epsilon), rtol=1e-3, atol=1e-3)
+
+
+@each_constants
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_source_moves_its_own_running_statistics(shape, constants):
+    momentum = constants.momentum
+    built = layer("per_source", shape[-1], constants)
     x = images(2, shape)
     built(x, sources=("prior", "data"), training=True)
     for row, part in ((2, x[:4]), (0, x[4:])):
         mean, variance = moments(part)
-        np.testing.assert_allclose(built.running_mean[row], (1 - MOMENTUM) * mean, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(
-            built.running_variance[row], MOMENTUM + (1 - MOMENTUM) * variance, rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(built.running_mean[row], (1 - momentum) * mean, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(built.running_variance[row], momentum + (1 - momentum) * variance, rtol=1e-6)
     np.testing.assert_array_equal(built.running_mean[1], np.zeros(shape[-1]))
     np.testing.assert_array_equal(built.running_variance[1], np.ones(shape[-1]))
 
@@ -98,15 +114,16 @@ def test_a_source_never_trained_keeps_mean_0_and_variance_1():
     np.testing.assert_allclose(built(x, sources=("prior",)), affine(built, x, 0.0, 1.0), rtol=1e-5, atol=1e-5)
 
 
+@each_constants
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_fused_and_the_synchronised_forms_agree(shape):
-    x, weights = tf.constant(images(2, shape)), tf.constant(images(2, shape, seed=1))
+def test_the_fused_and_the_synchronised_forms_agree(shape, constants):
+    x, weights = tf.constant(0.1 * images(2, shape)), tf.constant(images(2, shape, seed=1))
     gamma, beta = tf.linspace(0.5, 2.0, 7), tf.linspace(-1.0, 1.0, 7)
     results = []
     for form in (norm._fused, norm._synchronised):
         with tf.GradientTape() as tape:
             tape.watch([x, gamma, beta])
-            y, mean, variance = form(x, 2, gamma, beta)
+            y, mean, variance = form(x, 2, gamma, beta, constants.epsilon)
             loss = tf.reduce_sum(tf.reshape(y, x.shape) * weights)
         results.append([tf.reshape(y, x.shape), mean, variance, *tape.gradient(loss, [x, gamma, beta])])
     for a, b in zip(*results, strict=True):

@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 from pga_tf import networks
+from pga_tf.core.checks import InputError
+from pga_tf.networks.norm import SourceBatchNorm
+from pga_tf.networks.resnet import CornerUnpooling, ResidualBlock
 from tests.networks.made import SIZES, make
+
+UNPOOLING = (keras.layers.UpSampling2D, CornerUnpooling)
 
 
 def conv(size, inputs, outputs, bias=True):
@@ -105,6 +110,65 @@ def test_norms_sit_where_the_papers_put_them(network):
         assert gammas == channels
         assert networks.parameter_count(normed) == networks.parameter_count(plain) + sum(channels)
         assert not [v.path for v in plain.variables if "norm" in v.path]
+
+
+def same_conv(x, kernel, bias):
+    """A convolution of stride 1, padded with zeros to the same size: `[H, W, C]` in float64."""
+    size = kernel.shape[0]
+    padded = np.pad(x, [(size // 2, size // 2)] * 2 + [(0, 0)])
+    height, width = x.shape[:2]
+    y = np.zeros((height, width, kernel.shape[-1])) + bias
+    for i in range(size):
+        for j in range(size):
+            y += padded[i : i + height, j : j + width] @ kernel[i, j]
+    return y
+
+
+@pytest.mark.parametrize("unpooling", ["repeat", "corner"])
+@pytest.mark.parametrize("filters", [2, 3])  # as many as there are channels, and more
+def test_a_block_up_unpools_before_both_of_its_branches(filters, unpooling):
+    block = ResidualBlock(filters, channels=2, norm=None, scale="up", unpooling=unpooling)
+    block.build((None, 3, 2, 2))
+    rng = np.random.default_rng(0)
+    for variable in block.variables:
+        variable.assign(rng.normal(size=variable.shape))  # biases too: they reach the zeros of the shortcut
+    x = rng.normal(size=(3, 2, 2))
+    cell = np.ones((2, 2, 1)) if unpooling == "repeat" else np.array([[[1.0], [0.0]], [[0.0], [0.0]]])
+    unpooled = lambda x: np.kron(x, cell)
+    weights = {v.path.split("/", 1)[-1]: v.numpy().astype(np.float64) for v in block.variables}
+    layer = lambda x, name: same_conv(x, weights[f"{name}/kernel"], weights[f"{name}/bias"])
+    branch = layer(np.maximum(layer(unpooled(np.maximum(x, 0)), "conv_1"), 0), "conv_2")
+    received = block(tf.constant(x[None], tf.float32))[0]
+    np.testing.assert_allclose(received, branch + layer(unpooled(x), "shortcut"), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["resnet_32", "sngan_64"])
+def test_unpooling_is_that_of_every_block_of_the_decoder(network):
+    layers = {}
+    for unpooling in ("repeat", "corner"):
+        encoder, decoder = make(network, filters=4, unpooling=unpooling)
+        assert not [part for part in encoder._flatten_layers() if isinstance(part, UNPOOLING)]
+        layers[unpooling] = [type(part) for part in decoder._flatten_layers() if isinstance(part, UNPOOLING)]
+    assert layers["corner"] == len(layers["repeat"]) * [CornerUnpooling]
+    assert set(layers["repeat"]) == {keras.layers.UpSampling2D}
+
+
+@pytest.mark.parametrize("network", [n for n in networks.names() if n not in ("resnet_32", "sngan_64")])
+def test_unpooling_is_refused_where_there_is_nothing_to_unpool(network):
+    message = f"--unpooling: expected repeat with --network={network},.* received corner.*--network=resnet_32 or"
+    with pytest.raises(InputError, match=message):
+        make(network, filters=4, unpooling="corner")
+
+
+@pytest.mark.parametrize("network", networks.names())
+def test_batch_norm_has_the_constants_of_the_networks_authors(network):
+    """Epsilon and momentum of Dai and Wipf's networks are theirs; all others have TF-slim's epsilon."""
+    wanted = (1e-5, 0.999) if network in ("infogan", "wae", "scale_resnet") else (1e-3, 0.99)
+    options = networks.NetworkOptions(network=network, filters=4, batch_norm="per_source")
+    for role in (networks.Encoder(), networks.Decoder("tanh"), networks.Critic(norm="batch")):
+        (net,) = networks.build_all({"network": role}, options, SIZES[network]).values()
+        norms = [part for part in net._flatten_layers() if isinstance(part, SourceBatchNorm)]
+        assert {(norm.epsilon, norm.momentum) for norm in norms} == {wanted}
 
 
 def test_residual_blocks_are_normalised_before_each_relu_but_the_first():

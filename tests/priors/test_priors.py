@@ -144,14 +144,22 @@ def test_the_bound_of_the_second_stage_by_numpy():
     keras.utils.set_random_seed(0)
     prior = SecondVAE(2, SMALL["second_vae"])
     prior.log_gamma.assign(0.3)
+    prior.encoder.head.bias.assign([0.0, 0.0, -1.0, 0.5])  # of two means and two log stddevs
     codes, eps = three_gaussians(5, seed=0), standard(5, seed=1)
-    mean, stddev = (np.asarray(v, np.float64) for v in prior.posterior(codes))
+    mean, log_stddev = np.split(np.asarray(prior.encoder(codes), np.float64), 2, axis=1)
+    stddev = np.exp(log_stddev)
     decoded = np.asarray(prior.decoder(np.float32(mean + stddev * eps)), np.float64)
     nll = ((codes - decoded) ** 2 / (2 * np.exp(0.6)) + 0.3 + 0.5 * np.log(2 * np.pi)).sum(axis=1)
-    kl = 0.5 * (mean**2 + stddev**2 - 1 - np.log(stddev**2)).sum(axis=1)
+    kl = (0.5 * (mean**2 + stddev**2 - 1) - log_stddev).sum(axis=1)
     terms = prior.terms(codes, eps)
     np.testing.assert_allclose(terms["nll"], nll, rtol=1e-5)
     np.testing.assert_allclose(terms["kl"], kl, rtol=1e-4)
+
+
+def test_the_second_stage_is_finite_whatever_its_encoder_says():
+    prior = SecondVAE(2, SMALL["second_vae"])
+    prior.encoder.head.bias.assign([0.0, 0.0, -1e3, 1e3])
+    assert np.isfinite(prior.terms(standard(5, seed=0), standard(5, seed=1))["kl"]).all()
 
 
 def test_draws_of_the_second_stage_have_its_noise():

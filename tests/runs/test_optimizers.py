@@ -51,10 +51,15 @@ class NoOptions:
     """None."""
 
 
-def _build(steps_per_epoch=2.5, total_steps=100, **options):
+def _build(steps_per_epoch=2.5, total_steps=100, loss_scale=None, **options):
     """The optimiser of a model's only player, which has no options of its own."""
     made = optimizers.of_players(
-        OptimizerOptions(**options), ONLY, NoOptions(), steps_per_epoch=steps_per_epoch, total_steps=total_steps
+        OptimizerOptions(**options),
+        ONLY,
+        NoOptions(),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        loss_scale=loss_scale,
     )
     return made["only"]
 
@@ -87,6 +92,74 @@ def test_a_players_own_options_are_its_own_and_the_others_are_shared():
         for player, peak, updates in ((critic, 0.02, 3), (generator, 0.4, 1)):
             schedule = player._learning_rate
             assert float(schedule(step * updates)) == float(schedule.at_step(step)) == pytest.approx(peak * share)
+
+
+BETA_1, BETA_2 = 0.9, 0.999  # of Adam
+
+
+def _adam(gradients, rate, epsilon):
+    """TensorFlow 1's Adam from weights of 0, in float64: weights after each step."""
+    w, m, v, path = 0.0, 0.0, 0.0, []
+    for t, g in enumerate(gradients, start=1):
+        m, v = BETA_1 * m + (1 - BETA_1) * g, BETA_2 * v + (1 - BETA_2) * g**2
+        w = w - rate * np.sqrt(1 - BETA_2**t) / (1 - BETA_1**t) * m / (np.sqrt(v) + epsilon)
+        path.append(w)
+    return path
+
+
+def _rmsprop(gradients, rate, epsilon, rho=0.9):
+    """RMSprop without momentum: as above."""
+    w, v, path = 0.0, 0.0, []
+    for g in gradients:
+        v = rho * v + (1 - rho) * g**2
+        w = w - rate * g / np.sqrt(v + epsilon)
+        path.append(w)
+    return path
+
+
+@pytest.mark.parametrize("dimensions", [1, 64, 3072, 64 * 64 * 3])
+@pytest.mark.parametrize(
+    ("kind", "of_the_bound", "epsilon", "size"), [("adam", _adam, 1e-8, 3e-7), ("rmsprop", _rmsprop, 1e-10, 2e-5)]
+)
+def test_steps_on_a_scaled_bound_are_those_on_the_bound_itself(kind, of_the_bound, epsilon, size, dimensions):
+    rng = np.random.default_rng(0)
+    gradients = size * rng.normal(size=(6, 5))  # of the bound; near where epsilon halves a step
+    momentum = BETA_1 if kind == "adam" else 0.0
+    made = _build(optimizer=kind, learning_rate=0.1, momentum=momentum, loss_scale=1.0 / dimensions)
+    weights, received = keras.Variable(np.zeros(5, np.float32)), []
+    made.build([weights])
+    for gradient in gradients:
+        made.apply([np.float32(gradient / dimensions)], [weights])
+        received.append(weights.numpy())
+    expected = of_the_bound(gradients, 0.1, epsilon)
+    np.testing.assert_allclose(received, expected, rtol=2e-4, atol=1e-6)
+    assert np.abs(of_the_bound(gradients, 0.1, 0.0) - np.array(expected)).max() > 0.02  # without epsilon: seen
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop"])
+def test_a_weight_without_a_gradient_stays_at_any_scale(kind):
+    made, weight = _build(optimizer=kind, learning_rate=0.1, loss_scale=1e-35), keras.Variable([0.5])
+    made.build([weight])
+    made.apply([np.zeros(1, np.float32)], [weight])
+    assert weight.numpy() == 0.5
+
+
+EPSILONS = {  # 1e-8 times what vae.py multiplies the bound of an 8x8 image by; Keras' own where no bound is divided
+    ("vae", "learned_gamma"): 1e-8 / 64,
+    ("vae", "cross_entropy"): 1e-8 / 64,
+    ("vae", "fixed_gamma"): 1e-8 * 2 * 0.5**2 / 64,
+    ("lpga", None): 1e-7,
+    ("ae", None): 1e-7,
+    ("rae", None): 1e-7,
+}
+
+
+@pytest.mark.parametrize(("method", "likelihood"), EPSILONS)
+def test_the_epsilon_of_a_run_is_in_the_units_of_its_loss(method, likelihood, tmp_path):
+    own = {"likelihood": likelihood, "gamma": 0.5, "pixel_range": "unit"} if likelihood else {}
+    config = helpers.config(tmp_path, method=method, optimizer="adam", **own)
+    made = build.build_model(config, (8, 8, 1)).optimizers["autoencoder"]
+    assert made.epsilon == pytest.approx(EPSILONS[method, likelihood])
 
 
 class Net(keras.layers.Layer):

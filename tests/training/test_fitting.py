@@ -188,6 +188,15 @@ def test_rates_of_the_options_reach_the_optimisers(config, monkeypatch):
     assert rates == pytest.approx([0.025, 0.005])  # half-way through the cosine of four steps
 
 
+@pytest.mark.parametrize(("prior", "epsilon"), [("second_vae", 1e-8 / 3), ("latent_map", 1e-7)])
+def test_the_epsilon_of_a_fit_is_in_the_units_of_its_loss(prior, epsilon, config, monkeypatch):
+    made, build = {}, fitting.optimizers.of_players
+    model, _ = trained.load_model(config)  # of 3 latent dimensions
+    monkeypatch.setattr(fitting.optimizers, "of_players", lambda *a, **k: made.update(build(*a, **k)) or made)
+    fit(config, prior, model=model, prior_steps=1)
+    assert [o.epsilon for o in made.values()] == pytest.approx([epsilon] * len(made))
+
+
 def test_options_survive_the_flagfile(config):
     fit(config, "latent_map")
     draw, _ = trained.load(config, prior="latent_map")
