@@ -96,8 +96,7 @@ def read(path, shape, *, crop, value_range=None, frames=False):
         if not crop and height == width:
             image.draft(None, (DRAFT * width, DRAFT * height))
         with _room(image):
-            count = getattr(image, "n_frames", 1) if frames and image.format != "MPO" else 1
-            image.seek(0) if count > 1 else None
+            count = _frames(image) if frames else 1
             deep_colour = is_deep(image)  # told by what is to be read
             image.load()
             flat, facts = _flat(_upright(image), image, value_range, deep_colour)
@@ -121,6 +120,18 @@ def _room(image):
         )
     with _ALONE if needed > _LARGE else contextlib.nullcontext():
         yield
+
+
+def _frames(image):
+    """Number of frames or pages; of a camera's MPO, whose others are previews, and of a damaged file 1."""
+    try:
+        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        image.seek(0)
+    except (
+        Exception
+    ):  # PIL answers damaged files with errors of many types: whether the first one is whole is seen next
+        return 1
+    return count
 
 
 def _orientation(image):

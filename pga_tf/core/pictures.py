@@ -113,7 +113,8 @@ class Remarks:
 
     def add(self, name: str, picture: photo.Picture) -> None:
         if picture.facts():
-            self._pictures[name] = dataclasses.replace(picture, pixels=None)
+            known = self._pictures.get(name, picture)
+            self._pictures[name] = dataclasses.replace(picture, pixels=None, frames=max(picture.frames, known.frames))
 
     def lines(self) -> list[str]:
         """A line for each kind of change; "warning:" before what is likely to spoil the pictures."""

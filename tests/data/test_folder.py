@@ -205,14 +205,17 @@ def test_what_was_made_of_the_pictures_is_counted(tmp_path):
         Image.fromarray(np.full((8, 8), high, np.uint16)).save(tmp_path / f"deep{i}.png")
     Image.new("LA", (8, 8), (9, 90)).save(tmp_path / "glass.png")
     Image.new("L", (8, 8)).save(tmp_path / "moves.gif", save_all=True, append_images=[Image.new("L", (8, 8), 50)])
+    frames = [Image.new("LA", (8, 8), (9, 90)), Image.new("LA", (8, 8), (50, 255))]
+    frames[0].save(tmp_path / "glass_moves.png", save_all=True, append_images=frames[1:])
     source = load(options(tmp_path, test_fraction=0.01))
     for split in source.readers:
         inspect(source, split)
+        source.examples(split, 9)  # read again, without counting frames
     assert source.told() == [
         "warning: more than 8 bits in 2, values in [900, 4095], [0, 65535] became [0, 255]: deep0.png, "
         "deep1.png; was another range meant? Pass --value_range=0,4095",
-        "transparency was put on white in 1: glass.png",
-        "of several frames or pages the first was taken in 1: moves.gif",
+        "transparency was put on white in 2: glass.png, glass_moves.png",
+        "of several frames or pages the first was taken in 2: glass_moves.png, moves.gif",
     ]
     chosen = load(options(tmp_path, value_range="900,4095", strict_data=True))
     images = np.concatenate([chosen.examples(split, 9) for split in ("train", "test")])
