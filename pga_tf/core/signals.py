@@ -98,7 +98,8 @@ def _block(notice):
         _notices.remove(notice)
         if notice.received and _notices:
             _notices[-1].remember(notice)
-        _set(before)
+        # What is ignored by now is so for good (`ignore`).
+        _set({number: old for number, old in before.items() if signal.getsignal(number) is not signal.SIG_IGN})
 
 
 def _set(handlers):

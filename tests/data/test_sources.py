@@ -71,7 +71,7 @@ def test_unknown_datasets_are_refused_with_the_nearest_name(dataset, message):
 
 
 def test_options_out_of_range_are_refused():
-    with pytest.raises(InputError, match="--image_size: expected a value >= 0, received -1"):
+    with pytest.raises(InputError, match="--image_size: expected a value >= 0 and <= 16384, received -1"):
         load(DataOptions(image_size=-1))
     with pytest.raises(InputError, match="--colour: expected one of auto, grey, rgb, received 'gray'"):
         load(DataOptions(colour="gray"))

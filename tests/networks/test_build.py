@@ -124,7 +124,7 @@ def test_incomplete_image_shapes_are_refused(image_shape):
     ("options", "message"),
     [
         ({"network": "conv_minst"}, "did you mean 'conv_mnist'"),
-        ({"latent_dim": 0}, "--latent_dim: expected a value >= 1, received 0"),
+        ({"latent_dim": 0}, "--latent_dim: expected a value >= 1 and <= 1048576, received 0"),
         ({"filters": -1}, "--filters"),
         ({"batch_norm": "per_sauce"}, "did you mean 'per_source'"),
     ],

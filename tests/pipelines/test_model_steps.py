@@ -214,7 +214,7 @@ def test_the_home_folder_is_meant_by_a_tilde(monkeypatch):
     [
         ({"name": "a/b"}, "--name: expected letters"),
         ({"push_base": "{file}"}, "expected a folder, a model base, received a file"),
-        ({"push_base": "{folder}"}, r"models\.config: expected a ModelServerConfig"),
+        ({"push_base": "{folder}"}, r"models\.config: expected a text proto ModelServerConfig"),
         ({"features": "inception", "inception_path": "{folder}/none"}, "--inception_path: .*which does not exist"),
         ({"features": "digit"}, "did you mean 'digits'"),
         ({"schema": "{file}"}, "--schema=.*: expected a schema.json"),
