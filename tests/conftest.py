@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -16,6 +17,8 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 tf.config.experimental.enable_op_determinism()
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has had ignored, and tests are about
 
 from tests.methods import toys  # noqa: E402, F401 - enters its methods
 
