@@ -108,7 +108,7 @@ def test_a_fit_that_has_not_converged_says_so_once(monkeypatch, recwarn):
     prior = Mixture(2, MixtureOptions(components=3))
     prior.fit(overlapping(3000))
     assert not [w for w in recwarn if w.category is ConvergenceWarning]
-    monkeypatch.setattr(mixture, "MOST_ITERATIONS", 3)
+    monkeypatch.setitem(mixture.MOST_ITERATIONS, "likelihood", 3)
     with pytest.warns(ConvergenceWarning, match="after 3 iterations") as warned:
         assert prior.fit(overlapping(3000))["iterations"] == 3
     assert len(warned) == 1

@@ -114,6 +114,40 @@ def test_mixture_draws_components_by_their_weights():
         assert np.mean(found == value) == pytest.approx(weight, abs=0.015)
 
 
+def test_a_dirichlet_process_weighs_components_as_its_equations_say():
+    """Far clusters belong to one component each, and then variational EM's fixed point has a closed form.
+
+    Blei and Jordan, 2006, for sticks; Bishop, 2006, Eqs. 10.60-10.63, for Gaussians; scikit-learn's default priors.
+    """
+    counts, rng = (150, 100, 50), np.random.default_rng(0)
+    centres = [[1.3, 0.0], [-0.65, 1.1], [-0.65, -1.1]]
+    clusters = [np.array(c) + 0.15 * rng.normal(size=(n, 2)) for c, n in zip(centres, counts, strict=True)]
+    codes = np.concatenate(clusters).astype(np.float32).astype(np.float64)
+    clusters = np.split(codes, np.cumsum(counts)[:-1])
+    prior = Mixture(2, MixtureOptions(components=3, component_weights="dirichlet_process"))
+    found = prior.fit(codes)
+    order = [int(np.argmin([np.linalg.norm(m - c.mean(axis=0)) for c in clusters])) for m in prior.means.numpy()]
+    assert sorted(order) == [0, 1, 2]
+    sizes, rest = [counts[i] for i in order], 1.0
+    weights = []
+    for k, n in enumerate(sizes):  # sticks: Beta(1 + n_k, 1/3 + all later ones), each at its mean
+        share = (1 + n) / (1 + n + 1 / 3 + sum(sizes[k + 1 :]))
+        weights.append(rest * share)
+        rest *= 1 - share
+    np.testing.assert_allclose(prior.weights, np.array(weights) / sum(weights), atol=2e-5)
+    assert np.abs(prior.weights.numpy() - np.array(sizes) / 300).max() > 3e-4  # maximum likelihood would be seen
+    for k, i in enumerate(order):
+        part, n = clusters[i], counts[i]
+        mean = part.mean(axis=0)
+        np.testing.assert_allclose(prior.means[k], (codes.mean(axis=0) + n * mean) / (1 + n), atol=1e-5)
+        off = mean - codes.mean(axis=0)
+        scatter = np.cov(codes.T) + n * np.cov(part.T, ddof=0) + n / (1 + n) * np.outer(off, off)
+        covariance = prior.factors[k].numpy() @ prior.factors[k].numpy().T
+        np.testing.assert_allclose(covariance, scatter / (2 + n), atol=1e-5)
+    likelihood = tf.reduce_mean(prior.log_prob(codes.astype(np.float32)))
+    assert found["log_likelihood"] == pytest.approx(float(likelihood), abs=1e-4)
+
+
 def test_mixture_of_too_few_codes_is_refused():
     with pytest.raises(InputError, match="at least 30 codes"):
         Mixture(2).fit(standard(20, seed=0))
