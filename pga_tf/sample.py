@@ -80,7 +80,7 @@ def main():
         drawing.require_encoder(draw.model, "--reconstruct and --interpolate")
         source, _ = run_data.load(config)
         images, value_range = source.examples("test", 64), source.value_range
-        for line in filter(None, [source.unreadable(), *source.told()]):
+        for line in source.notices():
             print(line, file=sys.stderr)
     if FLAGS.reconstruct:
         pictures["reconstructions"] = drawing.picture_of_bands(draw.reconstructions(images, value_range), 16)

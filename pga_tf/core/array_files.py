@@ -10,6 +10,7 @@ import numpy as np
 
 from pga_tf.core import memory
 
+TOLERANCE = 1e-3  # by so much single precision, or a resize, may leave [0, 1] and [-1, 1]
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 SIGNATURE_TO_LENGTHS, LENGTHS = 26, "<HH"  # of a ZIP member's own header: name and extra field, which end it
 

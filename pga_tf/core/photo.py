@@ -109,16 +109,18 @@ def read(path, shape, *, crop, value_range=None, frames=False):
 
 @contextlib.contextmanager
 def _room(image):
-    """Refuses a picture for which there is no memory, and lets one large picture be decoded at a time."""
+    """Lets one large picture be decoded at a time, and refuses one for which there is no memory."""
     width, height = image.size
     # Every channel of a deep picture is a float on its way.
     needed = width * height * (4 if image.mode[0] in "IF" else 1) * len(image.getbands()) * _COPIES
-    if needed > memory.available():
-        raise ValueError(
-            f"{height} x {width} pixels, which take {memory.text(needed)} of memory, and "
-            f"{memory.text(memory.available())} are free"
-        )
-    with _ALONE if needed > _LARGE else contextlib.nullcontext():
+    if needed <= _LARGE:
+        yield
+        return
+    with _ALONE:
+        free = memory.available()
+        if needed > free:
+            taken = f"which take {memory.text(needed)} of memory, and {memory.text(free)} are free"
+            raise ValueError(f"{height} x {width} pixels, {taken}")
         yield
 
 
@@ -127,9 +129,7 @@ def _frames(image):
     try:
         count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         image.seek(0)
-    except (
-        Exception
-    ):  # PIL answers damaged files with errors of many types: whether the first one is whole is seen next
+    except Exception:  # PIL answers damaged files with errors of many types; the first one may be whole
         return 1
     return count
 

@@ -56,7 +56,7 @@ class Listing:
         found = []
         if self.splits:
             counted = ", ".join(f"{len(names)} to {split}" for split, names in self.splits.items())
-            found.append(f"splits    the folder's own: {counted}")
+            found.append(f"the folder's own splits: {counted}")
         for reason, names in self.passed_over.items():
             if reason == NO_PICTURE:
                 found.append(f"{len(names)} passed over, {reason}: {_endings(names)}")

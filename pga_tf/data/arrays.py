@@ -31,7 +31,7 @@ def from_arrays(
       images: uint8 for the range of bytes, else any numbers, which become float32 clipped to `value_range`; a
         `np.memmap` is left on disk if it needs no preparing, and converted batch by batch.
       splits: {split: the indices `[M]` or slice of its images}.
-      identity: by what the data is known again; default: by its values. notes: of the `Source`.
+      identity: by what the data is known again. notes: of the `Source`.
     """
     shape = prepared_shape(images.shape[1:], options, name=name)
     as_bytes = images.dtype == np.uint8 and value_range == ranges.UINT8
@@ -50,9 +50,13 @@ def from_arrays(
         else:
             opened = functools.partial(random_access.held, images[chosen])
         readers[split] = random_access.RandomAccess(len(members), opened)
-    identity = identity or Identity(len(images), hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16])
     dtype = np.uint8 if as_bytes else np.float32
     return Source(name, shape, dtype, value_range, readers, identity, tuple(notes))
+
+
+def of_values(images: np.ndarray) -> Identity:
+    """The `Identity` of an array in memory."""
+    return Identity(len(images), hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16])
 
 
 def _within(values, *, value_range):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pga_tf.data.arrays import from_arrays
+from pga_tf.data.arrays import from_arrays, of_values
 from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Source
 
@@ -15,4 +15,5 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
 
     scans = load_digits().images[..., None]
     images = np.round(scans * (255 / 16)).astype(np.uint8)
-    return from_arrays(name, images, {"train": slice(-TEST), "test": slice(-TEST, None)}, options)
+    splits = {"train": slice(-TEST), "test": slice(-TEST, None)}
+    return from_arrays(name, images, splits, options, identity=of_values(images))

@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from pga_tf.core import checks, memory
-from pga_tf.data.arrays import from_arrays
+from pga_tf.data.arrays import from_arrays, of_values
 from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Source
 
@@ -26,7 +26,8 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
     shape = tuple(map(int, match.groups()))
     memory.require(f"--dataset={name}", (TRAIN + TEST) * math.prod(shape), remedy="make the images smaller")
     images = blobs(TRAIN + TEST, shape)
-    return from_arrays(name, images, {"train": slice(TRAIN), "test": slice(TRAIN, None)}, options)
+    splits = {"train": slice(TRAIN), "test": slice(TRAIN, None)}
+    return from_arrays(name, images, splits, options, identity=of_values(images))
 
 
 def blobs(count: int, shape: tuple[int, int, int]) -> np.ndarray:

@@ -10,10 +10,11 @@ import tensorflow as tf
 from absl import logging
 
 from pga_tf.core import checks, photo, pictures, ranges
+from pga_tf.core.pictures import NAMED
 from pga_tf.data import order
 from pga_tf.data.options import DataOptions
 from pga_tf.data.prepare import CHANNELS
-from pga_tf.data.source import NAMED, Identity, Source, digest
+from pga_tf.data.source import Identity, Source, digest
 
 LOOKED_AT = 500  # files whose colour is looked at where --colour=auto
 

@@ -15,7 +15,6 @@ from pga_tf.data.source import Identity, Source, digest
 CHUNK = 4096  # images looked at together, so that a mapped file is never all in memory
 MEMBERS = ("images.npy", "test.npy")
 LOOKED_AT = 100  # images of an .npy by which it is known again
-TOLERANCE = 1e-3  # of a range: by so much arithmetic in single precision, or a resize, may leave it
 
 
 def load(name: str, argument: str, options: DataOptions) -> Source:
@@ -133,7 +132,8 @@ def _range(name, images, asked):
     if images.dtype == np.uint8 and not asked:
         return ranges.UINT8, ()
     low, high = _extremes(name, images)
-    within = lambda least, most: least - TOLERANCE <= low and high <= most + TOLERANCE
+    tolerance = array_files.TOLERANCE
+    within = lambda least, most: least - tolerance <= low and high <= most + tolerance
     found = asked or ((0.0, 1.0) if within(0, 1) else (-1.0, 1.0))
     if not asked and not within(*found):
         checks.refuse(

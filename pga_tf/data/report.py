@@ -6,7 +6,8 @@ import hashlib
 import numpy as np
 
 from pga_tf.core import checks, pictures
-from pga_tf.data.source import NAMED, Source
+from pga_tf.core.pictures import NAMED
+from pga_tf.data.source import Source
 
 CONSTANT = 0.01  # an image whose values span less than this part of the range shows nothing
 

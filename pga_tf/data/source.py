@@ -10,8 +10,6 @@ import tensorflow as tf
 
 from pga_tf.core import checks, pictures, ranges
 
-NAMED = 5  # files that a warning names
-
 
 def digest(value: object) -> str:
     """16 hexadecimal digits of what has the same `repr` wherever it is."""
@@ -73,6 +71,10 @@ class Source:
         """Lines on what is not used, or was not taken as it is stored; "warning:" before what may spoil the images."""
         return [*self.notes, *(self.remarks.lines() if self.remarks else [])]
 
+    def notices(self) -> list[str]:
+        """`told`, after the line on files that could not be read so far, where there are any."""
+        return [line for line in (self.unreadable(), *self.told()) if line]
+
     def unreadable(self, told: Container[str] = ()) -> str:
         """A line on the files that could not be read so far, less those `told` of before; "" where there is none."""
         met = {
@@ -80,8 +82,8 @@ class Source:
         }
         if not met:
             return ""
-        named = "; ".join(f"{pictures.shown(name)}: {why}" for name, why in sorted(met.items())[:NAMED])
-        more = f"; and {len(met) - NAMED} more" if len(met) > NAMED else ""
+        named = "; ".join(f"{pictures.shown(name)}: {why}" for name, why in sorted(met.items())[: pictures.NAMED])
+        more = f"; and {len(met) - pictures.NAMED} more" if len(met) > pictures.NAMED else ""
         others = "other " if told else ""
         return f"warning: {len(met)} {others}files cannot be read, the next good ones stand in for them: {named}{more}"
 

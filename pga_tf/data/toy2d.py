@@ -3,7 +3,7 @@
 import numpy as np
 
 from pga_tf.core import checks
-from pga_tf.data.arrays import from_arrays
+from pga_tf.data.arrays import from_arrays, of_values
 from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Source
 
@@ -22,9 +22,8 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
             remedy="leave them out",
         )
     points = points_of(argument, TRAIN + TEST, seed=0).astype(np.float32)[:, None, None, :]
-    return from_arrays(
-        name, points, {"train": slice(TRAIN), "test": slice(TRAIN, None)}, options, value_range=(-1.0, 1.0)
-    )
+    splits = {"train": slice(TRAIN), "test": slice(TRAIN, None)}
+    return from_arrays(name, points, splits, options, value_range=(-1.0, 1.0), identity=of_values(points))
 
 
 def points_of(shape: str, count: int, *, seed: int) -> np.ndarray:

@@ -237,8 +237,7 @@ def _notes(real, source, shape, count):
 
 def _told(source):
     """Sentences on what of a source could not be read, is not used, or was not taken as it is stored."""
-    lines = [source.unreadable(), *source.told()]
-    return [line.removeprefix("warning: ") for line in lines if line]
+    return [line.removeprefix("warning: ") for line in source.notices()]
 
 
 def _pictures(draw, shown, held_out, pairs, paths, health):

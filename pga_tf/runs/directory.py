@@ -24,7 +24,7 @@ import pathlib
 import re
 import sys
 
-from pga_tf.core import checks, commands, files, flagfiles, options
+from pga_tf.core import checks, commands, files, flagfiles, json_lines, options
 
 # Options that say how long and how closely a run is watched, not what it computes.
 CHANGEABLE = {
@@ -161,11 +161,11 @@ class RunDirectory:
         """Records in changes.jsonl that from after `step` on `what` is `now` instead of `was`; once, however often."""
         entry = {"step": step, "what": what, "was": was, "is": now}
         if self.read_changes()[-1:] != [entry]:
-            files.append_line(self.changes, json.dumps(entry))
+            json_lines.append(self.changes, entry)
 
     def read_changes(self):
         """The lines of changes.jsonl: list of dicts, in order."""
-        return self._read_lines(self.changes, lambda line: "what" in line, once=False)
+        return json_lines.read(self.changes, lambda line: "what" in line, self._tell, once=False)
 
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
@@ -293,9 +293,9 @@ class RunDirectory:
         scored = step - 1 if "evaluation" in owed else step
         for path, lines, last in ((self.metrics, self.read_metrics(), step), (self.scores, self.read_scores(), scored)):
             if path.exists():
-                _write_lines(path, [line for line in lines if line["step"] <= last])
+                json_lines.write(path, [line for line in lines if line["step"] <= last])
         if self.changes.exists():
-            _write_lines(self.changes, [line | {"step": min(step, line["step"])} for line in self.read_changes()])
+            json_lines.write(self.changes, [line | {"step": min(step, line["step"])} for line in self.read_changes()])
 
     def read_curve(self, name):
         """(steps, values) of one quantity in metrics.jsonl, in order of steps; empty where it was not logged."""
@@ -304,7 +304,7 @@ class RunDirectory:
 
     def read_metrics(self):
         """The lines of metrics.jsonl: list of dicts of numbers, in order of steps."""
-        return self._read_lines(self.metrics, lambda line: all(map(_is_number, line.values())))
+        return json_lines.read(self.metrics, lambda line: all(map(json_lines.is_number, line.values())), self._tell)
 
     def last_picture(self, step):
         """Path of the newest grid of training of up to `step`, or None."""
@@ -312,10 +312,10 @@ class RunDirectory:
         return max(((drawn, path) for drawn, path in found if drawn <= step), default=(0, None))[1]
 
     def append_metrics(self, values):
-        files.append_line(self.metrics, json.dumps(values))
+        json_lines.append(self.metrics, values)
 
     def append_scores(self, values):
-        files.append_line(self.scores, json.dumps(values))
+        json_lines.append(self.scores, values)
 
     def write_best(self, facts):
         files.write_text(self._best_facts, json.dumps(facts) + "\n")
@@ -329,7 +329,7 @@ class RunDirectory:
             return None
         try:
             held = files.read_json(self._best_facts, "the next best score writes it anew")
-            whole = isinstance(held, dict) and type(held.get("step")) is int and _is_number(held.get("value"))
+            whole = isinstance(held, dict) and type(held.get("step")) is int and json_lines.is_number(held.get("value"))
             if not whole or not all(isinstance(held.get(name), str) for name in ("score", "protocol")):
                 self._tell(f"warning: {self._best_facts} holds {_short(held)}, no best score; the next one is kept")
             elif not math.isfinite(held["value"]):
@@ -364,57 +364,14 @@ class RunDirectory:
 
         def whole(line):
             numbers = [value for name, value in line.items() if name != "protocol"]
-            return all(map(_is_number, numbers)) and isinstance(line.get("protocol", ""), str)
+            return all(map(json_lines.is_number, numbers)) and isinstance(line.get("protocol", ""), str)
 
-        return self._read_lines(self.scores, whole)
-
-    def _read_lines(self, path, whole, once=True):
-        """The lines that are JSON with a step and that `whole` takes; how many are left out is said, once.
-
-        With `once`, of lines of one step and protocol only the last is taken, and they come in order of steps.
-        """
-        try:
-            texts = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            self._tell(f"warning: {path} cannot be read ({error.strerror}) and is left out")
-            return []
-        texts = [text for text in texts if text.strip()]
-        found = [line for line in map(_parsed, texts) if line is not None and whole(line)]
-        if len(found) < len(texts):
-            self._tell(f"warning: {len(texts) - len(found)} of {len(texts)} lines of {path} are damaged and left out")
-        if not once:
-            return found
-        last = {(line["step"], line.get("protocol")): line for line in found}
-        if len(last) < len(found):
-            again = f"{len(found) - len(last)} of {len(found)} lines of {path}"
-            self._tell(f"warning: {again} tell of a step again, and the last ones count")
-        return sorted(last.values(), key=lambda line: line["step"])
+        return json_lines.read(self.scores, whole, self._tell)
 
     def _tell(self, text):
         if text not in self._said:
             self._said.add(text)
             self._say(text)
-
-
-def _write_lines(path, lines):
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    if path.read_bytes() != text.encode():
-        files.write_text(path, text)
-
-
-def _parsed(text):
-    """A line of JSON with a step, or None: one cut short by a kill, or damaged."""
-    try:
-        line = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) and type(line.get("step")) is int and line["step"] >= 0 else None
-
-
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _short(value):

@@ -14,7 +14,6 @@ from pga_tf.core import pictures as pictures_lib
 ARRAYS = (".npz", ".npy")
 LONGEST_NAME = 255  # bytes, of a file on Linux
 MOST_NAMED = 5  # files of a message
-TOLERANCE = 1e-3  # by so much single precision, or a resize, may leave [0, 1]
 MOST_SEEDS = 1_000_000
 
 
@@ -231,8 +230,9 @@ def _array(path, value_range, told):
     finite = not loaded.size or bool(np.isfinite(loaded).all())
     if finite and grids.is_points(loaded.shape[1:]) and not value_range:
         return np.float32(loaded)  # they may lie anywhere
+    tolerance = array_files.TOLERANCE
     low, high = (loaded.min(), loaded.max()) if loaded.size else (0, 0)
-    if not finite or (not value_range and not -TOLERANCE <= low <= high <= 1 + TOLERANCE):
+    if not finite or (not value_range and not -tolerance <= low <= high <= 1 + tolerance):
         _refuse_array(path, f"values in [{low:g}, {high:g}]")
     least, most = value_range or (0.0, 1.0)
     if low < least or high > most:

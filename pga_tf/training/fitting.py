@@ -68,7 +68,7 @@ def fit(config, model, fit_options, own, *, out=print):
             facts, stopped_by = _fit_at_once(draw, prior, fit_options, source, out), None
         else:
             facts, stopped_by = {}, _fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
-        for line in filter(None, [source.unreadable(), *source.told()]):
+        for line in source.notices():
             out(line)
         if stopped_by is None:
             _conclude(prior, facts, held_out, directory, fit_options.prior, out)

@@ -206,6 +206,7 @@ def test_unsigned_values_of_32_bits_do_not_wrap(tmp_path):
 
 def test_a_picture_for_which_there_is_no_memory_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     Image.new("RGB", (600, 400)).save(tmp_path / "x.png")
+    monkeypatch.setattr(photo, "_LARGE", 0)
     monkeypatch.setattr(photo.memory, "available", lambda: 600 * 400 * 3)
     monkeypatch.setattr(Image.Image, "load", None)
     with pytest.raises(ValueError, match=r"400 x 600 pixels, which take 2.06 MiB of memory, and 703.1 KiB are free"):
