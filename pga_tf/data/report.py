@@ -64,9 +64,11 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
     spans = np.ptp(images.reshape(len(images), -1).astype(np.float32), axis=1)
     # Two coordinates of a point may well be equal: pictures begin at more than one pixel.
     constant = np.flatnonzero(spans < CONSTANT * (high - low)) if np.prod(source.image_shape[:2]) > 1 else ()
-    first = {}
-    repeated = _equal_to(first, names, images)
-    trained_on = set(names)
+    first, repeated = {}, []  # names by pixels; pairs of equal ones
+    for name, pixels in zip(names, map(_pixels, images), strict=True):
+        if pixels in first:
+            repeated.append((name, first[pixels]))
+        first.setdefault(pixels, name)
     held_out = source.readers["test"].sample(limit) if split == "train" and "test" in source.readers else ((), ())
     corrupt = {name: reason for reader in source.readers.values() for name, reason in reader.corrupt.items()}
     return DataReport(
@@ -82,21 +84,19 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
         mean=tuple(images.mean(axis=(0, 1, 2), dtype=np.float64).tolist()),
         std=tuple(images.std(axis=(0, 1, 2), dtype=np.float64).tolist()),
         near_constant=tuple(names[i] for i in constant),
-        repeated=repeated,
-        shared=tuple(pair for pair in _equal_to(dict(first), *held_out) if pair[1] in trained_on),
+        repeated=tuple(repeated),
+        shared=tuple(
+            (name, first[pixels])
+            for name, pixels in zip(held_out[0], map(_pixels, held_out[1]), strict=True)
+            if pixels in first
+        ),
         corrupt=corrupt,
         told=tuple(source.told()),
     )
 
 
-def _equal_to(first, names, images):
-    """(name, name of the one before it that it equals) of those that repeat another; `first`: those met, by pixels."""
-    found = []
-    for name, image in zip(names, images, strict=True):
-        other = first.setdefault(hashlib.sha256(np.ascontiguousarray(image)).digest(), name)
-        if other is not name:
-            found.append((name, other))
-    return tuple(found)
+def _pixels(image):
+    return hashlib.sha256(np.ascontiguousarray(image)).digest()
 
 
 def _require_values(source, images):

@@ -140,9 +140,11 @@ def tiff(path, bands, extra=None):
     return path
 
 
-@pytest.mark.parametrize("extra", [None, 0, 2])
-def test_a_fourth_band_that_is_no_transparency_is_left_out(tmp_path, extra):
+@pytest.mark.parametrize(("extra", "bright"), [(None, False), (None, True), (0, False), (0, True), (2, False)])
+def test_a_fourth_band_that_is_no_transparency_is_left_out(tmp_path, extra, bright):
     bands = np.random.default_rng(0).integers(20, 90, (8, 8, 4), np.uint8)
+    if bright:  # as clouds and meadows are in near infrared: as transparency would be, which the file does not say
+        bands[:4, :, 3], bands[4:, :, 3] = 255, 0
     picture = photo.read(tiff(tmp_path / "x.tif", bands, extra), (8, 8, 3), crop=0)
     np.testing.assert_array_equal(picture.pixels, bands[..., :3])
     assert not picture.transparent

@@ -46,7 +46,7 @@ def test_near_constant_and_repeated_images_are_counted(images):
 def test_held_out_images_that_are_trained_on_are_named(images):
     readers = {
         "train": source_of(images).readers["train"],
-        "test": source_of(np.concatenate([images[5:7], images[:3] // 2])).readers["train"],
+        "test": source_of(np.concatenate([images[5:7], images[:3] // 2, images[:3] // 2])).readers["train"],
     }
     report = inspect(dataclasses.replace(source_of(images), readers=readers))
     assert report.shared == (("image 0", "image 5"), ("image 1", "image 6"))
