@@ -9,11 +9,12 @@ from PIL import Image
 
 from pga_tf import command_line, data, flags, run
 from pga_tf.core import checks, commands, files
-from pga_tf.evaluation import report
+from pga_tf.evaluation import protocols, report
 from pga_tf.runs import assessment, trained
 from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
+python -m pga_tf.evaluate --workdir=RUN --protocol=pga   (as the paper scored; or dai_wipf, prior_free)
 python -m pga_tf.evaluate --workdir=RUN --prior=NAME | --priors=all
 python -m pga_tf.evaluate --images=PATH --against=mnist --workdir=OUT
 python -m pga_tf.evaluate --compare RUN1 RUN2 ... [--workdir=OUT]   (writes OUT/comparison.html)
@@ -35,9 +36,20 @@ def define_flags():
         "default: that of the dataset, or imagenet",
     )
     absl_flags.DEFINE_string("inception_path", "", "SavedModel folder or frozen graph of the Inception network")
-    absl_flags.DEFINE_integer("num_samples", 10000, "for each seed [unit: images]", lower_bound=FEWEST)
+    absl_flags.DEFINE_enum(
+        "protocol",
+        protocols.OURS,
+        list(protocols.PROTOCOLS),
+        "how to score: resizing, split, numbers, rounding and batch norm of a paper, or ours (docs/evaluation.md)",
+    )
     absl_flags.DEFINE_integer(
-        "seeds", 3, "seeds 0, 1, ...; one: errors by influence [unit: sets of samples]", lower_bound=1
+        "num_samples", None, "for each seed; default: the protocol's, ours 10000 [unit: images]", lower_bound=FEWEST
+    )
+    absl_flags.DEFINE_integer(
+        "seeds",
+        None,
+        "seeds 0, 1, ...; one: errors by influence; default: the protocol's, ours 3 [unit: sets of samples]",
+        lower_bound=1,
     )
     absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
     absl_flags.DEFINE_enum("priors", "one", ("one", "all"), "all: a table of every prior fitted to the run")
@@ -45,7 +57,7 @@ def define_flags():
         "split",
         "",
         ("", "test", "train", "all"),
-        "real images to score against; default: test, with --against of a folder or array all",
+        "real images to score against; default: the protocol's, ours test; with --against of a folder or array all",
     )
     absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
     absl_flags.DEFINE_string("cache_dir", "", "statistics of real images; default ~/.cache/pga_tf")
@@ -87,8 +99,9 @@ def _request():
         cache_dir=FLAGS.cache_dir or str(run.default_cache()),
         features=FLAGS.features,
         inception_path=FLAGS.inception_path,
-        num_samples=FLAGS.num_samples,
-        seeds=FLAGS.seeds,
+        protocol=FLAGS.protocol,
+        num_samples=FLAGS.num_samples or 0,
+        seeds=FLAGS.seeds or 0,
         split=FLAGS.split,
         num_real=FLAGS.num_real,
         checkpoint=FLAGS.checkpoint,

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.context import RequestContext
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
@@ -81,6 +82,21 @@ def test_training_writes_scores_and_keeps_the_best_checkpoint(run):
     _, step = trained.load(config_lib.of_run(run), "best")
     assert step == best
     assert trained.load(config_lib.of_run(run))[1] == 40
+
+
+def test_a_protocol_goes_by_its_name_into_score_card_page_and_tensorboard(run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    evaluate(f"--workdir={copy}", "--protocol=pga", "--num_samples=60", "--seeds=1", f"--cache_dir={tmp_path}/cache")
+    assert "Frechet distance (digits features), protocol pga" in capsys.readouterr().out
+    result = load(copy)
+    assert result["card"]["protocol"] == "pga, but num_samples=60"
+    assert (result["card"]["real"]["split"], result["card"]["real"]["count"]) == ("train", 1500)
+    assert "--protocol=pga" in result["commands"][1]
+    assert "protocol pga" in (copy / "evaluation" / "report.html").read_text()
+    events = EventAccumulator(str(RunDirectory(copy).logs), size_guidance={"tensors": 0}).Reload()
+    assert "evaluation/pga/frechet" in events.Tags()["tensors"]
+    assert "evaluation/frechet" not in events.Tags()["tensors"]
 
 
 def test_a_best_checkpoint_by_another_protocol_is_no_rival(tmp_path):

@@ -8,21 +8,25 @@ import numpy as np
 from pga_tf import data
 from pga_tf.core import checks, files, grids, ranges
 from pga_tf.core.progress import Progress
-from pga_tf.evaluation import features, measures, neighbours, protocol, scores, statistics
+from pga_tf.evaluation import features, measures, neighbours, protocol, protocols, scores, statistics
 from pga_tf.runs import drawing, fitted, history, run_data, scoring, trained
 from pga_tf.runs.directory import RunDirectory
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """How images are scored: against what, by which features, how many of which seeds."""
+    """How images are scored: by which protocol, against what, by which features, how many of which seeds.
+
+    What is 0 or "" is as the protocol has it.
+    """
 
     cache_dir: str  # statistics of real images
     features: str = ""  # "": those of the dataset; "none": only what needs none is measured
     inception_path: str = ""
-    num_samples: int = 10000  # for each seed
-    seeds: int = 3
-    split: str = ""  # of real images; "": test, and all of a folder or array that images are scored against
+    protocol: str = protocols.OURS
+    num_samples: int = 0  # for each seed
+    seeds: int = 0
+    split: str = ""  # of real images; "" of a folder or array that images are scored against: all
     num_real: int = 0  # 0: all of the split
     checkpoint: str = "last"
 
@@ -33,9 +37,16 @@ class Request:
         """
         name = self.features or features.default(dataset, shape, inception_path=self.inception_path)
         network = features.load(name, inception_path=self.inception_path)
-        if network:
-            network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
-        return network
+        if network is None:
+            return None
+        network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
+        return dataclasses.replace(network, resize=self.named_protocol.resize)
+
+    @property
+    def named_protocol(self):
+        """The `Protocol`. Raises `InputError` for an unknown one."""
+        checks.require_member("--protocol", self.protocol, protocols.PROTOCOLS)
+        return protocols.PROTOCOLS[self.protocol]
 
     def required_network(self, dataset, shape):
         """`network` for what cannot do without one. Raises `InputError` where there is none."""
@@ -49,12 +60,18 @@ class Request:
             )
         return network
 
-    def with_split(self, split):
-        """The request with `split` decided where none was asked for."""
-        return dataclasses.replace(self, split=self.split or split)
+    def decided(self, split=""):
+        """The request with all that was left to the protocol; `split`, where given, in the place of the protocol's."""
+        p = self.named_protocol
+        return dataclasses.replace(
+            self,
+            num_samples=self.num_samples or p.num_samples,
+            seeds=self.seeds or p.seeds,
+            split=self.split or split or p.split,
+        )
 
     def of_a_run(self):
-        """The request about a run, whose test split is held out. Raises `InputError` for all of its images."""
+        """The request about a run, `decided`. Raises `InputError` for all of its images, which none holds out."""
         if self.split == data.ALL:
             checks.refuse(
                 "--split",
@@ -62,7 +79,31 @@ class Request:
                 received=self.split,
                 remedy="leave it out",
             )
-        return self.with_split("test")
+        if self.num_samples and self.num_samples % (self.named_protocol.norm_batch or self.num_samples) == 1:
+            checks.refuse(
+                f"--num_samples with --protocol={self.protocol}",
+                expected=f"batches of {self.named_protocol.norm_batch}, and not one sample alone after them",
+                received=self.num_samples,
+                remedy="leave it out, or draw one less",
+            )
+        return self.decided()
+
+    def drawing(self, model, prior, name):
+        """A `Drawing` whose samples are as the protocol has them."""
+        return drawing.Drawing(model, prior, name, self.named_protocol)
+
+    def card(self, network, *, real, generated):
+        """The card of a score, with the protocol's name and what was asked for beside it."""
+        p = self.named_protocol
+        drawn = {"num_samples": generated["count"], "split": real["split"], "num_real": self.num_real}
+        return protocol.card(network, real=real, generated=generated, protocol=p.told(**drawn), rounding=p.rounding)
+
+    def names(self, network):
+        """What the distances are called: after the features and, but for ours, the protocol."""
+        if network is None:
+            return {}
+        by = "" if self.protocol == protocols.OURS else f", protocol {self.protocol}"
+        return {"frechet": network.distance_name + by, "kernel": network.kernel_name + by}
 
     def real_count(self, source):
         return min(self.num_real or source.counts[self.split], source.counts[self.split])
@@ -88,12 +129,6 @@ class Request:
         }
 
 
-def _names(network):
-    if network is None:
-        return {}
-    return {"frechet": network.distance_name, "kernel": network.kernel_name}
-
-
 def of_run(config, request, prior):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
@@ -110,6 +145,7 @@ def of_run(config, request, prior):
     network = request.network(dataset, shape)
     source, _ = run_data.load(config)
     draw, step = trained.load(config, request.checkpoint, prior)
+    draw = request.drawing(draw.model, draw.prior, draw.prior_name)
     subject, extract = scoring.subject(draw), network.extractor() if network else None
 
     training_images = source.counts["train"]
@@ -148,8 +184,8 @@ def of_run(config, request, prior):
             "checkpoint": request.checkpoint,
         },
         "flags": config.values(),
-        "names": _names(network),
-        "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw)),
+        "names": request.names(network),
+        "card": request.card(network, real=card, generated=request.card_of_samples(config, draw)),
         "notes": _notes(real, source, shape, request.num_samples),
         "scores": found,
         "gap": gap,
@@ -182,15 +218,15 @@ def of_priors(config, request):
         real, card = request.real(source, network, extract, bar)
         for name in names:
             bar.describe(name)
-            draw = drawing.Drawing(model, fitted.load(config, model, name), name)
+            draw = request.drawing(model, fitted.load(config, model, name), name)
             subject = scoring.subject(draw)
             found, drawn = measures.of_samples(
                 subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance
             )
-            card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, draw))
+            card_of_it = request.card(network, real=card, generated=request.card_of_samples(config, draw))
             notes = _notes(real, source, shape, request.num_samples)
             results.append(
-                {"title": name, "names": _names(network), "card": card_of_it, "notes": notes, "scores": found}
+                {"title": name, "names": request.names(network), "card": card_of_it, "notes": notes, "scores": found}
             )
             pictures.append(drawing.picture(drawn.shown))
     return f"{directory.path.resolve().name}, step {step:,}: every prior", results, pictures
@@ -204,7 +240,7 @@ def of_images(given, against, request, *, title, prepared):
         other datasets, where no split is asked for. prepared: what the card says was done to `given`.
     """
     of_files = against.name.startswith(("folder:", "npz:"))
-    request = request.with_split(data.ALL if of_files else "test")
+    request = request.decided(data.ALL if of_files else "")
     parts, given = against, data.whole(given)
     against = data.whole(against) if request.split == data.ALL else against
     network = request.required_network(against.name, against.image_shape)
@@ -220,8 +256,8 @@ def of_images(given, against, request, *, title, prepared):
     others = {name: held for name, held in parts.counts.items() if name != request.split and held > card["count"]}
     if notes and others and not request.num_real:
         notes += [f"--split={name} has {held:,} real images" for name, held in others.items()]
-    card = protocol.card(network, real=card, generated=offered)
-    result = {"title": title, "names": _names(network), "card": card, "notes": notes, "scores": found}
+    card = request.card(network, real=card, generated=offered)
+    result = {"title": title, "names": request.names(network), "card": card, "notes": notes, "scores": found}
     return result, {"images": drawing.picture(drawn.shown)}
 
 

@@ -213,6 +213,9 @@ def batch_norm_statistics(config, draw):
     """What the card says of batch norm: which statistics samples were drawn with."""
     source = draw.model.STATISTICS[draw.prior.DECODED_AS]
     kinds = {"none": "no batch norm", "shared": "running, one set", "per_source": f"running, of {source} codes"}
+    if draw.protocol.norm_batch:
+        together = f"of the samples themselves, {draw.protocol.norm_batch:,} at a time"
+        kinds |= {"shared": together, "per_source": together}
     codes = "; codes: running, one set" if getattr(config.method, "latent_batch_norm", False) else ""
     return kinds[config.network.batch_norm] + codes
 
