@@ -34,10 +34,11 @@ class Passes:
 
     z: tf.Tensor  # f(x): phi
     stddev: tf.Tensor | None  # sigma_phi(x) of a stochastic encoder: phi
-    delta: tf.Tensor  # z_pert - z: whatever `perturb` lets through
+    delta: tf.Tensor | None  # z_pert - z: whatever `perturb` lets through
     h: tf.Tensor  # h(z), f and z held: theta
-    h_pert: tf.Tensor  # h(z_pert), f held: theta, and phi through delta
+    h_pert: tf.Tensor | None  # h(z_pert), f held: theta, and phi through delta
     z_n: tf.Tensor  # prior noise: nothing
+    x_n: tf.Tensor  # g(z_n): theta
     h_n: tf.Tensor  # h(z_n), g held: phi
     h_data: tf.Tensor  # h(z), g and z held: phi; without a weight on L_lr,H the value alone: nothing
     l_r: tf.Tensor  # Eq. 1, `[B]`: phi and theta
@@ -52,10 +53,11 @@ class Perceptual(Autoencoder):
         """Images `[B, H, W, C]` of a source out of `ENCODER_SOURCES` to codes, means of posteriors: `[B, H_dim]`."""
         return _mean(self.encoder(images, sources=(source,)))
 
-    def passes(self, x: tf.Tensor, step: tf.Tensor, *, perturb: Callable) -> Passes:
+    def passes(self, x: tf.Tensor, step: tf.Tensor, *, perturb: Callable | None) -> Passes:
         """Runs the passes for images `x` `[B, H, W, C]`: `Passes`.
 
-        `perturb`: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`.
+        `perturb`: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`; None for none,
+        which saves its passes.
         """
         shape = [tf.shape(x)[0], self.latent_dim]
         z_n, eps = self.normal(shape, "prior", step), self.normal(shape, "perturbation", step)
@@ -87,7 +89,7 @@ def forward(
     z_n: tf.Tensor,
     eps: tf.Tensor,
     *,
-    perturb: Callable,
+    perturb: Callable | None,
     with_l_lr_h: bool,
 ) -> Passes:
     """The passes of encoder `f` and decoder `g` on images `x` `[B, H, W, C]`: `Passes`.
@@ -97,8 +99,8 @@ def forward(
       with_l_lr_h: whether to spend a pass on an `h_data` that trains phi, as L_lr,H alone needs.
     """
     # f on data and on samples in one call. L_lr must not train g (Theorem 1), so the samples are held.
-    x_n = tf.stop_gradient(g(z_n, sources=("prior",), training=True))
-    codes = f(tf.concat([x, x_n], axis=0), sources=("data", "samples"), training=True)
+    x_n = g(z_n, sources=("prior",), training=True)
+    codes = f(tf.concat([x, tf.stop_gradient(x_n)], axis=0), sources=("data", "samples"), training=True)
     z, h_n = tf.split(_mean(codes), 2)
     stddev = tf.split(codes[1], 2)[0] if isinstance(codes, tuple) else None
 
@@ -112,18 +114,22 @@ def forward(
     l_r += routing.carry(decoding.gradient(l_r, z_held), z)
 
     # f is held under L_nll^theta and L_vr: trained by them, it would learn to ignore what delta changes.
-    delta = perturb(eps, stddev)
-    x_pert = g(z_held + delta, sources=("perturbed",), training=True)
-    pair = tf.concat([x_hat, x_pert], axis=0)
-    codes = routing.held(f)(pair, sources=("reconstructions", "perturbed"), training=True)
-    h, h_pert = tf.split(_mean(codes), 2)
+    delta = h_pert = None
+    if perturb is None:
+        h = _mean(routing.held(f)(x_hat, sources=("reconstructions",), training=True))
+    else:
+        delta = perturb(eps, stddev)
+        x_pert = g(z_held + delta, sources=("perturbed",), training=True)
+        pair = tf.concat([x_hat, x_pert], axis=0)
+        codes = routing.held(f)(pair, sources=("reconstructions", "perturbed"), training=True)
+        h, h_pert = tf.split(_mean(codes), 2)
 
     if with_l_lr_h:
         # A second pass on reconstructions: under batch norm their running statistics move twice in such a step.
         h_data = _mean(f(tf.stop_gradient(x_hat), sources=("reconstructions",), training=True))
     else:
         h_data = tf.stop_gradient(h)
-    return Passes(z, stddev, delta, h, h_pert, z_n, h_n, h_data, l_r)
+    return Passes(z, stddev, delta, h, h_pert, z_n, x_n, h_n, h_data, l_r)
 
 
 def _mean(codes):
