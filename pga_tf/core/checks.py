@@ -14,7 +14,13 @@ class InputError(ValueError):
 
 
 class NonFiniteError(ArithmeticError):
-    """Training produced a quantity that is not finite."""
+    """Training produced a quantity that is not finite, or one by which it has collapsed; `remedy` says what to change."""
+
+    def __init__(
+        self, what: str, remedy: str = "lower --learning_rate, or look at the data if the first step failed"
+    ):
+        super().__init__(what)
+        self.remedy = remedy
 
 
 def refuse(

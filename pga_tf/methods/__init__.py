@@ -7,11 +7,14 @@ import keras
 
 from pga_tf.core.registry import Registry
 from pga_tf.methods.ae import AE
+from pga_tf.methods.age import AGE
+from pga_tf.methods.alae import ALAE
 from pga_tf.methods.lpga import LPGA
 from pga_tf.methods.lvpga import LVPGA
 from pga_tf.methods.method import Method
 from pga_tf.methods.prior_free import PriorFree
 from pga_tf.methods.rae import RAE
+from pga_tf.methods.soft_intro_vae import SoftIntroVAE
 from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
 from pga_tf.networks import NetworkOptions
@@ -31,6 +34,9 @@ register("vae", VAE)
 register("ae", AE)
 register("rae", RAE)
 register("prior_free", PriorFree)
+register("soft_intro_vae", SoftIntroVAE)
+register("age", AGE)
+register("alae", ALAE)
 
 
 def build(

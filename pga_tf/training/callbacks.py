@@ -97,6 +97,22 @@ class Logs(keras.callbacks.Callback):
         self.model.reset_metrics()
 
 
+class StopOnCollapse(keras.callbacks.Callback):
+    """Raises `NonFiniteError` where the means that were just logged say, to the method, that training is lost."""
+
+    def __init__(self, clock, every):
+        super().__init__()
+        self.clock, self.every = clock, every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.clock.due(self.every):
+            return
+        found = self.model.collapse({name: float(value) for name, value in logs.items()})
+        if found:
+            what, remedy = found
+            raise checks.NonFiniteError(f"{what} at step {self.clock.step}", remedy)
+
+
 class Work(keras.callbacks.Callback):
     """`work` after every `every` steps. A signal puts it off: the run then owes it, and does it when it goes on.
 

@@ -146,6 +146,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
             callbacks_lib.StopOnNonFinite(clock),
             callbacks_lib.Shown(clock, type(model).LOSSES, progress),
             callbacks_lib.Logs(clock, directory, writer, run.log_every),
+            callbacks_lib.StopOnCollapse(clock, run.log_every),
             *works,
             callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
             callbacks_lib.StopWhenNoted(notice),
@@ -158,7 +159,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         except checks.NonFiniteError as error:
             raise checks.NonFiniteError(
                 f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none yet'}. "
-                "Remedy: lower --learning_rate, or look at the data if the first step failed."
+                f"Remedy: {error.remedy}."
             ) from None
         finally:
             progress.close()

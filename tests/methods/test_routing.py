@@ -39,12 +39,29 @@ ROUTING = {
         "d_reconstruction": {"encoder", "decoder"},
         "L_dis": {"critic"},
     },
+    "soft_intro_vae": {"L_E": {"encoder"}, "L_made": {"encoder"}, "L_rec": {"encoder"}, "L_D": {"decoder"}},
+    "age": {"L_e": {"encoder"}, "kl_samples": {"encoder"}, "L_x": {"encoder"}, "L_g": {"decoder"}, "L_z": {"decoder"}},
+    "alae": {
+        "L_D": {"encoder", "critic"},
+        "r1": {"encoder", "critic"},
+        "L_G": {"mapping", "decoder"},
+        "L_w": {"encoder", "decoder", "mapping"},
+    },
 }
 PGA = ("lpga", "vpga", "lvpga")
 
 
 def _terms(model, x):
-    """The losses of step 0."""
+    """The losses of step 0; of players that step in turn, all at the weights before."""
+    step, draw = tf.constant(0, tf.int64), lambda k: model.normal([8, builders.LATENT], "prior", step, k)
+    kind = type(model).__name__
+    if kind == "SoftIntroVAE":
+        terms, z = model.encoder_terms(x, draw(0), step)
+        return terms | model.decoder_terms(x, z, draw(0), step)
+    if kind == "AGE":
+        return model.encoder_terms(x, draw(0)) | model.decoder_terms(draw(1))
+    if kind == "ALAE":
+        return model.critic_terms(x, draw(0)) | model.generator_terms(draw(1)) | model.code_terms(draw(2))
     return model.terms(x) if type(model).__name__ == "AE" else model.terms(x, tf.constant(0, tf.int64))
 
 
@@ -61,10 +78,15 @@ def _size(gradients):
     return sum(0.0 if g is None else float(tf.reduce_sum(tf.abs(g))) for g in gradients)
 
 
+VARIANTS = [("soft_intro_vae", {"critic_loss": "hinge"}), ("age", {"variance_as_stddev": True, "unit_sphere": True})]
+named = lambda value: "-".join(value) or "default" if isinstance(value, dict) else value
+
+
 @pytest.mark.parametrize("batch_norm", ["none", "shared", "per_source"])
-@pytest.mark.parametrize("method", ROUTING)
-def test_each_loss_trains_exactly_its_networks(method, batch_norm):
-    model = builders.build(method, batch_norm=batch_norm, **({"weight_lr_h": 1.0} if method in PGA else {}))
+@pytest.mark.parametrize(("method", "options"), [*((method, {}) for method in ROUTING), *VARIANTS], ids=named)
+def test_each_loss_trains_exactly_its_networks(method, options, batch_norm):
+    options = options | ({"weight_lr_h": 1.0} if method in PGA else {})
+    model = builders.build(method, batch_norm=batch_norm, **options)
     for loss, gradients in _gradients(model, builders.images(model), ROUTING[method]).items():
         # exactly: nothing may leak
         assert {network for network, values in gradients.items() if _size(values)} == ROUTING[method][loss], loss
