@@ -14,13 +14,11 @@ class InputError(ValueError):
 
 
 class NonFiniteError(ArithmeticError):
-    """Training produced a quantity that is not finite, or one by which it has collapsed; `remedy` says what to change."""
+    """Training produced a quantity that is not finite."""
 
-    def __init__(
-        self, what: str, remedy: str = "lower --learning_rate, or look at the data if the first step failed"
-    ):
-        super().__init__(what)
-        self.remedy = remedy
+
+class CollapseError(NonFiniteError):
+    """Training has come to nothing, although all that it produced is finite; the message holds a remedy."""
 
 
 def refuse(

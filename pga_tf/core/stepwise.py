@@ -102,6 +102,14 @@ class Stepwise(keras.Model):
             named |= {f"{player}/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
         return named | {f"average/{i}": v for i, v in enumerate(self.averages.variables if self.averages else [])}
 
+    def collapse(self, values: dict[str, float], step: int) -> str | None:
+        """Why training has come to nothing by `step` although all is finite, and the remedy; None where it has not.
+
+        `values`: means over the last steps of what `update` reports, by name.
+        """
+        del values, step
+        return None
+
     def window(self) -> dict[str, keras.Variable]:
         """What the means that are logged next have taken in so far, by name."""
         return {f"window/{name}/{i}": v for name, meter in self.meters.items() for i, v in enumerate(meter.variables)}

@@ -1,7 +1,7 @@
 """AGE: an encoder and a generator that play for the divergence of codes from a prior on a sphere, without a critic.
 
 Paper: Ulyanov, Vedaldi and Lempitsky, It Takes (Only) Two: Adversarial Generator-Encoder Networks, AAAI 2018.
-Symbols: encoder f (phi), decoder g (theta), u uniform on the sphere of radius sqrt(H_dim), onto which codes are put too;
+Symbols: encoder f (phi), decoder g (theta), u uniform on the sphere of radius sqrt(H_dim), where codes are put too;
 KLb(z) the divergence from N(0, I) of the Gaussian with the mean and variance of a batch of codes, per dimension.
 Algorithm: the encoder's one update lowers L_e = KLb(f(x)) - KLb(f(g(u))) + w_x |x - g(f(x))|_1, then the decoder's
 `decoder_updates`, each with fresh u against the new encoder, lower L_g = KLb(f(g(u))) + w_z (1 - cos(u, f(g(u)))).
@@ -24,6 +24,9 @@ from pga_tf.core.players import Player
 from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import introspection
+
+SETTLED = 1_000  # steps after which collapses are told: untrained encoders give all images nearly one code
+ONE_CODE = 5.0  # nats per dimension above what is in reach: standard deviations of codes near exp(-5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +52,7 @@ class AGE(Deterministic):
 
     Options = AGEOptions
     PRIOR = "sphere"
+    GROUP = 2  # one code has no variance
     STATISTICS = {"data": "data", "prior": "prior"}
     LOSSES = ("L_e", "L_g", "L_x", "L_z", "kl_data", "kl_samples")
     REPORTED = ("kl_gap",)
@@ -101,3 +105,11 @@ class AGE(Deterministic):
                 losses |= self.decoder_terms(self.draw(count, step, 1 + k))
             norms |= self.minimise(tape, losses["L_g"], "decoder")
         return {**losses, **norms}
+
+    def collapse(self, values: dict[str, float], step: int) -> str | None:
+        out_of_reach = math.log(self.latent_dim) if self.options.unit_sphere else 0.0
+        for name, those in (("kl_data", "images"), ("kl_samples", "samples")):
+            if step > SETTLED and values[name] > ONE_CODE + out_of_reach:
+                told = f"the codes of all {those} are one: {name} is {values[name]:.3g} nats per dimension"
+                return f"{told}. Remedy: raise --weight_z, --weight_x or --batch_size, or lower --learning_rate"
+        return None

@@ -1,7 +1,7 @@
 """ALAE: a GAN whose generator and critic each have a code in the middle, the same one for both.
 
 Paper: Pidhorskyi, Adjeroh and Doretto, Adversarial Latent Autoencoders, CVPR 2020.
-Symbols: map F: u -> w, u ~ N(0, I); decoder G: w -> x; encoder E: x -> w; critic D of codes, w -> logit; sp the softplus.
+Symbols: map F: u -> w, u ~ N(0, I); decoder G: w -> x; encoder E: x -> w; critic D: w -> logit; sp the softplus.
 Algorithm: three updates in turn, each with fresh u and the weights that the last one left,
   L_D = sp(D(E(G(F(u))))) + sp(-D(E(x))) + gamma / 2 |grad_x D(E(x))|^2, of E and D, the made image held;
   L_G = sp(-D(E(G(F(u))))), of F and G, through E and D held;
@@ -22,6 +22,9 @@ from pga_tf.core.players import Player
 from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Critic, Decoder, Encoder, Mapping
 from pga_tf.objectives import adversarial, penalties, pga
+
+SETTLED = 1_000  # steps after which a critic that has won is told
+WON = 50.0  # logits between data and samples: their odds are e^50, and R1 holds the critic no more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,3 +113,9 @@ class ALAE(Deterministic):
             loss = self.options.weight_code * losses["L_w"]
         norms |= self.minimise(tape, loss, "encoder", "mapping", "decoder")
         return {**losses, **norms}
+
+    def collapse(self, values: dict[str, float], step: int) -> str | None:
+        if step <= SETTLED or values["margin"] < WON:
+            return None
+        told = f"the critic has won: its logits of data lie {values['margin']:.3g} above those of samples"
+        return f"{told}. Remedy: raise --r1_gamma, or lower --critic_learning_rate"

@@ -54,11 +54,6 @@ class Method(KerasDoor):
         del images
         return {}
 
-    def collapse(self, means: dict[str, float]) -> tuple[str, str] | None:
-        """What the means that are logged at a step say has gone wrong for good, and what to change; None if nothing."""
-        del means
-        return None
-
     @classmethod
     def averaged_roles(cls, options: Any) -> list[str]:
         """The networks that `decode` and `encode` use: all but critics."""
@@ -82,7 +77,7 @@ class Autoencoder(Method):
 
 
 class Deterministic(Autoencoder):
-    """An autoencoder without a posterior and without a law that its codes follow."""
+    """An autoencoder without a posterior, whose codes follow no law unless a subclass names one."""
 
     PRIOR = None
 

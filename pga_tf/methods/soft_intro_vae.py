@@ -3,8 +3,8 @@
 Papers: Daniel and Tamar, Soft-IntroVAE: Analyzing and Improving the Introspective Variational Autoencoder, CVPR 2021;
 Huang et al., IntroVAE: Introspective Variational Autoencoders for Photographic Image Synthesis, NeurIPS 2018, which is
 `--critic_loss=hinge`.
-Symbols: encoder f (phi), decoder g (theta), z = mu(x) + sigma(x) eps, x_r = g(z), x_p = g(z_n), z_n ~ N(0, I); x' either
-of the two, held, and x'' = g(mu(x') + sigma(x') eps'); KL(.) of f's posterior from N(0, I); s = 1 / (H W C).
+Symbols: encoder f (phi), decoder g (theta), z = mu(x) + sigma(x) eps, x_r = g(z), x_p = g(z_n), z_n ~ N(0, I); x'
+either of the two, held, and x'' = g(mu(x') + sigma(x') eps'); KL(.) of f's posterior from N(0, I); s = 1 / (H W C).
 Algorithm: two updates in turn. The encoder raises the bound of data and tells made images from it,
   soft   L_E = s (b_rec |x - x_r|^2 + b_kl KL(x)) + 1/4 sum over x' of exp(-2 s (b_rec |x' - x''|^2 + b_neg KL(x')))
   hinge  L_E = w_rec |x - x_r|^2 + w_kl (KL(x) + w_neg / 2 sum over x' of [m - KL(x')]_+);
@@ -33,6 +33,10 @@ from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, introspection
 
 MADE = ("reconstructions", "samples")
+SETTLED = 1_000  # steps after which explosions are told
+EXPLODED = 100.0  # times the margin; in training that holds, kl_samples stays near the margin or below
+UNJUDGED = 20_000  # steps, as many as the 50 epochs of MNIST before which the released Soft-IntroVAE does not stop
+LEAST_GAP = -1.0  # nats, below which it does; half the KL of data besides, for a few batches are no epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +162,18 @@ class SoftIntroVAE(Autoencoder):
             losses |= self.decoder_terms(images, z, z_n, step)
             loss = self.loss_scale() * losses["L_D"]
         return {**losses, **norms, **self.minimise(tape, loss, "decoder")}
+
+    def collapse(self, values: dict[str, float], step: int) -> str | None:
+        o, gone, kl = self.options, step - self.options.vae_steps, values["kl_samples"]
+        if self.soft and gone > UNJUDGED and values["kl_gap"] < LEAST_GAP and kl < values["kl_data"] / 2.0:
+            told = (
+                f"kl_samples, {kl:.3g}, lies below kl_data, {values['kl_data']:.3g}: the encoder takes samples for data"
+            )
+            return f"{told}. Remedy: lower --weight_neg"
+        if not self.soft and gone > SETTLED and kl > EXPLODED * o.hinge_margin:
+            told = f"kl_samples is {kl:.3g}, far above --hinge_margin={o.hinge_margin:g}, from where none comes back"
+            return f"{told}. Remedy: raise --vae_steps, lower --weight_neg, or use --critic_loss=soft, without a margin"
+        return None
 
     def encode(self, images: tf.Tensor, source: str = "data") -> tf.Tensor:
         del source

@@ -187,6 +187,11 @@ def _in_role(name, spec, model, image_shape, latent_dim):
         if isinstance(found, tuple) or tuple(found.shape[1:]) != (1,):
             received = "several outputs" if isinstance(found, tuple) else f"{tuple(found.shape)}"
             _refuse(name, "one number for each example, [B, 1]", received, "end it in a Dense(1)")
+    if isinstance(spec, specs.Mapping):
+        found, size = _tried(name, model, (latent_dim,)), spec.outputs * latent_dim
+        if isinstance(found, tuple) or tuple(found.shape[1:]) != (size,):
+            received = "several outputs" if isinstance(found, tuple) else f"{tuple(found.shape)}"
+            _refuse(name, f"vectors of {size} numbers, [B, {size}]", received, f"end it in a Dense({size})")
     return Adapted(model, name=name)
 
 
@@ -196,7 +201,7 @@ def _require_no_batch_norm(name, spec, model):
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
         _refuse(
             name,
-            "a model without batch norm: the method penalises its slope at each image, and one must not enter another's",
+            "a model without batch norm: its slope is penalised at each image, which others must not enter",
             "one with BatchNormalization",
             "leave that out",
         )

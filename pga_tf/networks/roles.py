@@ -10,8 +10,8 @@ class Encoder:
     """Images `[B, H, W, C]` to codes `[B, H_dim]`, or to (mean, stddev) of them.
 
     `code_norm`: "batch" puts codes through batch norm without scale and shift, mean 0 and variance 1 per dimension;
-    "sphere" onto the sphere of radius sqrt(H_dim). `batch_norm`: whether it has the norms that are asked for; an encoder
-    within a critic under a gradient penalty has none, for they would couple examples.
+    "sphere" onto the sphere of radius sqrt(H_dim). `batch_norm`: whether it has the norms that are asked for; an
+    encoder within a critic under a gradient penalty has none, for they would couple examples.
     """
 
     stochastic: bool = False

@@ -39,7 +39,10 @@ class Clock(keras.callbacks.Callback):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step."""
+    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step.
+
+    And `CollapseError` where the model says that its training has come to nothing.
+    """
 
     def __init__(self, clock):
         super().__init__()
@@ -49,6 +52,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         for name in self.model.meters:  # in the order of the paper; `logs` is sorted by name
             if not np.isfinite(logs[name]):
                 raise checks.NonFiniteError(f"{name} is {float(logs[name])} at step {self.clock.step}")
+        reason = self.model.collapse({name: float(logs[name]) for name in self.model.meters}, self.clock.step)
+        if reason:
+            raise checks.CollapseError(f"at step {self.clock.step} {reason}")
 
 
 class Shown(keras.callbacks.Callback):
@@ -95,22 +101,6 @@ class Logs(keras.callbacks.Callback):
             for name, value in values.items():
                 tf.summary.scalar(name if "/" in name else f"train/{name}", value)
         self.model.reset_metrics()
-
-
-class StopOnCollapse(keras.callbacks.Callback):
-    """Raises `NonFiniteError` where the means that were just logged say, to the method, that training is lost."""
-
-    def __init__(self, clock, every):
-        super().__init__()
-        self.clock, self.every = clock, every
-
-    def on_train_batch_end(self, batch, logs=None):
-        if not self.clock.due(self.every):
-            return
-        found = self.model.collapse({name: float(value) for name, value in logs.items()})
-        if found:
-            what, remedy = found
-            raise checks.NonFiniteError(f"{what} at step {self.clock.step}", remedy)
 
 
 class Work(keras.callbacks.Callback):

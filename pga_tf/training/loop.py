@@ -146,7 +146,6 @@ def _fit(experiment, directory, checkpoints, start, score, users):
             callbacks_lib.StopOnNonFinite(clock),
             callbacks_lib.Shown(clock, type(model).LOSSES, progress),
             callbacks_lib.Logs(clock, directory, writer, run.log_every),
-            callbacks_lib.StopOnCollapse(clock, run.log_every),
             *works,
             callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
             callbacks_lib.StopWhenNoted(notice),
@@ -157,10 +156,10 @@ def _fit(experiment, directory, checkpoints, start, score, users):
             if start < clock.total and not notice.received and not _gave_up(run, directory, score):
                 steps.take(model, experiment.batches(start), clock.total - start, callbacks)
         except checks.NonFiniteError as error:
-            raise checks.NonFiniteError(
-                f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none yet'}. "
-                f"Remedy: {error.remedy}."
-            ) from None
+            known = isinstance(error, checks.CollapseError)  # which says what to do by itself
+            remedy = "" if known else " Remedy: lower --learning_rate, or look at the data if the first step failed."
+            last = f"The last {'' if known else 'good '}checkpoint is {checkpoints.latest() or 'none yet'}."
+            raise type(error)(f"Training stopped: {error}. {last}{remedy}") from None
         finally:
             progress.close()
             writer.close()

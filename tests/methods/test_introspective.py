@@ -7,10 +7,14 @@ are NumPy arrays where the paper holds them, and the next player sees the weight
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import Sequential, layers
 
 from pga_tf.core import streams
-from pga_tf.core.checks import InputError
+from pga_tf.core.checks import CollapseError, InputError
+from pga_tf.methods import METHODS, soft_intro_vae
+from pga_tf.training import loop
 from tests.methods import builders
+from tests.training import helpers
 
 RATE, DIM, PIXELS = 0.05, builders.LATENT, 64
 ROOT = np.float32(np.sqrt(DIM))
@@ -189,15 +193,66 @@ def test_alaes_step_is_the_papers():
 
 
 def test_alaes_encoder_has_no_batch_norm_and_a_users_own_with_one_is_refused():
-    from keras import Sequential, layers
-
-    from pga_tf.methods import METHODS
-
     model = builders.build("alae", batch_norm="per_source")
     assert not any("norm" in v.path for v in model.encoder.variables)
     assert any("norm" in v.path for v in model.decoder.variables)
     encoder = Sequential([layers.Input((8, 8, 1)), layers.Flatten(), layers.BatchNormalization(), layers.Dense(2)])
     decoder = Sequential([layers.Input((2,)), layers.Dense(64, "tanh"), layers.Reshape((8, 8, 1))])
     mapping, critic = (Sequential([layers.Input((2,)), layers.Dense(n)]) for n in (2, 1))
-    with pytest.raises(InputError, match="encoder: expected a model without batch norm.*Remedy: leave that out"):
+    with pytest.raises(InputError, match=r"encoder: expected a model without batch norm.*Remedy: leave that out"):
         METHODS.get("alae")(encoder, decoder, mapping, critic)
+    plain = Sequential([layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(2)])
+    with pytest.raises(InputError, match=r"mapping: expected vectors of 2 .*received \(2, 1\).*a Dense\(2\)"):
+        METHODS.get("alae")(plain, decoder, critic, critic)
+
+
+# (method, options, what is reported, steps until that is believed, what is told, remedy); None: nothing is told
+COLLAPSES = [
+    (
+        "soft_intro_vae",
+        {"critic_loss": "hinge"},
+        {"kl_samples": 1.3e4, "kl_data": 1.0},
+        1_001,
+        "far above",
+        "--vae_steps",
+    ),
+    ("soft_intro_vae", {"critic_loss": "hinge"}, {"kl_samples": 1.1e4, "kl_data": 1.0}, 1_001, None, None),
+    ("soft_intro_vae", {}, {"kl_samples": 4.0, "kl_data": 9.0}, 20_001, "lies below kl_data, 9", "--weight_neg"),
+    ("soft_intro_vae", {}, {"kl_samples": 6.0, "kl_data": 9.0}, 20_001, None, None),
+    ("age", {}, {"kl_samples": 5.1, "kl_data": 0.1}, 1_001, "all samples are one: kl_samples is 5.1", "--weight_z"),
+    ("age", {}, {"kl_samples": 0.1, "kl_data": 5.1}, 1_001, "all images are one: kl_data is 5.1", "--weight_z"),
+    ("age", {"unit_sphere": True}, {"kl_samples": 6.0, "kl_data": 6.0}, 1_001, None, None),
+    ("alae", {}, {"margin": 51.0}, 1_001, "the critic has won", "--r1_gamma"),
+    ("alae", {}, {"margin": 49.0}, 1_001, None, None),
+]
+
+
+@pytest.mark.parametrize(("method", "options", "values", "step", "told", "remedy"), COLLAPSES)
+def test_a_game_that_is_lost_is_told_in_a_sentence_once_it_has_settled(method, options, values, step, told, remedy):
+    model = builders.build(method, network="mlp", **options)
+    if "kl_samples" in values:
+        values = values | {"kl_gap": values["kl_samples"] - values["kl_data"]}
+    found = model.collapse(values, step)
+    if told is None:
+        assert found is None
+        return
+    assert told in found
+    assert remedy in found.partition(". Remedy: ")[2]
+    assert model.collapse(values, step - 1) is None
+
+
+def test_a_plain_vaes_steps_are_no_game():
+    model = builders.build("soft_intro_vae", network="mlp", critic_loss="hinge", vae_steps=500)
+    assert model.collapse({"kl_samples": 1e9}, 1_500) is None
+    assert model.collapse({"kl_samples": 1e9}, 1_501)
+
+
+def test_a_run_that_explodes_stops_with_that_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(soft_intro_vae, "SETTLED", 4)
+    config = helpers.config(
+        tmp_path, method="soft_intro_vae", network="mlp", critic_loss="hinge", hinge_margin=1e-4, steps=12
+    )
+    message = r"^Training stopped: at step 5 kl_samples is .* far above --hinge_margin=0.0001.* checkpoint is .*step-4"
+    with pytest.raises(CollapseError, match=message) as raised:
+        loop.train(config, out=str)
+    assert str(raised.value).count("Remedy: ") == 1

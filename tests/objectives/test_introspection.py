@@ -37,9 +37,7 @@ def test_the_cosine_distance_is_one_less_the_cosine_whatever_the_lengths():
 def test_exp_elbo_and_its_slopes():
     reconstruction, kl = RNG.uniform(0.0, 3.0, size=(2, 6))
     scale, b_rec, b_neg = 0.01, 2.0, 30.0
-    value, slopes = both(
-        introspection.exp_elbo, reconstruction, kl, scale=scale, weight_rec=b_rec, weight_neg=b_neg
-    )
+    value, slopes = both(introspection.exp_elbo, reconstruction, kl, scale=scale, weight_rec=b_rec, weight_neg=b_neg)
     expected = np.exp(-2.0 * scale * (b_rec * reconstruction + b_neg * kl))
     np.testing.assert_allclose(value, expected)
     for slope, weight in zip(slopes, (b_rec, b_neg), strict=True):
