@@ -32,8 +32,6 @@ if sys.argv[:1] == ["-m"]:  # `python -m pga_tf.train` is about to begin, and im
 _HOMES = {
     **dict.fromkeys(("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree"), "pga_tf.methods"),
     **dict.fromkeys(("SoftIntroVAE", "AGE", "ALAE"), "pga_tf.methods"),
-        ("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree", "SoftIntroVAE", "AGE", "ALAE"), "pga_tf.methods"
-    ),
     **dict.fromkeys(("Run", "Scores", "load", "train", "evaluate"), "pga_tf.run"),
     "InputError": "pga_tf.core.checks",
 }
