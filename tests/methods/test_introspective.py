@@ -247,6 +247,7 @@ def test_a_plain_vaes_steps_are_no_game():
     assert model.collapse({"kl_samples": 1e9}, 1_501)
 
 
+@pytest.mark.slow
 def test_a_run_that_explodes_stops_with_that_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(soft_intro_vae, "SETTLED", 4)
     config = helpers.config(
