@@ -139,6 +139,37 @@ def test_a_rae_has_the_coefficients_of_the_released_code(name, dataset):
     assert own.component_weights == ("likelihood" if plain else "dirichlet_process")
 
 
+# METHODS_2.md, section 8, typed by hand: of encoders that are critics
+SOFT = {"critic_loss": "soft", "weight_kl": 1, "weight_rec": 1, "weight_neg": 256, "weight_made_rec": 1e-8}
+INTRO = {"critic_loss": "hinge", "hinge_margin": 120, "weight_rec": 0.05, "weight_neg": 0.5, "epochs": 25}
+AGE = {"weight_x": 10, "momentum": 0.5, "batch_size": 64}
+CRITICS = {
+    "soft_intro_vae_mnist": SOFT | {"latent_dim": 32, "batch_size": 128, "epochs": 200, "learning_rate": 2e-4},
+    "soft_intro_vae_fashion_mnist": SOFT | {"latent_dim": 32, "batch_size": 128, "epochs": 200, "learning_rate": 2e-4},
+    "soft_intro_vae_cifar10": SOFT | {"latent_dim": 128, "batch_size": 32, "epochs": 250, "learning_rate": 2e-4},
+    "intro_vae_celeba": INTRO | {"learning_rate": 2e-4},
+    "intro_vae_cifar10": INTRO | {"learning_rate": 2e-4},
+    "age_celeba": AGE | {"latent_dim": 64, "epochs": 5, "decoder_updates": 3, "weight_z": 1000 / 64},
+    "age_cifar10": AGE | {
+        "latent_dim": 128, "epochs": 150, "decoder_updates": 2, "weight_z": 1000 / 128, "schedule": "halving",
+        "halve_every": 40,
+    },
+    "alae_mnist": {
+        "latent_dim": 50, "filters": 1024, "r1_gamma": 10, "mapping_depth": 5, "critic_depth": 2, "momentum": 0,
+        "beta_2": 0.99, "learning_rate": 2e-3, "critic_learning_rate": 2e-4, "mapping_learning_rate": 2e-4,
+        "batch_size": 128, "epochs": 600,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stem", CRITICS)
+def test_an_encoder_that_is_a_critic_has_the_settings_of_the_released_code(stem):
+    values = parse(f"--flagfile={ROOT}/flagfiles/{stem}.flags").values()
+    assert {name: values[name] for name in CRITICS[stem]} == CRITICS[stem]
+    if stem == "alae_mnist":
+        assert values["ema"] ** (10_000 / values["batch_size"]) == pytest.approx(0.5, rel=1e-3)
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_no_placeholder_is_left(path):
     found = [name for name in PLACEHOLDER.findall(path.read_text()) if not NAMES_IN_CAPITALS.fullmatch(name)]
