@@ -34,7 +34,7 @@ class MapsPrior(Protocol):
     """A method that trains a map from noise to codes as its prior (`PRIOR = "own"`)."""
 
     def map_noise(self, noise: tf.Tensor) -> tf.Tensor:
-        """N(0, I) noise `[B, H_dim]` to codes `[B, H_dim]`, as inference does."""
+        """N(0, I) noise `[B, NOISE_PARTS * H_dim]` to codes `[B, H_dim]`, as inference does."""
 
 
 @runtime_checkable

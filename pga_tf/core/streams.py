@@ -41,6 +41,8 @@ USES = (
     "evaluation/normal",  # N(0, I) to compare with
     "evaluation/choice",  # which images a score is taken over, as blocks of a kernel distance
     "evaluation/bootstrap",  # resampled images
+    # since then
+    "second_posterior",  # in a step: eps of q(u|z), where codes have an encoder of their own
 )
 _NUMBERS = {use: number for number, use in enumerate(USES)}
 CHOOSING = ("steer", "judge", "look")

@@ -110,14 +110,19 @@ class VAE(Autoencoder):
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The two sides of the bound for images `[B, H, W, C]` in `image_range`: `[B]` each, nats, and the outputs."""
         mean, stddev = self._moments(x, training=True)
-        eps = self.normal([tf.shape(x)[0], self.latent_dim], "posterior", step)
-        outputs = self.decoder(mean + stddev * eps, training=True)
+        codes = mean + stddev * self.normal([tf.shape(x)[0], self.latent_dim], "posterior", step)
+        outputs = self.decoder(codes, training=True)
         if self.options.likelihood == "cross_entropy":
             nll, x_hat = gaussian.bernoulli_nll(x, outputs), tf.sigmoid(outputs)
         else:
             nll, x_hat = gaussian.gaussian_nll(x, outputs, self._gamma()), outputs
-        kl = tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)
-        return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=list(range(1, len(x.shape))))
+        losses = {"nll": nll} | self.code_terms(mean, stddev, codes, step)
+        return losses, tf.reduce_mean(tf.square(x - x_hat), axis=list(range(1, len(x.shape))))
+
+    def code_terms(self, mean: tf.Tensor, stddev: tf.Tensor, codes: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """KL(q(z|x) || p(z)) of posteriors, and of codes drawn from them, `[B, H_dim]` each: "kl", `[B]`, nats."""
+        del codes, step
+        return {"kl": tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)}
 
     def loss_scale(self) -> float:
         scale = 1.0 / math.prod(self.image_shape)
