@@ -73,28 +73,35 @@ def test_a_large_jpeg_is_not_made_smaller_before_tf1_bicubic(tmp_path):
 
 
 def test_a_resize_without_a_size_is_refused():
-    with pytest.raises(InputError, match=r"--resize=tf1_bicubic: expected --image_size.*received none.*--image_size=64"):
+    with pytest.raises(
+        InputError, match=r"--resize=tf1_bicubic: expected --image_size.*received none.*--image_size=64"
+    ):
         load(DataOptions(resize="tf1_bicubic", crop=6))
-    with pytest.raises(InputError, match=r"--resize: expected one of bicubic, bilinear, tf1_bicubic, received 'lanczos'"):
+    with pytest.raises(
+        InputError, match=r"--resize: expected one of bicubic, bilinear, tf1_bicubic, received 'lanczos'"
+    ):
         load(DataOptions(resize="lanczos", image_size=6))
 
 
-def test_all_images_are_trained_on_and_it_is_said(tmp_path):
+@pytest.mark.parametrize("dataset", ["folder:{}", "npz:{}/images.npz", "digits", "toy2d:moons"])
+def test_all_images_are_trained_on_and_it_is_said(tmp_path, dataset):
     for i, image in enumerate(noise(20, 8, 8, 3)):
         Image.fromarray(image).save(tmp_path / f"{i:02}.png")
     np.savez(tmp_path / "images.npz", images=noise(20, 8, 8, 3), test=np.arange(20) < 4)
-    for dataset in (f"folder:{tmp_path}", f"npz:{tmp_path}/images.npz", "digits", "toy2d:moons"):
-        apart, every = (load(DataOptions(dataset=dataset, train_on=what)) for what in ("train", "all"))
-        total = sum(apart.counts.values())
-        assert every.counts == {"train": total, "test": apart.counts["test"]}
-        assert every.identity == apart.identity  # the same images, as far as a run is concerned
-        np.testing.assert_array_equal(every.examples("test", 9), apart.examples("test", 9))
-        rows = lambda source, split: [image.tobytes() for image in source.examples(split, total)]
-        assert sorted(rows(every, "train")) == sorted(rows(apart, "train") + rows(apart, "test"))
-        (batch,) = every.batches("train", total, seed=0, value_range=every.value_range).take(1).as_numpy_iterator()
-        assert sorted(i.tobytes() for i in batch.astype(every.dtype)) == sorted(rows(every, "train"))
-        assert every.held_out is False and apart.held_out is True
-        note = f"the {apart.counts['test']:,} images of the test split are trained on too"
-        told = format_report(inspect(every), (0.0, 1.0))
-        assert note in " ".join(every.told()) and note not in " ".join(apart.told())
-        assert "held-out images are ones that are trained on" not in told
+    apart, every = (load(DataOptions(dataset=dataset.format(tmp_path), train_on=what)) for what in ("train", "all"))
+    total = sum(apart.counts.values())
+    assert every.counts == {"train": total, "test": apart.counts["test"]}
+    assert every.identity == apart.identity  # the same images, as far as a run is concerned
+    np.testing.assert_array_equal(every.examples("test", 9), apart.examples("test", 9))
+
+    def rows(images):
+        return sorted(image.tobytes() for image in images.astype(every.dtype))
+
+    wanted = np.concatenate([apart.examples(split, total) for split in ("train", "test")])
+    (batch,) = every.batches("train", total, seed=0, value_range=every.value_range).take(1).as_numpy_iterator()
+    assert rows(every.examples("train", total)) == rows(batch) == rows(wanted)
+    assert (every.held_out, apart.held_out) == (False, True)
+    note = f"the {apart.counts['test']:,} images of the test split are trained on too"
+    assert note in " ".join(every.told())
+    assert note not in " ".join(apart.told())
+    assert "held-out images are ones that are trained on" not in format_report(inspect(every), (0.0, 1.0))

@@ -16,7 +16,11 @@ NOISE = np.random.default_rng(0).integers(0, 256, (14, 10, 8, 3), np.uint8)
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """`tiny` (10x8x3, train and test), `tiny_split` (and validation), `tiny_train` (train alone, several sizes), `tiny_text` (no image)."""
+    """Datasets on disk, of images 10x8x3.
+
+    `tiny` (train and test), `tiny_split` (and validation), `tiny_train` (train alone, several sizes), `tiny_text` (no
+    image).
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -111,7 +115,8 @@ def test_every_split_is_trained_on_where_that_is_asked_for(storage):
     asked = {"dataset": "tfds:tiny_split", "crop": 6, "image_size": 4, "resize": "tf1_bicubic"}
     apart, every = (load(DataOptions(train_on=what, **asked)) for what in ("train", "all"))
     assert (apart.counts, every.counts) == ({"train": 8, "test": 3}, {"train": 14, "test": 3})
-    assert every.identity.count == 14 and every.identity.digest != apart.identity.digest
+    assert every.identity.count == 14
+    assert every.identity.digest != apart.identity.digest
 
     def members(images):
         assert all(min(np.abs(image.astype(int) - w).max() for w in wanted) <= 1 for image in images)
