@@ -13,14 +13,20 @@ FIELD = re.compile(rf"# ({'|'.join(FIELDS)}):( *)(.*)")
 WIDTH = len("# Published: ")
 TITLE = re.compile(r"# (?P<method>.+?) on (?P<dataset>[^,:]+)(?:, (?P<details>[^:]+))?: (?P<settings>[^:]+)\.")
 SETTINGS = re.compile(
-    r"(?:published settings|settings of the released code)(?: but for (?P<ours>.+), which (?:is|are) ours)?"
-    r"|ours(?: but for (?P<theirs>.+), which (?:is|are) (?:published|the released code's))?(?:, aiming at .+)?"
+    r"(?:published settings|settings of the released code)(?: but for .+, which (?:is|are) ours)?"
+    r"|ours(?: but for .+, which (?:is|are) (?:published|the released code's))?(?:, aiming at .+)?"
 )
 OF_OURS = re.compile(r"\bours\b|\bassumed\b|\b(?:prints no|not print|does not (?:say|print)|not on record|not known)\b")
+
+
+def plain_rae(v):
+    return (v["method"], v.get("regulariser")) == ("rae", "none")
+
+
 # what comes before "on" in a title, where it is not the method's name: the flags that such a row has
 METHODS = {
-    "AE": lambda v: v["method"] == "ae" or (v["method"] == "rae" and v["regulariser"] == "none" and not v["weight_code"]),
-    "RAE": lambda v: v["method"] == "rae" and v["regulariser"] == "none" and v["weight_code"] > 0,
+    "AE": lambda v: v["method"] == "ae" or (plain_rae(v) and not v["weight_code"]),
+    "RAE": lambda v: plain_rae(v) and v["weight_code"] > 0,
     "RAE-L2": lambda v: (v["method"], v["regulariser"]) == ("rae", "l2"),
     "RAE-SN": lambda v: (v["method"], v["regulariser"]) == ("rae", "spectral_norm"),
     "RAE-GP": lambda v: (v["method"], v["regulariser"]) == ("rae", "gradient_penalty"),
