@@ -223,6 +223,13 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp
         "count": 81, "image_shape": [8, 8, 1], "prepared": "size 8",
     }  # fmt: skip
 
+    sized = ("--images_size=6", "--images_crop=7", "--images_resize=tf1_bicubic")
+    evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", *sized, f"--workdir={tmp_path}/sized", cache)
+    assert load(tmp_path / "sized")["card"]["generated"]["prepared"] == "size 6, crop 7, resize tf1_bicubic"
+    with pytest.raises(InputError, match=r"--against_resize=bilinear: expected --against_size, to.*--against_siz"):
+        evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", "--against_resize=bilinear",
+                 f"--workdir={tmp_path}/none", cache)  # fmt: skip
+
     (tmp_path / "folder" / "large.png").unlink()
     (tmp_path / "folder" / "broken.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"broken\.png"):

@@ -51,6 +51,7 @@ class Source:
       value_range: (low, high) of the stored values: (0., 255.) for uint8, as declared for float32.
       readers: the splits, "train" and "test". identity: by what the data is known again.
       notes: lines on what lies there and is not used, or not as it is. remarks: what was made of files read so far.
+      held_out: whether what is not trained on is the test split; with --train_on=all it is trained on too.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Source:
     identity: Identity | None = None
     notes: tuple[str, ...] = ()
     remarks: pictures.Remarks | None = None
+    held_out: bool = True
 
     @property
     def counts(self) -> dict[str, int]:

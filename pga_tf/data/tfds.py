@@ -9,7 +9,7 @@ import numpy as np
 
 from pga_tf.core import checks, ranges
 from pga_tf.data import random_access
-from pga_tf.data.options import DataOptions
+from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.prepare import prepare, prepared_shape
 from pga_tf.data.records import Records
 from pga_tf.data.source import Identity, Source, digest
@@ -17,6 +17,8 @@ from pga_tf.data.source import Identity, Source, digest
 
 def load(name: str, argument: str, options: DataOptions) -> Source:
     """uint8 `[H, W, C]` in [0, 255]; train, and test or validation or else a slice held out from train.
+
+    With `options.train_on` all, train is every split of the dataset.
 
     Raises:
       InputError: an unknown or absent dataset, or one without uint8 images of 1 or 3 channels.
@@ -37,7 +39,8 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
         readers = {split: random_access.RandomAccess(r.count, _read_all(r, shape)) for split, r in readers.items()}
     files = {split: info.file_instructions for split, info in splits.items()}
     described = [[split, os.path.basename(f.filename), f.skip, f.take] for split, of in files.items() for f in of]
-    identity = Identity(sum(reader.count for reader in readers.values()), digest([builder.info.full_name, described]))
+    counted = readers["train"].count if options.train_on == ALL else sum(reader.count for reader in readers.values())
+    identity = Identity(counted, digest([builder.info.full_name, described]))
     return Source(name, shape, np.uint8, ranges.UINT8, readers, identity)
 
 
@@ -144,9 +147,11 @@ def _own_splits(name, splits):
 
 
 def _splits(name, splits, options):
-    own = _own_splits(name, splits)
-    if own:
-        return own
+    chosen = _own_splits(name, splits) or _held_out(name, splits, options)
+    return {**chosen, "train": splits["all"]} if options.train_on == ALL else chosen
+
+
+def _held_out(name, splits, options):
     total = splits["train"].num_examples
     kept = total - max(round(total * options.test_fraction), 1)
     if kept < 1:

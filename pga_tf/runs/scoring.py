@@ -143,6 +143,8 @@ def real_identity(source, split, count, network):
         held += len(images)
     entry = {"dataset": source.name, "split": split, "count": held, "image_shape": list(source.image_shape)}
     entry["sha256"] = digest.hexdigest()[:16]
+    if split != "train" and not source.held_out:
+        entry["trained_on"] = True
     if network is None:
         return None, entry
     key = {"features": network.card(), "sha256": digest.hexdigest(), "keep": statistics.NEIGHBOURS}
@@ -188,7 +190,8 @@ def in_training(run, source):
             "count": len(held_out),
             "image_shape": list(source.image_shape),
             "sha256": digest.hexdigest()[:16],
-        },
+        }
+        | ({} if source.held_out else {"trained_on": True}),
         generated={
             "count": run.evaluate_samples,
             "seeds": "of draws to steer by",

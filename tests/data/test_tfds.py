@@ -7,14 +7,20 @@ import pytest
 
 from pga_tf.core.checks import InputError
 from pga_tf.data import DataOptions, format_report, inspect, load, random_access, records
+from tests.data import transcribed
 
 BYTES = (0.0, 255.0)
 COUNT = 50
+NOISE = np.random.default_rng(0).integers(0, 256, (14, 10, 8, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """`tiny` (10x8x3, train and test), `tiny_train` (train alone, several sizes), `tiny_text` (no image)."""
+    """Datasets on disk, of images 10x8x3.
+
+    `tiny` (train and test), `tiny_split` (and validation), `tiny_train` (train alone, several sizes), `tiny_text` (no
+    image).
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -41,6 +47,7 @@ def data_dir(tmp_path_factory):
     def images(start, count, sizes=((10, 8),)):
         return [np.full((*sizes[i % len(sizes)], 3), start + i, np.uint8) for i in range(count)]
 
+    noise = {"train": NOISE[:8], "validation": NOISE[8:11], "test": NOISE[11:]}
     label = tfds.features.ClassLabel(num_classes=2)
     labelled = [{"image": i, "label": 1} for i in images(0, COUNT)]
     build(
@@ -51,6 +58,7 @@ def data_dir(tmp_path_factory):
     )
     several = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
     build("tiny_train", {"image": several}, train=[{"image": i} for i in images(0, 20, ((10, 8), (12, 16)))])
+    build("tiny_split", {"image": image}, **{s: [{"image": i} for i in noise[s]] for s in noise})
     build("tiny_text", {"label": label}, train=[{"label": 0}, {"label": 1}])
     return root
 
@@ -100,6 +108,27 @@ def test_a_test_split_is_held_out_where_there_is_none(storage):
     values = [v for split in ("train", "test") for v in source.examples(split, 20)[:, 0, 0, 0]]
     assert sorted(values) == list(range(20))
     assert sorted(stream(source, 3, batch_size=5).reshape(-1)) == sorted(values[:15])
+
+
+def test_every_split_is_trained_on_where_that_is_asked_for(storage):
+    wanted = [transcribed.as_bytes(image[2:8, 1:7], 4) for image in NOISE]
+    asked = {"dataset": "tfds:tiny_split", "crop": 6, "image_size": 4, "resize": "tf1_bicubic"}
+    apart, every = (load(DataOptions(train_on=what, **asked)) for what in ("train", "all"))
+    assert (apart.counts, every.counts) == ({"train": 8, "test": 3}, {"train": 14, "test": 3})
+    assert every.identity.count == 14
+    assert every.identity.digest != apart.identity.digest
+
+    def members(images):
+        assert all(min(np.abs(image.astype(int) - w).max() for w in wanted) <= 1 for image in images)
+        return sorted(int(np.argmin([np.abs(image.astype(int) - w).sum() for w in wanted])) for image in images)
+
+    assert members(every.examples("train", 20)) == list(range(14))
+    assert members(next(iter(every.batches("train", 14, seed=1, value_range=BYTES))).numpy()) == list(range(14))
+    assert members(apart.examples("train", 20)) == list(range(8))
+    assert members(every.examples("test", 20)) == members(apart.examples("test", 20)) == [11, 12, 13]
+    assert "the 3 images of the test split are trained on too" in every.notes[0]
+    whole = load(DataOptions(dataset="tfds:tiny_train", image_size=6, test_fraction=0.25, train_on="all"))
+    assert whole.counts == {"train": 20, "test": 5}
 
 
 def test_images_of_several_sizes_need_image_size(data_dir, monkeypatch):
