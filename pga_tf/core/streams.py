@@ -41,6 +41,7 @@ USES = (
     "evaluation/normal",  # N(0, I) to compare with
     "evaluation/choice",  # which images a score is taken over, as blocks of a kernel distance
     "evaluation/bootstrap",  # resampled images
+    "evaluation/draws",  # codes around that of one image
 )
 _NUMBERS = {use: number for number, use in enumerate(USES)}
 CHOOSING = ("steer", "judge", "look")
