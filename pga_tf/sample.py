@@ -121,14 +121,13 @@ def _panel(runs):
     out = _out(".png", FLAGS.out or "panel.png")
     configs = [config_lib.of_run(name, FLAGS.dataset, FLAGS.allow_changed_data) for name in runs]
     shapes = [RunDirectory(name).read_image_shape() for name in runs]
+    of_first = "" if grids.is_points(shapes[0]) else f" of {_size(shapes[0])}, as the first one's"
     for name, shape in zip(runs, shapes, strict=True):
         if grids.is_points(shape) or shape != shapes[0]:
             checks.refuse(
                 f"--panel {name}",
-                expected=f"a run on images of {' x '.join(map(str, shapes[0]))}, as the first"
-                if shape != shapes[0]
-                else "runs on images",
-                received="one on points" if grids.is_points(shape) else " x ".join(map(str, shape)),
+                expected=f"a run on images{of_first}",
+                received="points" if grids.is_points(shape) else _size(shape),
                 remedy="leave it out",
             )
     for config in configs:
@@ -143,6 +142,10 @@ def _panel(runs):
     grids.write_png(out, grids.panel(rows, drawing.PANEL, missing="no encoder"))
     print(out)
     return 0
+
+
+def _size(shape):
+    return " x ".join(map(str, shape))
 
 
 def _require_memory(image_shape, on_a_grid):

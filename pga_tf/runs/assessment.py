@@ -135,7 +135,7 @@ def of_run(config, request, prior):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
     The result is what evaluation.json holds: title, run, flags, card, scores, notes (sentences on what they lack), gap,
-    reconstruction, latent, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
+    reconstruction, latent, posterior, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
     network that is not there.
     """
     directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
@@ -298,10 +298,8 @@ def _pictures_of_codes(posterior, around, labelled):
     if labelled is not None:
         held, labels, names = labelled
         points, share = codes.plane(held)
-        what = (
-            "both dimensions" if held.shape[1] == 2 else f"first two principal components, {share:.0%} of the variance"
-        )
-        pictures[f"codes of {len(held):,} held-out images by label: {what}"] = codes.scatter(points, labels, names)
+        seen = "both dimensions" if held.shape[1] == 2 else f"two principal components, {share:.0%} of the variance"
+        pictures[f"codes of {len(held):,} held-out images by label: {seen}"] = codes.scatter(points, labels, names)
     return pictures
 
 
