@@ -135,8 +135,8 @@ def of_run(config, request, prior):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
     The result is what evaluation.json holds: title, run, flags, card, scores, notes (sentences on what they lack), gap,
-    reconstruction, latent, posterior, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
-    network that is not there.
+    reconstruction, latent, posterior, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior
+    or feature network that is not there.
     """
     directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
     asked, request = request, request.of_a_run()
