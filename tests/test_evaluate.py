@@ -159,7 +159,15 @@ def test_the_command_prints_and_writes_the_same_numbers(run, evaluated):
 def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     page = (run / "evaluation" / "report.html").read_text()
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
+    told = {caption.text for caption in markup.Page(page).all("figcaption")}
+    assert any(re.match(r"Draws around the code .* lambda", caption) for caption in told)
+    assert any(re.match(r"Codes of 297 held-out images by label: two principal.* \d+%", caption) for caption in told)
+    assert not any(caption.startswith("Along single latent directions") for caption in told)
+    posterior = load(run)["posterior"]
+    assert posterior["left_out"] == "no bound with a Gaussian likelihood is trained"
+    variances = posterior["draws"]["posterior_variances"]
+    assert variances == sorted(variances)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     np.testing.assert_array_equal(shown, np.asarray(Image.open(run / "evaluation" / "samples.png")))
     draw, _ = trained.load(config_lib.of_run(run))

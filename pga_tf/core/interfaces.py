@@ -30,6 +30,14 @@ class HasPosterior(Protocol):
 
 
 @runtime_checkable
+class HasLikelihood(Protocol):
+    """A decoder that is the mean of p(x|z), trained by a bound on log p(x)."""
+
+    def likelihood_variance(self) -> tf.Tensor | None:
+        """Variance of a pixel under p(x|z), scalar in squared units of `image_range`; None if that is no Gaussian."""
+
+
+@runtime_checkable
 class MapsPrior(Protocol):
     """A method that trains a map from noise to codes as its prior (`PRIOR = "own"`)."""
 

@@ -38,5 +38,5 @@ class Joined:
 
 
 def whole(source: Source) -> Source:
-    """`source` with all of its images in one split, "all"."""
-    return dataclasses.replace(source, readers={ALL: Joined(list(source.readers.values()))})
+    """`source` with all of its images in one split, "all", and no labels."""
+    return dataclasses.replace(source, readers={ALL: Joined(list(source.readers.values()))}, labels=None)

@@ -53,7 +53,8 @@ class VAEOptions:
 
 
 class VAE(Autoencoder):
-    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior.
+    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior,
+    HasLikelihood.
 
     Args:
       networks: `encoder`, images `[B, H, W, C]` to (mean, stddev) of codes, `[B, H_dim]` each; `decoder`, codes `[B,
@@ -143,6 +144,10 @@ class VAE(Autoencoder):
     def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
         """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self._moments(images, training=False))
+
+    def likelihood_variance(self) -> tf.Tensor | None:
+        """gamma^2, scalar in squared units of `image_range`; None for cross-entropy."""
+        return None if self.options.likelihood == "cross_entropy" else tf.exp(2.0 * self._gamma())
 
     def decode(self, codes: tf.Tensor, source: str = "prior") -> tf.Tensor:
         images = super().decode(codes, source)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pga_tf.core.checks import InputError
-from pga_tf.data import DataOptions, format_report, inspect, load, random_access, records
+from pga_tf.data import DataOptions, format_report, inspect, load, random_access, records, whole
+from pga_tf.data import tfds as tfds_source
 from tests.data import transcribed
 
 BYTES = (0.0, 255.0)
@@ -49,7 +50,7 @@ def data_dir(tmp_path_factory):
 
     noise = {"train": NOISE[:8], "validation": NOISE[8:11], "test": NOISE[11:]}
     label = tfds.features.ClassLabel(num_classes=2)
-    labelled = [{"image": i, "label": 1} for i in images(0, COUNT)]
+    labelled = [{"image": i, "label": i[0, 0, 0] % 2} for i in images(0, COUNT)]
     build(
         "tiny",
         {"image": image, "label": label},
@@ -100,6 +101,23 @@ def test_stored_order_is_read_in_full(storage):
     report = inspect(source, limit=30)
     assert (report.count, report.looked_at, report.repeated) == (COUNT, 30, ())
     assert "warning: 30 of 30 images looked at are near constant" in format_report(report, (0.0, 1.0))
+
+
+def test_labels_are_those_of_the_images_and_nothing_else_knows_of_them(storage, monkeypatch):
+    source = load(DataOptions(dataset="tfds:tiny"))
+    assert source.labels.names == ("0", "1")
+    for count in (4, COUNT, 1000):
+        labels = source.labels.read("train", count)
+        np.testing.assert_array_equal(labels, source.examples("train", count)[:, 0, 0, 0] % 2)
+    assert labels.dtype == np.int64
+    assert source.labels.read("test", 1000).tolist() == [0] * 7
+    monkeypatch.setattr(tfds_source, "_labels", lambda builder, splits: None)
+    without = load(DataOptions(dataset="tfds:tiny"))
+    assert without.labels is None
+    assert without.identity == source.identity
+    np.testing.assert_array_equal(stream(without, 10), stream(source, 10))
+    assert whole(source).labels is None
+    assert load(DataOptions(dataset="tfds:tiny_train", image_size=6)).labels is None
 
 
 def test_a_test_split_is_held_out_where_there_is_none(storage):
@@ -191,9 +209,9 @@ def test_images_come_as_they_are_stored_with_their_labels(data_dir, monkeypatch)
     items = [item for part in sources.parts("tfds:tiny") for item in sources.read(part)]
     assert [item.index for item in items] == list(range(COUNT + 7))
     assert [item.split for item in items] == ["train"] * COUNT + ["eval"] * 7
-    assert [item.label for item in items] == [1] * COUNT + [0] * 7
     assert items[0].encoded.startswith(b"\x89PNG")
     source = load(DataOptions(dataset="tfds:tiny"))
+    assert [item.label for item in items] == [*(source.examples("train", COUNT)[:, 0, 0, 0] % 2), *([0] * 7)]
     decoded = np.stack([examples.decode(item.encoded) for item in items])
     np.testing.assert_array_equal(decoded[:COUNT], source.examples("train", COUNT))
     without = [item for part in sources.parts("tfds:tiny_train") for item in sources.read(part)]
