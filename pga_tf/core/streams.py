@@ -43,6 +43,7 @@ USES = (
     "evaluation/bootstrap",  # resampled images
     # since then
     "second_posterior",  # in a step: eps of q(u|z), where codes have an encoder of their own
+    "diagnostics/prior",  # z_n, for h(z_n) beside h(f(x))
     "evaluation/draws",  # codes around that of one image
 )
 _NUMBERS = {use: number for number, use in enumerate(USES)}

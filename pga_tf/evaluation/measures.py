@@ -193,8 +193,8 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
     """What the codes of held-out images look like beside the prior: (dict of plain values, images along directions).
 
     Of a stochastic encoder the aggregated codes are draws from q(z|x), one for each image; active units and directions
-    go by the means. `mmd` is between codes and prior, `mmd_mapped` between h of the one and h of the other, which for
-    perceptual methods is what Theorem 1 of the paper asks to be 0. (None, None) without an encoder.
+    go by the means. `mmd` is between codes and prior, `mmd_mapped` between h of means and h of the prior's codes, which
+    for perceptual methods is what Theorem 1 of the paper asks to be 0. (None, None) without an encoder.
     """
     if subject.encode is None:
         return None, None
@@ -220,7 +220,7 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
     }
     if subject.recode is not None:
         health["mmd_mapped"] = latent.mmd(
-            _recoded(subject, codes.astype(np.float32), "data"), _recoded(subject, prior, "prior")
+            _recoded(subject, means.astype(np.float32), "data"), _recoded(subject, prior, "prior")
         )
     if subject.posterior_stddev is not None:
         variance = np.square(stddev)

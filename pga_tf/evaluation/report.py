@@ -16,6 +16,14 @@ BETTER = {
     "coverage": "higher",
 }  # fmt: skip
 ERRORS = "+- is the standard error over the choice of samples; another training or other real images may move more"
+MAPPED = "MMD of h(f(x)) and h of the prior (Theorem 1: 0)"
+COMPARED = {  # what is compared beside scores, by (part, number)
+    ("gap", "reconstructions"): "gap reconstructions",
+    ("reconstruction", "mse"): "reconstruction mse",
+    ("latent", "mmd"): "MMD of f(x) and the prior",
+    ("latent", "mmd_mapped"): "MMD of h(f(x)) and h of the prior",
+    ("memory", "ratio"): "memory ratio",
+}
 STEPS = {
     "training_images": "training images (no model: the floor)",
     "reconstructions": "reconstructions g(f(x))",
@@ -137,7 +145,7 @@ def rows(result):
         )
     if health := result.get("latent"):
         values = health["singular_values"]
-        header = ["active units", "MMD to the prior", "the same after h", "singular values (1 in N(0, I))"]
+        header = ["active units", "MMD of f(x) and the prior", MAPPED, "singular values (1 in N(0, I))"]
         row = [
             f"{health['active_units']} of {health['latent_dim']}",
             number(health["mmd"]),
@@ -323,9 +331,8 @@ def _marks_of(better, entries):
 
 
 def _compared(group):
-    extra = [("gap", "reconstructions"), ("reconstruction", "mse"), ("latent", "mmd"), ("memory", "ratio")]
-    extra = [(section, name) for section, name in extra if any(result.get(section) for result in group)]
-    header = ["run", *(label(group[0], name) for name in group[0]["scores"]), *(f"{s} {n}" for s, n in extra)]
+    extra = [(part, name) for part, name in COMPARED if any(name in (result.get(part) or {}) for result in group)]
+    header = ["run", *(label(group[0], name) for name in group[0]["scores"]), *(COMPARED[key] for key in extra)]
     content = []
     for result in group:
         scores = [with_error(entry) for entry in result["scores"].values()]

@@ -80,4 +80,4 @@ class LVPGA(Perceptual):
         return posteriors.diagonal_gaussian(*self.encoder(images))
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return posteriors.diagnostics(self.posterior(images))
+        return super().diagnostics(images) | posteriors.diagnostics(self.posterior(images))

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from pga_tf.core import routing
+from pga_tf.core import routing, streams
 from pga_tf.core.options import option
 from pga_tf.methods.ablations import AblationOptions
 from pga_tf.methods.method import Autoencoder
-from pga_tf.objectives import pga
+from pga_tf.objectives import matching, pga
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +76,19 @@ class Perceptual(Autoencoder):
     def l_lr(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
         """a L_lr,N + b L_lr,H, Eq. 4: `[B]`."""
         return self.options.weight_lr_n * losses["L_lr_N"] + self.options.weight_lr_h * losses["L_lr_H"]
+
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What Theorem 1 is about, as squared MMDs of a batch (`matching.imq_mmd`, in units of one kernel).
+
+        `mmd_codes`: f(x) against N(0, I); `mmd_mapped`: h(z_n) against h(f(x)), which the theorem asks to be 0.
+        """
+        codes = self.encode(images)
+        z_n = streams.normal(tf.shape(codes), "diagnostics/prior", seed=0, step=0)
+        h_data = self.encode(self.decode(codes, "data"), "reconstructions")
+        h_n = self.encode(self.decode(z_n, "prior"), "samples")
+        pairs = {"mmd_codes": (codes, z_n), "mmd_mapped": (h_n, h_data)}
+        kernels = len(matching.IMQ_SCALES)
+        return {name: tf.reduce_mean(matching.imq_mmd(*pair)) / kernels for name, pair in pairs.items()}
 
     def total(self, losses: dict[str, tf.Tensor], rest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """L_r in the warm-up, L_r + `rest` after it: `[B]`."""

@@ -154,8 +154,8 @@ def test_every_number_of_the_page_is_the_records(whole, page):
     # lambda of 0.04 against 1/20, 1/30, 1/40
     assert latent["median |ratio - 1| to diag (I + J'J / gamma)^-1"] == "0.2"
     assert latent["correlation of their logarithms"] == "-"
-    assert found["latent"]["mmd"] == close(latent["MMD to the prior"])
-    assert found["latent"]["mmd_mapped"] == close(latent["the same after h"])
+    assert found["latent"]["mmd"] == close(latent["MMD of f(x) and the prior"])
+    assert found["latent"]["mmd_mapped"] == close(latent[report.MAPPED])
     assert (latent["log|det dh/dz| [nats]"], latent["bound of Eq. 7"]) == ("1.5", "2.5")
     memory = list(page.tiles(section(page, "memory")).values())
     assert memory[1:] == ["3 of 300", "37 of 2,000"]
