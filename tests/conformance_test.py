@@ -49,6 +49,9 @@ VARIANTS = [
     ("prior_free", {"critic_norm": "spectral"}),
     ("rae", {"regulariser": "gradient_penalty", "weight_regulariser": 1.0}),
     ("rae", {"regulariser": "spectral_norm"}),
+    ("wae", {"divergence": "gan"}),
+    ("wae", {"divergence": "gan", "in_turn": True, "stochastic_encoder": True, "input_noise": 0.1}),
+    ("wae", {"divergence": "sliced", "stochastic_encoder": True, "weight_kl": 0.5}),
 ]
 CASES = [(method, {}) for method in METHODS.names()] + VARIANTS
 named = lambda value: "-".join(map(str, value.values())) or "default" if isinstance(value, dict) else value

@@ -14,6 +14,7 @@ from pga_tf.methods.prior_free import PriorFree
 from pga_tf.methods.rae import RAE
 from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
+from pga_tf.methods.wae import WAE
 from pga_tf.networks import NetworkOptions
 
 METHODS = Registry("method")
@@ -31,6 +32,7 @@ register("vae", VAE)
 register("ae", AE)
 register("rae", RAE)
 register("prior_free", PriorFree)
+register("wae", WAE)
 
 
 def build(

@@ -144,7 +144,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         callbacks = [
             clock,
             callbacks_lib.StopOnNonFinite(clock),
-            callbacks_lib.Shown(clock, type(model).LOSSES, progress),
+            callbacks_lib.Shown(clock, model.LOSSES, progress),
             callbacks_lib.Logs(clock, directory, writer, run.log_every),
             *works,
             callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
