@@ -53,7 +53,9 @@ VARIANTS = [
     ("wae", {"divergence": "gan", "in_turn": True, "stochastic_encoder": True, "input_noise": 0.1}),
     ("wae", {"divergence": "sliced", "stochastic_encoder": True, "weight_kl": 0.5}),
 ]
-CASES = [(method, {}) for method in METHODS.names()] + VARIANTS
+LONG = VARIANTS[-2:]  # whose routing and single steps are in the suite at all times, tests/methods
+CASES = [(method, {}) for method in METHODS.names()]
+CASES += [pytest.param(*case, marks=[pytest.mark.slow] * (case in LONG)) for case in VARIANTS]
 named = lambda value: "-".join(map(str, value.values())) or "default" if isinstance(value, dict) else value
 each_case = pytest.mark.parametrize(("method", "options"), CASES, ids=named)
 each_prior = pytest.mark.parametrize("prior", PRIORS.names())

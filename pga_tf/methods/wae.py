@@ -19,10 +19,10 @@ batch norm, AAE moves the encoder's running statistics twice in a step.
 """
 
 import dataclasses
-from collections.abc import Callable
+from typing import Any
 
+import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from pga_tf.core import checks, replicas, routing
 from pga_tf.core.options import option
@@ -86,7 +86,7 @@ class WAEOptions:
 
 
 class WAE(Autoencoder):
-    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes.
+    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes; HasPosterior if stochastic.
 
     Args:
       networks: `encoder`, images `[B, H, W, C]` to codes `[B, H_dim]`, or to (mean, stddev) of them for
@@ -97,6 +97,11 @@ class WAE(Autoencoder):
 
     Options = WAEOptions
     GROUP = 2  # a law is not seen in one code
+
+    def __init__(self, *networks: keras.layers.Layer, **named: Any):
+        super().__init__(*networks, **named)
+        if self.options.stochastic_encoder:
+            self.posterior = self._posterior  # an interface of an instance, which a deterministic one does not have
 
     @classmethod
     def players(cls, options: WAEOptions) -> tuple[Player, ...]:
@@ -234,16 +239,12 @@ class WAE(Autoencoder):
         codes = super().encode(images, source)
         return codes[0] if self.options.stochastic_encoder else codes
 
-    @property
-    def posterior(self) -> Callable[[tf.Tensor], tfp.distributions.Distribution]:
-        """q(z|x) of images `[B, H, W, C]`, batch `[B]` and event `[H_dim]`, where the encoder is stochastic."""
-        if not self.options.stochastic_encoder:
-            raise AttributeError("posterior: the encoder is deterministic.")  # so that no interface is found
-        return lambda images: posteriors.diagonal_gaussian(*self.encoder(images, sources=("data",)))
+    def _posterior(self, images):
+        return posteriors.diagonal_gaussian(*self.encoder(images, sources=("data",)))
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         if self.options.stochastic_encoder:
-            return posteriors.diagnostics(self.posterior(images))
+            return posteriors.diagnostics(self._posterior(images))
         return posteriors.spread(self.encode(images))
 
 
