@@ -83,6 +83,14 @@ class Stepwise(keras.Model):
         for player in everyone:
             _make_slots(made[player.name], self.trained_by(player))
 
+    def before(self) -> "Stepwise | None":
+        """What is trained, once, before this model's first step; None for nothing.
+
+        A compiled model on this one's networks. It says by `length` how many steps it takes at most, from which batches
+        of this one's serve, by `ending()`, a callback, when fewer are enough, and by `told()` what came of it.
+        """
+        return None
+
     def average(self, decay: float, roles: Sequence[str]) -> None:
         """Keeps moving averages of the networks of `roles` from here on; `decay` 0 keeps none."""
         weights = [v for role in roles for v in self.networks()[role]]

@@ -13,9 +13,8 @@ T(z) = T_net(z) + log N(z; 0, I) has to learn the law of the codes alone (the lo
   `--weight_divergence`.
 
 Deviations: the prior is N(0, I) where the released code has N(0, s^2 I): codes in units of s, under which L_mmd is the
-same. Several replicas match the codes of the whole batch. The head start (released: up to 200 steps that fit the codes'
-mean and covariance to those of the prior's draws) compares with the prior's exact moments, on a step's batch. Under
-batch norm, AAE moves the encoder's running statistics twice in a step.
+same. Several replicas match the codes of the whole batch. Under batch norm, AAE moves the encoder's running statistics
+twice in a step. The head start is that of head_start.py.
 """
 
 import dataclasses
@@ -28,6 +27,7 @@ from pga_tf.core import checks, replicas, routing
 from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.methods import posteriors
+from pga_tf.methods.head_start import HeadStart
 from pga_tf.methods.method import PIXEL_RANGES, Autoencoder, Roles
 from pga_tf.networks import Critic, Decoder, Encoder
 from pga_tf.objectives import adversarial, gaussian, matching, pga
@@ -126,6 +126,12 @@ class WAE(Autoencoder):
     @staticmethod
     def training_range(options: WAEOptions) -> tuple[float, float]:
         return PIXEL_RANGES[options.pixel_range][0]
+
+    def before(self) -> HeadStart | None:
+        if not self.options.head_start:
+            return None
+        codes = lambda batch, step: self.codes(self.prepare(batch, step), step, substep=2)[0]
+        return HeadStart(self.encoder, codes, self.optimizers["autoencoder"], self.options.head_start)
 
     @property
     def LOSSES(self) -> tuple[str, ...]:
@@ -229,10 +235,10 @@ class WAE(Autoencoder):
         variance = values["code_variance"]
         if step < SETTLED or COLLAPSED < variance < RUN_AWAY:
             return None
-        told = "all images have one code" if variance < 1.0 else "codes have run away from the prior"
+        told = "the codes of all images are one" if variance < 1.0 else "the codes have run away from the prior"
         return (
-            f"{told}: the codes' variance is {variance:.3g}, the prior's is 1. Remedy: another --weight_divergence, "
-            "or a lower --learning_rate"
+            f"{told}: their variance is {variance:.3g}, the prior's is 1. "
+            "Remedy: pass another --weight_divergence, or a lower --learning_rate"
         )
 
     def encode(self, images: tf.Tensor, source: str = "data") -> tf.Tensor:
