@@ -162,7 +162,8 @@ class Run:
         """Scores under a prior, as `pga_tf.evaluate` finds and keeps them in the run.
 
         Args:
-          values: of `assessment.Request`: num_samples, seeds, features, split, num_real, inception_path, cache_dir.
+          values: of `assessment.Request`: protocol, num_samples, seeds, features, split, num_real, inception_path,
+            cache_dir.
         """
         request = _request(checkpoint=self.checkpoint, **values)
         result, pictures = assessment.of_run(self.config, request, prior)
@@ -311,7 +312,7 @@ def evaluate(images: np.ndarray, against: str, *, workdir: str | os.PathLike | N
       images: array `[N, H, W]` or `[N, H, W, C]`, uint8, or float in [0, 1] or [-1, 1].
       against: real images: "mnist" and other TFDS sets by name, "digits", "folder:PATH", "npz:FILE".
       workdir: where evaluation.json and report.html go; None: nowhere.
-      values: of `assessment.Request`: features, split, num_real, inception_path, cache_dir.
+      values: of `assessment.Request`: protocol, features, split, num_real, inception_path, cache_dir.
 
     Raises `InputError` for arrays that are no images, or of other channels than the real ones.
     """

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.context import RequestContext
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
@@ -83,6 +84,21 @@ def test_training_writes_scores_and_keeps_the_best_checkpoint(run):
     assert trained.load(config_lib.of_run(run))[1] == 40
 
 
+def test_a_protocol_goes_by_its_name_into_score_card_page_and_tensorboard(run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    evaluate(f"--workdir={copy}", "--protocol=pga", "--num_samples=60", "--seeds=1", f"--cache_dir={tmp_path}/cache")
+    assert "Frechet distance (digits features), protocol pga" in capsys.readouterr().out
+    result = load(copy)
+    assert result["card"]["protocol"] == "pga, but num_samples=60"
+    assert (result["card"]["real"]["split"], result["card"]["real"]["count"]) == ("train", 1500)
+    assert "--protocol=pga" in result["commands"][1]
+    assert "protocol pga" in (copy / "evaluation" / "report.html").read_text()
+    events = EventAccumulator(str(RunDirectory(copy).logs), size_guidance={"tensors": 0}).Reload()
+    assert "evaluation/pga/frechet" in events.Tags()["tensors"]
+    assert "evaluation/frechet" not in events.Tags()["tensors"]
+
+
 def test_a_best_checkpoint_by_another_protocol_is_no_rival(tmp_path):
     def train(steps, **values):
         config = helpers.config(tmp_path, dataset="digits", network="mlp", steps=steps, evaluate_every=2, **values)
@@ -143,7 +159,15 @@ def test_the_command_prints_and_writes_the_same_numbers(run, evaluated):
 def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     page = (run / "evaluation" / "report.html").read_text()
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
+    told = {caption.text for caption in markup.Page(page).all("figcaption")}
+    assert any(re.match(r"Draws around the code .* lambda", caption) for caption in told)
+    assert any(re.match(r"Codes of 297 held-out images by label: two principal.* \d+%", caption) for caption in told)
+    assert not any(caption.startswith("Along single latent directions") for caption in told)
+    posterior = load(run)["posterior"]
+    assert posterior["left_out"] == "no bound with a Gaussian likelihood is trained"
+    variances = posterior["draws"]["posterior_variances"]
+    assert variances == sorted(variances)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     np.testing.assert_array_equal(shown, np.asarray(Image.open(run / "evaluation" / "samples.png")))
     draw, _ = trained.load(config_lib.of_run(run))
@@ -206,6 +230,13 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp
     assert load(tmp_path / "sized")["card"]["generated"] == {
         "count": 81, "image_shape": [8, 8, 1], "prepared": "size 8",
     }  # fmt: skip
+
+    sized = ("--images_size=6", "--images_crop=7", "--images_resize=tf1_bicubic")
+    evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", *sized, f"--workdir={tmp_path}/sized", cache)
+    assert load(tmp_path / "sized")["card"]["generated"]["prepared"] == "size 6, crop 7, resize tf1_bicubic"
+    with pytest.raises(InputError, match=r"--against_resize=bilinear: expected --against_size, to.*--against_siz"):
+        evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", "--against_resize=bilinear",
+                 f"--workdir={tmp_path}/none", cache)  # fmt: skip
 
     (tmp_path / "folder" / "large.png").unlink()
     (tmp_path / "folder" / "broken.png").write_bytes(b"no picture")

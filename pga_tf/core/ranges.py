@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 UINT8 = (0.0, 255.0)
+ROUNDINGS = {"nearest": tf.round, "down": tf.floor}
 
 
 def rescale(images: tf.Tensor, source: tuple[float, float], target: tuple[float, float]) -> tf.Tensor:
@@ -14,6 +15,6 @@ def rescale(images: tf.Tensor, source: tuple[float, float], target: tuple[float,
     return unit * (target[1] - target[0]) + target[0]
 
 
-def to_uint8(images: tf.Tensor, source: tuple[float, float]) -> tf.Tensor:
-    """Quantises float `images` in range `source` to uint8, rounding to nearest and clipping."""
-    return tf.cast(tf.clip_by_value(tf.round(rescale(images, source, UINT8)), 0.0, 255.0), tf.uint8)
+def to_uint8(images: tf.Tensor, source: tuple[float, float], rounding: str = "nearest") -> tf.Tensor:
+    """Quantises float `images` in range `source` to uint8 by `ROUNDINGS[rounding]`, clipped."""
+    return tf.cast(tf.clip_by_value(ROUNDINGS[rounding](rescale(images, source, UINT8)), 0.0, 255.0), tf.uint8)

@@ -41,9 +41,11 @@ USES = (
     "evaluation/normal",  # N(0, I) to compare with
     "evaluation/choice",  # which images a score is taken over, as blocks of a kernel distance
     "evaluation/bootstrap",  # resampled images
-    # a step of a method
-    "input",  # noise on images before they are encoded
-    "directions",  # along which laws of codes are compared
+    # since then
+    "second_posterior",  # in a step: eps of q(u|z), where codes have an encoder of their own
+    "evaluation/draws",  # codes around that of one image
+    "input",  # in a step: noise on images before they are encoded
+    "directions",  # in a step: those along which laws of codes are compared
 )
 _NUMBERS = {use: number for number, use in enumerate(USES)}
 CHOOSING = ("steer", "judge", "look")

@@ -20,9 +20,9 @@ import tensorflow as tf
 from absl import logging
 
 from pga_tf.core import checks, files, precision
+from pga_tf.evaluation import resizing
 
 SHIPPED = pathlib.Path(__file__).parent / "feature_networks"
-RESIZE = "bicubic, antialiased"
 BATCH, BATCH_PIXELS = 250, 50 * 224 * 224  # at most, of a network's input at a time: activations take 10 to 30 times it
 NONE = "none"  # the name of no features: what needs none is still measured
 GENERAL = "imagenet"  # for photographs and all that has no network of its own
@@ -42,6 +42,7 @@ class FeatureNetwork:
       input_shape: (H, W, C) that images are brought to, or None where every shape will do.
       dimensions: D, or None if it depends on the images.
       apply: float32 images `[B, H, W, C]` in [0, 255] of `input_shape` to `[B, D]`.
+      resize: how other images are brought to `input_shape`, a key of `resizing.RESIZES`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FeatureNetwork:
     input_shape: tuple[int, int, int] | None
     dimensions: int | None
     apply: Callable
+    resize: str = "antialiased"
 
     @property
     def distance_name(self) -> str:
@@ -68,7 +70,8 @@ class FeatureNetwork:
 
     def card(self) -> dict:
         """What the protocol card says of the network: its name, hash, input and how images are brought to it."""
-        return {"network": self.name, "sha256": self.sha256, "input_shape": self.input_shape, "resize": RESIZE}
+        resize = resizing.RESIZES[self.resize].told
+        return {"network": self.name, "sha256": self.sha256, "input_shape": self.input_shape, "resize": resize}
 
     def extractor(self) -> Callable[[np.ndarray], np.ndarray]:
         """A function of uint8 arrays `[N, H, W, C]` (float32 for points) to float32 features `[N, D]`.
@@ -123,15 +126,14 @@ class FeatureNetwork:
             )
 
     def _prepare(self, images):
-        """Grey to RGB by repetition, then resized; resized values are clipped, as bicubic overshoots."""
+        """Grey to RGB by repetition, then resized."""
         images = tf.cast(images, tf.float32)
         if self.input_shape is None:
             return images
         if images.shape[-1] == 1 and self.input_shape[-1] == 3:
             images = tf.repeat(images, 3, axis=-1)
         if tuple(images.shape[1:3]) != self.input_shape[:2]:
-            images = tf.image.resize(images, self.input_shape[:2], method="bicubic", antialias=True)
-            images = tf.clip_by_value(images, 0.0, 255.0)
+            images = resizing.RESIZES[self.resize].apply(images, self.input_shape[:2])
         return images
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pga_tf.evaluation.protocols import OURS
+
 SCORING = 2  # raised whenever the definition of a score or of its error changes
 DESCRIPTIVE = ("generated", "encoder")  # of what was scored, not of how: no reason to set two scores apart
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy")
@@ -16,19 +18,22 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def card(network: Any, *, real: dict, generated: dict) -> dict:
+def card(network: Any, *, real: dict, generated: dict, protocol: str = OURS, rounding: str = "nearest") -> dict:
     """The card of a score: nested dict of plain values.
 
     Args:
       network: the `FeatureNetwork`, or None where there are no features.
       real: dict on the real side: dataset, split, count, hash of the images.
       generated: dict on the other side: count, seeds, prior, statistics of batch norm, weights.
+      protocol: what `protocols.Protocol.told` calls it. rounding: of samples to uint8, "nearest" or "down".
     """
+    rounded = "uint8, rounded to nearest" if rounding == "nearest" else f"uint8; samples are rounded {rounding}"
     return plain(
         {
+            "protocol": protocol,
             "scoring": SCORING,
             "features": network.card() if network else {"network": "none"},
-            "quantisation": "none: points" if real.get("image_shape") == [1, 1, 2] else "uint8, rounded to nearest",
+            "quantisation": "none: points" if real.get("image_shape") == [1, 1, 2] else rounded,
             "real": real,
             "generated": generated,
             "versions": versions(),
@@ -44,6 +49,8 @@ def plain(value: Any) -> Any:
 def digest(card: dict) -> str:
     """Hash of a card, or of a part of one, without what is `DESCRIPTIVE`: 16 hexadecimal digits."""
     group, entry = DESCRIPTIVE
+    if card.get("protocol") == OURS:  # cards of before there were others do not name it
+        card = {name: value for name, value in card.items() if name != "protocol"}
     if isinstance(card.get(group), dict):
         card = card | {group: {name: value for name, value in card[group].items() if name != entry}}
     return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()[:16]
@@ -62,7 +69,7 @@ def flat(card: dict, prefix: str = "") -> dict[str, Any]:
 
 def differences(cards: Sequence[dict]) -> dict[str, list]:
     """Entries in which cards differ: dict of dotted name to the list of values, None where a card lacks it."""
-    flats = [flat(card) for card in cards]
+    flats = [{"protocol": OURS} | flat(card) for card in cards]
     names = sorted(set().union(*flats) - {".".join(DESCRIPTIVE)})
     values = {name: [entries.get(name) for entries in flats] for name in names}
     return {name: found for name, found in values.items() if any(value != found[0] for value in found)}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pga_tf.core import checks, files
 from pga_tf.evaluation import difference, protocol, views
+from pga_tf.evaluation.posterior import NEAR_ZERO
 from pga_tf.evaluation.rounding import number, supported, with_error
 
 BETTER = {
@@ -37,6 +38,7 @@ PARTS = {  # what is told of each part of an evaluation that has it: numbers, or
     "gap": ("images", "latent_error_data", "latent_error_prior", *STEPS),
     "reconstruction": ("images", "ssim_window", "mse", "psnr", "ssim"),
     "latent": ("codes", "active_units", "latent_dim", "mmd"),
+    "posterior": ("images", "deviation", "deviation_diagonal", "correlation", "coupling"),
     "memory": ("training_images", "ratio", "sample_copies", "samples", "held_out_copies", "held_out_images"),
 }
 
@@ -142,11 +144,24 @@ def rows(result):
             number(health.get("mmd_mapped")),
             f"{number(values[0])} to {number(values[-1])}, of {health['aggregated']}",
         ]
+        if "r_hat" in health:
+            header.insert(1, f"posterior variances below {NEAR_ZERO} (r_hat)")
+            row.insert(1, f"{health['r_hat']} of {health['latent_dim']}")
         if "log_det_exact" in health:
             header += ["log|det dh/dz| [nats]", "bound of Eq. 7"]
             row += [number(health["log_det_exact"]), number(health["log_det_bound"])]
         note = f"of {health['codes']:,} held-out codes"
         sections.append(Section("latent", "Latent health", note, tuple(header), [tuple(row)]))
+    if (found := result.get("posterior")) and "deviation" in found:
+        header = (
+            "median |ratio - 1| to diag (I + J'J / gamma)^-1",
+            "correlation of their logarithms",
+            "median |ratio - 1| to the best diagonal covariance",
+            "mean |correlation| of two dimensions at the optimum",
+        )
+        row = tuple(number(found[name]) for name in ("deviation", "correlation", "deviation_diagonal", "coupling"))
+        note = f"of {found['images']:,} held-out images; 0 at the optimum, given the decoder"
+        sections.append(Section("posterior", "Posterior variances against the optimum", note, header, [row]))
     if memory := result.get("memory"):
         header = (
             f"distance to the nearest of {memory['training_images']:,} training images, over that of held-out ones",

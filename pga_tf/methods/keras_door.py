@@ -219,7 +219,7 @@ class KerasDoor(Stepwise):
 
     def _drawn(self, seeds):
         law = "normal" if self.PRIOR == "own" else self.PRIOR
-        codes = laws.draw(law, tf.constant(seeds), self.latent_dim)
+        codes = laws.draw(law, tf.constant(seeds), self.NOISE_PARTS * self.latent_dim)
         codes = self.map_noise(codes) if self.PRIOR == "own" else codes
         images = self.decode(codes, source="prior")
         pixels = len(self.image_shape) == 3 and not grids.is_points(self.image_shape)

@@ -61,7 +61,7 @@ class LPGA(Perceptual):
             losses = self.terms(images, step)
             l_nll = losses["L_nll_phi"] + losses["L_nll_theta"]
             rest = self.l_lr(losses) + self.options.weight_nll * l_nll
-            loss = losses["L_r"] + self.after_warmup(step) * rest
+            loss = self.total(losses, rest, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

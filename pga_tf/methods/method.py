@@ -28,12 +28,14 @@ class Method(KerasDoor):
     * `roles(options)`: the networks that it takes, dict of role to spec.
     * `PRIOR`: the registered prior that its codes follow by training: "normal", "uniform", "sphere"; "own" for a map
       from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled.
+    * `NOISE_PARTS`: how many vectors of noise `map_noise` takes for a code, joined; most take one.
     * `STATISTICS`: whose batch-norm statistics codes of "prior" and, where there are such, of "data" are decoded with.
     * `GROUP`: examples of a replica that a step takes together.
     """
 
     PLAYERS = ()
     PRIOR = "normal"
+    NOISE_PARTS = 1
     STATISTICS = {"prior": "prior"}
     GROUP = 1
 

@@ -15,12 +15,13 @@ import tensorflow as tf
 
 from pga_tf.core import routing
 from pga_tf.core.options import option
+from pga_tf.methods.ablations import AblationOptions
 from pga_tf.methods.method import Autoencoder
 from pga_tf.objectives import pga
 
 
 @dataclasses.dataclass(frozen=True)
-class PerceptualOptions:
+class PerceptualOptions(AblationOptions):
     """Defaults are the published MNIST settings."""
 
     weight_lr_n: float = option(6e-2, "a: weight of L_lr,N", unit="factor", source="Eq. 4", minimum=0.0)
@@ -34,10 +35,11 @@ class Passes:
 
     z: tf.Tensor  # f(x): phi
     stddev: tf.Tensor | None  # sigma_phi(x) of a stochastic encoder: phi
-    delta: tf.Tensor  # z_pert - z: whatever `perturb` lets through
+    delta: tf.Tensor | None  # z_pert - z: whatever `perturb` lets through
     h: tf.Tensor  # h(z), f and z held: theta
-    h_pert: tf.Tensor  # h(z_pert), f held: theta, and phi through delta
+    h_pert: tf.Tensor | None  # h(z_pert), f held: theta, and phi through delta
     z_n: tf.Tensor  # prior noise: nothing
+    x_n: tf.Tensor  # g(z_n): theta
     h_n: tf.Tensor  # h(z_n), g held: phi
     h_data: tf.Tensor  # h(z), g and z held: phi; without a weight on L_lr,H the value alone: nothing
     l_r: tf.Tensor  # Eq. 1, `[B]`: phi and theta
@@ -52,15 +54,15 @@ class Perceptual(Autoencoder):
         """Images `[B, H, W, C]` of a source out of `ENCODER_SOURCES` to codes, means of posteriors: `[B, H_dim]`."""
         return _mean(self.encoder(images, sources=(source,)))
 
-    def passes(self, x: tf.Tensor, step: tf.Tensor, *, perturb: Callable) -> Passes:
+    def passes(self, x: tf.Tensor, step: tf.Tensor, *, perturb: Callable | None) -> Passes:
         """Runs the passes for images `x` `[B, H, W, C]`: `Passes`.
 
-        `perturb`: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`.
+        `perturb`: function of (noise `[B, H_dim]` from N(0, 1), stddev or None) to delta `[B, H_dim]`; None for none,
+        which saves its passes.
         """
         shape = [tf.shape(x)[0], self.latent_dim]
         z_n, eps = self.normal(shape, "prior", step), self.normal(shape, "perturbation", step)
-        with_l_lr_h = self.options.weight_lr_h > 0
-        return forward(self.encoder, self.decoder, x, z_n, eps, perturb=perturb, with_l_lr_h=with_l_lr_h)
+        return forward(self.encoder, self.decoder, x, z_n, eps, perturb=perturb, options=self.options)
 
     def reconstruction_losses(self, x: tf.Tensor, p: Passes) -> dict[str, tf.Tensor]:
         """L_r, L_lr,N and L_lr,H of Eqs. 1-3, means over dimensions: dict of `[B]`."""
@@ -75,9 +77,13 @@ class Perceptual(Autoencoder):
         """a L_lr,N + b L_lr,H, Eq. 4: `[B]`."""
         return self.options.weight_lr_n * losses["L_lr_N"] + self.options.weight_lr_h * losses["L_lr_H"]
 
-    def after_warmup(self, step: tf.Tensor) -> tf.Tensor:
-        """1 where more than L_r trains, else 0."""
-        return tf.cast(step >= self.options.warmup_steps, tf.float32)
+    def total(self, losses: dict[str, tf.Tensor], rest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """L_r in the warm-up, L_r + `rest` after it: `[B]`."""
+        weight = self.options.weight_reconstruction
+        if not weight:
+            return rest
+        l_r = losses["L_r"] if weight == 1.0 else weight * losses["L_r"]
+        return l_r + tf.cast(step >= self.options.warmup_steps, tf.float32) * rest
 
 
 def forward(
@@ -87,43 +93,51 @@ def forward(
     z_n: tf.Tensor,
     eps: tf.Tensor,
     *,
-    perturb: Callable,
-    with_l_lr_h: bool,
+    perturb: Callable | None,
+    options: PerceptualOptions,
 ) -> Passes:
     """The passes of encoder `f` and decoder `g` on images `x` `[B, H, W, C]`: `Passes`.
 
     Args:
       z_n, eps: noise `[B, H_dim]` from N(0, 1). perturb: as in `Perceptual.passes`.
-      with_l_lr_h: whether to spend a pass on an `h_data` that trains phi, as L_lr,H alone needs.
+      options: weights, without which a pass is saved, and ablations.
     """
     # f on data and on samples in one call. L_lr must not train g (Theorem 1), so the samples are held.
-    x_n = tf.stop_gradient(g(z_n, sources=("prior",), training=True))
-    codes = f(tf.concat([x, x_n], axis=0), sources=("data", "samples"), training=True)
+    held_for_l_lr = tf.stop_gradient if options.lr_trains == "encoder" else tf.identity
+    x_n = g(z_n, sources=("prior",), training=True)
+    codes = f(tf.concat([x, held_for_l_lr(x_n)], axis=0), sources=("data", "samples"), training=True)
     z, h_n = tf.split(_mean(codes), 2)
     stddev = tf.split(codes[1], 2)[0] if isinstance(codes, tuple) else None
 
     # g(z) serves L_r, which trains f through z, and h(z), which must not: g runs on a held z, and L_r's
     # gradient at that z is carried over to f.
-    z_held = tf.stop_gradient(z)
+    routed = options.nll_trains == "decoder"
+    z_held = tf.stop_gradient(z) if routed else z
     with tf.GradientTape() as decoding:
         decoding.watch(z_held)
         x_hat = g(z_held, sources=("data",), training=True)
-        l_r = pga.reconstruction(x, x_hat)
-    l_r += routing.carry(decoding.gradient(l_r, z_held), z)
+        l_r = pga.reconstruction(x, x_hat, options.pixel_loss)
+    if routed:
+        l_r += routing.carry(decoding.gradient(l_r, z_held), z)
 
     # f is held under L_nll^theta and L_vr: trained by them, it would learn to ignore what delta changes.
-    delta = perturb(eps, stddev)
-    x_pert = g(z_held + delta, sources=("perturbed",), training=True)
-    pair = tf.concat([x_hat, x_pert], axis=0)
-    codes = routing.held(f)(pair, sources=("reconstructions", "perturbed"), training=True)
-    h, h_pert = tf.split(_mean(codes), 2)
+    f_held = routing.held(f) if routed else f
+    delta = h_pert = None
+    if perturb is None:
+        h = _mean(f_held(x_hat, sources=("reconstructions",), training=True))
+    else:
+        delta = perturb(eps, stddev)
+        x_pert = g(z_held + delta, sources=("perturbed",), training=True)
+        pair = tf.concat([x_hat, x_pert], axis=0)
+        codes = f_held(pair, sources=("reconstructions", "perturbed"), training=True)
+        h, h_pert = tf.split(_mean(codes), 2)
 
-    if with_l_lr_h:
+    if options.weight_lr_h:
         # A second pass on reconstructions: under batch norm their running statistics move twice in such a step.
-        h_data = _mean(f(tf.stop_gradient(x_hat), sources=("reconstructions",), training=True))
+        h_data = _mean(f(held_for_l_lr(x_hat), sources=("reconstructions",), training=True))
     else:
         h_data = tf.stop_gradient(h)
-    return Passes(z, stddev, delta, h, h_pert, z_n, h_n, h_data, l_r)
+    return Passes(z, stddev, delta, h, h_pert, z_n, x_n, h_n, h_data, l_r)
 
 
 def _mean(codes):

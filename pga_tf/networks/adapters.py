@@ -32,6 +32,7 @@ class Adapted(SourceLayer):
         super().__init__(name=name, autocast=False)
         self.model = model
         self.last = self.adopt("last", last)
+        self.by_batch = False  # see norm.batch_statistics
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple:
@@ -44,11 +45,17 @@ class Adapted(SourceLayer):
 
     def _of_segments(self, x, sources, training):
         if len(sources) == 1 or not self.model.non_trainable_variables:
-            return _plain(self.model(x, training=training))
-        parts = [_plain(self.model(part, training=training)) for part in tf.split(x, len(sources))]
+            return self._outputs(x, training)
+        parts = [self._outputs(part, training) for part in tf.split(x, len(sources))]
         if isinstance(parts[0], tuple):
             return tuple(tf.concat(outputs, axis=0) for outputs in zip(*parts, strict=True))
         return tf.concat(parts, axis=0)
+
+    def _outputs(self, x, training):
+        if training or not self.by_batch:
+            return _plain(self.model(x, training=training))
+        kept = self.model.trainable_variables, self.model.non_trainable_variables
+        return _plain(self.model.stateless_call(*kept, x, training=True)[0])  # what would move is let go
 
 
 def _plain(outputs):

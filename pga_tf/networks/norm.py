@@ -5,8 +5,9 @@ perturbed codes) and samples with the statistics of the sampled batch. With runn
 for each source, inference on one source needs no training mode (METHODS.md, open question (a)).
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -32,7 +33,8 @@ class SourceBatchNorm(SourceLayer):
     Training: a segment's mean and (biased) variance are over its own examples on all replicas, so that one
     replica equals two, and a call on several segments equals one call for each. Segment after segment moves
     the running statistics of its source: running <- momentum running + (1 - momentum) batch. Inference: each
-    segment uses those of its source; they start at (0, 1), and a source that training never sees stays there.
+    segment uses those of its source; they start at (0, 1), and a source that training never sees stays there. Under
+    `batch_statistics` inference goes by the segment's own, as training does.
 
     Input and output `[S * B, ..., C]`. All sources share gamma and beta. Computes in float32, and returns the
     policy's compute type.
@@ -52,6 +54,7 @@ class SourceBatchNorm(SourceLayer):
         checks.require_member("Mode of SourceBatchNorm", mode, ("per_source", "shared"))
         self.known_sources, self.mode, self.affine = tuple(known_sources), mode, affine
         self.epsilon, self.momentum = constants
+        self.by_batch = False
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         channels = input_shape[-1]
@@ -71,17 +74,34 @@ class SourceBatchNorm(SourceLayer):
     def call(self, x: tf.Tensor, sources: Sequence[str] = ("data",), training: bool = False) -> tf.Tensor:
         rows = [self.known_sources.index(s) if self.mode == "per_source" else 0 for s in sources]
         gamma, beta = self.gamma.value, self.beta.value
-        if training:
+        if training or self.by_batch:
             _require_several(x, len(sources), self.name)
             normalise = _fused if replicas.count() == 1 else _synchronised
             y, mean, variance = normalise(x, len(sources), gamma, beta, self.epsilon)
-            _move(self.running_mean, rows, mean, self.momentum)
-            _move(self.running_variance, rows, variance, self.momentum)
+            if training:
+                _move(self.running_mean, rows, mean, self.momentum)
+                _move(self.running_variance, rows, variance, self.momentum)
         else:
             mean = tf.gather(self.running_mean.value, rows)
             variance = tf.gather(self.running_variance.value, rows)
             y = _affine(_split(x, len(sources)) - _spread(mean), variance, gamma, beta, self.epsilon)
         return tf.reshape(tf.cast(y, self.compute_dtype), [-1, *x.shape[1:]])
+
+
+@contextlib.contextmanager
+def batch_statistics(network: keras.layers.Layer) -> Iterator[None]:
+    """Inside the block inference of `network` normalises each batch by its own statistics; running ones stay.
+
+    Some published samples were drawn so. What is drawn then depends on what else is in its batch.
+    """
+    layers = [layer for layer in network._flatten_layers() if hasattr(layer, "by_batch")]
+    for layer in layers:
+        layer.by_batch = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.by_batch = False
 
 
 def code_norm(kind: str) -> list[keras.layers.Layer]:

@@ -21,6 +21,9 @@ class NormConstants(NamedTuple):
 TF_SLIM = NormConstants(1e-3, 0.99)
 """The epsilon with which PGA's networks were trained. Statistics remember 100 steps; the paper's samples need none."""
 
+SCALE_BLOCKS = 2
+"""Residual blocks at each scale of the two-stage paper's ResNets."""
+
 DAI_WIPF = NormConstants(1e-5, 0.999)
 """Of the two-stage VAE's networks, whose samples are decoded by running statistics."""
 
@@ -38,6 +41,7 @@ class Plan:
     stochastic: bool
     code_norm: bool = False  # whether batch norm follows the head, and takes a bias of it away
     unpooling: str = "repeat"  # how residual blocks double a size: "repeat" or "corner"
+    scale_blocks: int = SCALE_BLOCKS  # residual blocks of `scale_resnet` at each scale
 
     def grid(self, factor: int) -> tuple[int, int]:
         """(H, W) divided by `factor`."""

@@ -8,21 +8,27 @@ import numpy as np
 from pga_tf import data
 from pga_tf.core import checks, files, grids, ranges
 from pga_tf.core.progress import Progress
-from pga_tf.evaluation import features, measures, neighbours, protocol, scores, statistics
+from pga_tf.evaluation import codes, features, measures, neighbours, protocol, protocols, scores, statistics
 from pga_tf.runs import drawing, fitted, history, run_data, scoring, trained
 from pga_tf.runs.directory import RunDirectory
+
+LABELLED = 2000  # codes in the scatter
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """How images are scored: against what, by which features, how many of which seeds."""
+    """How images are scored: by which protocol, against what, by which features, how many of which seeds.
+
+    What is 0 or "" is as the protocol has it.
+    """
 
     cache_dir: str  # statistics of real images
     features: str = ""  # "": those of the dataset; "none": only what needs none is measured
     inception_path: str = ""
-    num_samples: int = 10000  # for each seed
-    seeds: int = 3
-    split: str = ""  # of real images; "": test, and all of a folder or array that images are scored against
+    protocol: str = protocols.OURS
+    num_samples: int = 0  # for each seed
+    seeds: int = 0
+    split: str = ""  # of real images; "" of a folder or array that images are scored against: all
     num_real: int = 0  # 0: all of the split
     checkpoint: str = "last"
 
@@ -33,9 +39,16 @@ class Request:
         """
         name = self.features or features.default(dataset, shape, inception_path=self.inception_path)
         network = features.load(name, inception_path=self.inception_path)
-        if network:
-            network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
-        return network
+        if network is None:
+            return None
+        network.require_images(shape, np.float32 if grids.is_points(shape) else np.uint8)
+        return dataclasses.replace(network, resize=self.named_protocol.resize)
+
+    @property
+    def named_protocol(self):
+        """The `Protocol`. Raises `InputError` for an unknown one."""
+        checks.require_member("--protocol", self.protocol, protocols.PROTOCOLS)
+        return protocols.PROTOCOLS[self.protocol]
 
     def required_network(self, dataset, shape):
         """`network` for what cannot do without one. Raises `InputError` where there is none."""
@@ -49,12 +62,18 @@ class Request:
             )
         return network
 
-    def with_split(self, split):
-        """The request with `split` decided where none was asked for."""
-        return dataclasses.replace(self, split=self.split or split)
+    def decided(self, split=""):
+        """The request with all that was left to the protocol; `split`, where given, in the place of the protocol's."""
+        p = self.named_protocol
+        return dataclasses.replace(
+            self,
+            num_samples=self.num_samples or p.num_samples,
+            seeds=self.seeds or p.seeds,
+            split=self.split or split or p.split,
+        )
 
     def of_a_run(self):
-        """The request about a run, whose test split is held out. Raises `InputError` for all of its images."""
+        """The request about a run, `decided`. Raises `InputError` for all of its images, which none holds out."""
         if self.split == data.ALL:
             checks.refuse(
                 "--split",
@@ -62,7 +81,31 @@ class Request:
                 received=self.split,
                 remedy="leave it out",
             )
-        return self.with_split("test")
+        if self.num_samples and self.num_samples % (self.named_protocol.norm_batch or self.num_samples) == 1:
+            checks.refuse(
+                f"--num_samples with --protocol={self.protocol}",
+                expected=f"batches of {self.named_protocol.norm_batch}, and not one sample alone after them",
+                received=self.num_samples,
+                remedy="leave it out, or draw one less",
+            )
+        return self.decided()
+
+    def drawing(self, model, prior, name):
+        """A `Drawing` whose samples are as the protocol has them."""
+        return drawing.Drawing(model, prior, name, self.named_protocol)
+
+    def card(self, network, *, real, generated):
+        """The card of a score, with the protocol's name and what was asked for beside it."""
+        p = self.named_protocol
+        drawn = {"num_samples": generated["count"], "split": real["split"], "num_real": self.num_real}
+        return protocol.card(network, real=real, generated=generated, protocol=p.told(**drawn), rounding=p.rounding)
+
+    def names(self, network):
+        """What the distances are called: after the features and, but for ours, the protocol."""
+        if network is None:
+            return {}
+        by = "" if self.protocol == protocols.OURS else f", protocol {self.protocol}"
+        return {"frechet": network.distance_name + by, "kernel": network.kernel_name + by}
 
     def real_count(self, source):
         return min(self.num_real or source.counts[self.split], source.counts[self.split])
@@ -88,18 +131,12 @@ class Request:
         }
 
 
-def _names(network):
-    if network is None:
-        return {}
-    return {"frechet": network.distance_name, "kernel": network.kernel_name}
-
-
 def of_run(config, request, prior):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
     The result is what evaluation.json holds: title, run, flags, card, scores, notes (sentences on what they lack), gap,
-    reconstruction, latent, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
-    network that is not there.
+    reconstruction, latent, posterior, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior
+    or feature network that is not there.
     """
     directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
     asked, request = request, request.of_a_run()
@@ -110,6 +147,7 @@ def of_run(config, request, prior):
     network = request.network(dataset, shape)
     source, _ = run_data.load(config)
     draw, step = trained.load(config, request.checkpoint, prior)
+    draw = request.drawing(draw.model, draw.prior, draw.prior_name)
     subject, extract = scoring.subject(draw), network.extractor() if network else None
 
     training_images = source.counts["train"]
@@ -135,6 +173,8 @@ def of_run(config, request, prior):
         bar.describe("latent space")
         held_out = np.concatenate(list(scoring.real_images(source, "test", measures.LATENT)))
         health, paths = measures.latent_health(subject, held_out)
+        posterior, around = measures.of_posterior(subject, held_out)
+        labelled = scoring.labelled_codes(source, subject, LABELLED)
         bar.describe("memorisation")
         training_set = scoring.watched(scoring.real_images(source, "train"), bar.advance)
         memory, pairs = neighbours.memory(drawn, held_out, training_set, pool and pool.features, extract)
@@ -148,19 +188,21 @@ def of_run(config, request, prior):
             "checkpoint": request.checkpoint,
         },
         "flags": config.values(),
-        "names": _names(network),
-        "card": protocol.card(network, real=card, generated=request.card_of_samples(config, draw)),
+        "names": request.names(network),
+        "card": request.card(network, real=card, generated=request.card_of_samples(config, draw)),
         "notes": _notes(real, source, shape, request.num_samples),
         "scores": found,
         "gap": gap,
         "reconstruction": restored,
         "latent": health,
+        "posterior": posterior,
         "memory": memory,
         "curves": scoring.training_curves(directory, config.method),
         "history": history.of_run(directory),
         "commands": history.commands_of_run(config, asked, prior),
     }
-    return result, _pictures(draw, drawn.shown, held_out, pairs, paths, health)
+    pictures = _pictures(draw, drawn.shown, held_out, pairs, paths, health)
+    return result, pictures | _pictures_of_codes(posterior, around, labelled)
 
 
 def of_priors(config, request):
@@ -182,15 +224,15 @@ def of_priors(config, request):
         real, card = request.real(source, network, extract, bar)
         for name in names:
             bar.describe(name)
-            draw = drawing.Drawing(model, fitted.load(config, model, name), name)
+            draw = request.drawing(model, fitted.load(config, model, name), name)
             subject = scoring.subject(draw)
             found, drawn = measures.of_samples(
                 subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance
             )
-            card_of_it = protocol.card(network, real=card, generated=request.card_of_samples(config, draw))
+            card_of_it = request.card(network, real=card, generated=request.card_of_samples(config, draw))
             notes = _notes(real, source, shape, request.num_samples)
             results.append(
-                {"title": name, "names": _names(network), "card": card_of_it, "notes": notes, "scores": found}
+                {"title": name, "names": request.names(network), "card": card_of_it, "notes": notes, "scores": found}
             )
             pictures.append(drawing.picture(drawn.shown))
     return f"{directory.path.resolve().name}, step {step:,}: every prior", results, pictures
@@ -204,7 +246,7 @@ def of_images(given, against, request, *, title, prepared):
         other datasets, where no split is asked for. prepared: what the card says was done to `given`.
     """
     of_files = against.name.startswith(("folder:", "npz:"))
-    request = request.with_split(data.ALL if of_files else "test")
+    request = request.decided(data.ALL if of_files else "")
     parts, given = against, data.whole(given)
     against = data.whole(against) if request.split == data.ALL else against
     network = request.required_network(against.name, against.image_shape)
@@ -220,8 +262,8 @@ def of_images(given, against, request, *, title, prepared):
     others = {name: held for name, held in parts.counts.items() if name != request.split and held > card["count"]}
     if notes and others and not request.num_real:
         notes += [f"--split={name} has {held:,} real images" for name, held in others.items()]
-    card = protocol.card(network, real=card, generated=offered)
-    result = {"title": title, "names": _names(network), "card": card, "notes": notes, "scores": found}
+    card = request.card(network, real=card, generated=offered)
+    result = {"title": title, "names": request.names(network), "card": card, "notes": notes, "scores": found}
     return result, {"images": drawing.picture(drawn.shown)}
 
 
@@ -240,6 +282,27 @@ def _told(source):
     return [line.removeprefix("warning: ") for line in source.notices()]
 
 
+def _pictures_of_codes(posterior, around, labelled):
+    """What the page shows of single codes and of all, where there is such: dict of caption to picture."""
+    pictures = {}
+    if around is not None:
+        draws = posterior["draws"]
+        told = zip(draws["direction_order"], draws["posterior_variances"], draws["image_variances"], strict=True)
+        rows = [f"z{d}: lambda {spread:.3f}, variance {caused:.4g}" for d, spread, caused in told]
+        caption = (
+            "draws around the code of a held-out image, moved by N(0, 1) along one dimension in each row (lambda: its "
+            "posterior variance; variance: of a pixel over the draws, in 0..255 squared)"
+        )
+        bands = around.swapaxes(0, 1).reshape(-1, *around.shape[2:])
+        pictures[caption] = drawing.picture_of_bands(bands, around.shape[1], [rows[i] for i in draws["shown"]])
+    if labelled is not None:
+        held, labels, names = labelled
+        points, share = codes.plane(held)
+        seen = "both dimensions" if held.shape[1] == 2 else f"two principal components, {share:.0%} of the variance"
+        pictures[f"codes of {len(held):,} held-out images by label: {seen}"] = codes.scatter(points, labels, names)
+    return pictures
+
+
 def _pictures(draw, shown, held_out, pairs, paths, health):
     """What the page shows: dict of caption to picture."""
     pictures = {"samples": drawing.picture(shown)}
@@ -253,14 +316,16 @@ def _pictures(draw, shown, held_out, pairs, paths, health):
     if not draw.encodes:
         return pictures
     restored = draw.reconstructions(held_out[:32], ranges.UINT8)
-    directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
-    caused = [f"z{dimension}: {variance:.2g}" for dimension, variance in directions]
-    return pictures | {
+    pictures |= {
         "held-out images above their reconstructions": drawing.picture_of_bands(restored, 16),
         "interpolations between held-out images, linear between codes": drawing.picture_of_paths(
             draw.interpolations(held_out[:16], ranges.UINT8, 10), 10
         ),
-        "along single latent directions (dimension: pixel variance that it causes)": drawing.picture_of_bands(
-            paths.swapaxes(0, 1).reshape(-1, *shape), paths.shape[1], caused
-        ),
     }
+    if "posterior_variance" not in health:  # else `_pictures_of_codes` shows directions by it
+        directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
+        caused = [f"z{dimension}: {variance:.2g}" for dimension, variance in directions]
+        caption = "along single latent directions (dimension: pixel variance that it causes)"
+        bands = paths.swapaxes(0, 1).reshape(-1, *shape)
+        pictures[caption] = drawing.picture_of_bands(bands, paths.shape[1], caused)
+    return pictures

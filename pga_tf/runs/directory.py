@@ -174,7 +174,7 @@ class RunDirectory:
         files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{flagfiles.framed(values)}")  # which says: a run
 
     def write_data(self, facts):
-        """Writes by what the run's images are known again: dataset, count, digest and path."""
+        """Writes by what the run's images are known again (dataset, count, digest, path), and how they were made."""
         files.write_text(self.data, json.dumps(facts) + "\n")
 
     def read_data(self):

@@ -1,9 +1,13 @@
 """What a trained model draws, as uint8 images: samples and, of an autoencoder, reconstructions and interpolations."""
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
 from pga_tf.core import checks, grids, interfaces, ranges, streams
+from pga_tf.evaluation.protocols import OURS, PROTOCOLS
+from pga_tf.networks.norm import batch_statistics
 
 BATCH = 250
 
@@ -12,36 +16,40 @@ class Drawing:
     """Draws from `model` with codes from `prior`, whose registered name is `prior_name`, in batches of `BATCH`.
 
     `prior` None, of a method that has none before one is fitted, leaves all but samples. What needs an encoder raises
-    `InputError` where there is none; `encodes` says so beforehand.
+    `InputError` where there is none; `encodes` says so beforehand. `protocol`: an `evaluation.protocols.Protocol`, by
+    which samples are normalised and rounded; with a `norm_batch` of its own, as many are drawn together, and a sample
+    is a function of (seed, i) and of those beside it.
     """
 
-    def __init__(self, model, prior, prior_name):
-        self.model, self.prior, self.prior_name = model, prior, prior_name
+    def __init__(self, model, prior, prior_name, protocol=PROTOCOLS[OURS]):
+        self.model, self.prior, self.prior_name, self.protocol = model, prior, prior_name, protocol
         self._decoders = {}
         self.encodes = isinstance(model, interfaces.Encodes)
         if self.encodes:
             # reduce_retracing: the last batch of a request is shorter than the others
             self._encode = tf.function(model.encode, autograph=False, reduce_retracing=True)
 
-    def _decode(self, codes, source):
-        if source not in self._decoders:
-            self._decoders[source] = tf.function(
-                lambda codes: self._decode_uint8(codes, source),
+    def _decoder(self, source, protocol):
+        key = source, protocol.rounding, protocol.norm_batch > 0
+        if key not in self._decoders:
+            self._decoders[key] = tf.function(
+                lambda codes: self._decode_uint8(codes, *key),
                 input_signature=[tf.TensorSpec([None, self.model.latent_dim])],  # one graph for any number
                 autograph=False,
             )
-        return self._decoders[source](codes)
+        return self._decoders[key]
 
-    def _decode_uint8(self, codes, source):
-        images = self.model.decode(codes, source=source)
+    def _decode_uint8(self, codes, source, rounding, by_batch):
+        with batch_statistics(self.model) if by_batch else contextlib.nullcontext():
+            images = self.model.decode(codes, source=source)
         if grids.is_points(images.shape[1:]):
             return images  # points stay as they are: there are no pixels to quantise
-        return ranges.to_uint8(images, self.model.image_range)
+        return ranges.to_uint8(images, self.model.image_range, rounding)
 
-    def decode(self, codes, source):
+    def decode(self, codes, source, protocol=PROTOCOLS[OURS]):
         """Codes `[N, H_dim]` of a source, "data" or "prior", to images `[N, H, W, C]`: uint8, or float32 for points."""
-        parts = [self._decode(tf.constant(codes[i : i + BATCH]), source) for i in range(0, len(codes), BATCH)]
-        return np.concatenate(parts)
+        decoder, size = self._decoder(source, protocol), protocol.norm_batch or BATCH
+        return np.concatenate([decoder(tf.constant(codes[i : i + size])) for i in range(0, len(codes), size)])
 
     def encode(self, images, value_range):
         """Images `[N, H, W, C]` in `value_range` to codes `[N, H_dim]`."""
@@ -65,7 +73,7 @@ class Drawing:
 
     def samples_of(self, seeds):
         """One sample for each int64 seed `[N]`, decoded as the prior says that its codes are."""
-        return self.decode(self.codes(seeds), self.prior.DECODED_AS)
+        return self.decode(self.codes(seeds), self.prior.DECODED_AS, self.protocol)
 
     def reconstructions(self, images, value_range):
         """Originals and their reconstructions in alternating order: `[2 N, H, W, C]`."""
@@ -96,6 +104,23 @@ def require_encoder(model, what):
             received=f"{type(model).__name__}, which only decodes",
             remedy="leave it out, or train an autoencoder",
         )
+
+
+PANEL = ("reconstruct (originals above)", "interpolate", "sample")
+PANEL_COLUMNS = 8  # images in a row of a cell, which has four
+
+
+def panel_row(draw, images, value_range, seed):
+    """Pictures of a run for the heads of `PANEL` (Geng et al., 2020, figure 6); None for what needs a missing encoder.
+
+    `images`: held-out ones in `value_range`, of which up to 16 are reconstructed and up to 8 interpolated between.
+    """
+    n = PANEL_COLUMNS
+    restored = interpolated = None
+    if draw.encodes:
+        restored = grids.tile_rows(draw.reconstructions(images[: 2 * n], value_range), ("", ""), n)
+        interpolated = grids.tile_rows(draw.interpolations(images[:n], value_range, n), ("",), n)
+    return restored, interpolated, grids.tile_rows(draw.samples(4 * n, seed), ("",), n)
 
 
 def picture(images, columns=None):

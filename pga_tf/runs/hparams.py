@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api
 
 from pga_tf.core import pictures
+from pga_tf.evaluation.protocols import OURS
 
 
 def write_options(writer, config):
@@ -20,13 +21,15 @@ def write_scores(directory, result, own):
     """Enters the scores of an evaluation, which become columns beside the hyperparameters.
 
     They are scalars of the run's logs at the step that was scored: `evaluation/frechet` and its like under the prior
-    that the run is sampled with, named `own`, and `evaluation/NAME/frechet` under another one.
+    that the run is sampled with, named `own`, and `evaluation/NAME/frechet` under another one; likewise under another
+    protocol than ours.
 
     Args:
       directory: the `RunDirectory`. result: what evaluation.json holds.
     """
     prior, step = result["card"]["generated"]["prior"], result["run"]["step"]
-    group = "evaluation" if prior == own else f"evaluation/{prior}"
+    protocol = result["card"]["protocol"].split(",")[0]
+    group = "/".join(["evaluation", *([prior] if prior != own else []), *([protocol] if protocol != OURS else [])])
     writer = tf.summary.create_file_writer(os.fsencode(directory.logs), filename_suffix=".evaluation")
     with writer.as_default(step):
         for name, entry in result["scores"].items():

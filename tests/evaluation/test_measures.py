@@ -108,7 +108,7 @@ def test_latent_health_of_a_posterior_with_a_dead_unit():
     spread = lambda x: np.tile(np.float32([0.01, 0.01, 1.0]), (len(x), 1))
     dead = subject(encode=lambda x: encode(x) * np.float32([1, 1, 0]), posterior_stddev=spread)
     health, _ = measures.latent_health(dead, HELD_OUT)
-    assert health["active_units"] == 2
+    assert health["active_units"] == health["r_hat"] == 2
     # the dead unit's posterior is N(0, 1): its draws match the prior although its mean never moves
     np.testing.assert_allclose(health["singular_values"], 1.0, atol=0.1)
     assert abs(health["mmd"]) < 5e-3
@@ -183,7 +183,9 @@ def test_no_two_uses_of_noise_share_a_stream(real, monkeypatch):
     )
     measures.gap(model, extract, real, TRAINING, None, advance=int)
     measures.latent_health(model, HELD_OUT)
+    measures.of_posterior(model, HELD_OUT)
     assert sorted(drawn) == [
+        ("evaluation/draws", 0),
         ("evaluation/normal", 0),
         ("evaluation/posterior", 0),
         ("evaluation/resampling", 0),

@@ -97,7 +97,8 @@ def test_the_card_names_all_that_a_score_depends_on():
     card = protocol.card(network, real={"dataset": "digits", "count": 297}, generated={"count": 10, "seeds": [0, 1]})
     flat = protocol.flat(card)
     assert flat["features.sha256"] == network.sha256
-    assert flat["features.resize"] == features.RESIZE
+    assert flat["features.resize"] == "bicubic, antialiased"
+    assert flat["protocol"] == "ours"
     assert flat["scoring"] == protocol.SCORING
     assert flat["real.count"] == 297
     assert flat["generated.seeds"] == [0, 1]

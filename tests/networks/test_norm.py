@@ -1,10 +1,12 @@
 """SourceBatchNorm against NumPy in float64, segment by segment and source by source."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pga_tf.networks import norm
+from pga_tf.networks.adapters import Adapted
 from pga_tf.networks.norm import SourceBatchNorm
 from pga_tf.networks.plan import NormConstants
 from tests import strategies
@@ -48,6 +50,26 @@ def test_training_uses_the_statistics_of_each_segment(mode, shape):
     x = images(3, shape)
     expected = [affine(built, part, *moments(part)) for part in np.split(x, 3)]
     np.testing.assert_allclose(built(x, sources=SOURCES, training=True), np.concatenate(expected), rtol=1e-4, atol=1e-4)
+
+
+def own_model():
+    """A user's model with Keras's batch norm, as a network of a method."""
+    model = keras.Sequential([keras.Input((7,)), keras.layers.BatchNormalization(epsilon=1e-3)])
+    return Adapted(model, name="own"), model.layers[0]
+
+
+@pytest.mark.parametrize("whose", ["ours", "a user's"])
+def test_inference_by_the_batch_moves_nothing(whose):
+    built, holder = (layer("per_source", 7),) * 2 if whose == "ours" else own_model()
+    held = [np.array(v) for v in built.non_trainable_variables]
+    x = images(1, (9, 7))
+    expected = affine(holder, x, *moments(x))
+    with norm.batch_statistics(built):
+        np.testing.assert_allclose(built(x, sources=("data",)), expected, rtol=1e-4, atol=1e-4)
+    for variable, before in zip(built.non_trainable_variables, held, strict=True):
+        np.testing.assert_array_equal(variable, before)
+    running = affine(holder, x, np.zeros(7), np.ones(7))
+    np.testing.assert_allclose(built(x, sources=("data",)), running, rtol=1e-4, atol=1e-4)
 
 
 @each_constants

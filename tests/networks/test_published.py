@@ -1,5 +1,7 @@
 """Every registered network as its paper has it: parameter counts by hand, where norms sit, critics."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -170,6 +172,16 @@ def test_unpooling_is_refused_where_there_is_nothing_to_unpool(network):
     message = f"--unpooling: expected repeat with --network={network},.* received corner.*--network=resnet_32 or"
     with pytest.raises(InputError, match=message):
         make(network, filters=4, unpooling="corner")
+
+
+def test_a_scale_has_as_many_residual_blocks_as_are_asked_for():
+    counts = {}
+    for count in (1, 2, 3):
+        parts = [part for net in make("scale_resnet", filters=2, scale_blocks=count) for part in net._flatten_layers()]
+        counts[count] = sum(re.fullmatch(r"scale_\d_block_\d", part.name) is not None for part in parts)
+    assert counts == {1: 7, 2: 14, 3: 21}  # three scales down, four up
+    with pytest.raises(InputError, match=r"--scale_blocks: expected 2 with --network=wae.*use --network=scale_resnet"):
+        make("wae", filters=2, scale_blocks=1)
 
 
 @pytest.mark.parametrize("network", networks.names())

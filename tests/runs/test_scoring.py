@@ -27,6 +27,15 @@ def test_a_second_stage_shows_the_moments_of_its_own_codes():
     assert scoring.subject(builders.drawing(model)).second_posterior is None
 
 
+@pytest.mark.parametrize(
+    ("train_on", "split", "said"), [("all", "test", True), ("all", "train", None), ("train", "test", None)]
+)
+def test_a_card_says_where_its_real_images_were_trained_on(train_on, split, said):
+    source = data.load(data.DataOptions(dataset="digits", train_on=train_on))
+    _, entry = scoring.real_identity(source, split, 10, None)
+    assert entry.get("trained_on") is said
+
+
 def test_curves_are_roots_of_what_was_logged(tmp_path):
     directory = RunDirectory(tmp_path)
     for step, error in ((100, 0.25), (200, 0.04)):
