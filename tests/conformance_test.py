@@ -50,8 +50,14 @@ VARIANTS = [
     ("prior_free", {"critic_norm": "spectral"}),
     ("rae", {"regulariser": "gradient_penalty", "weight_regulariser": 1.0}),
     ("rae", {"regulariser": "spectral_norm"}),
+    ("wae", {"divergence": "gan"}),
+]
+SLOW = [  # their routing and single steps are in the suite at all times, tests/methods
+    ("wae", {"divergence": "gan", "in_turn": True, "stochastic_encoder": True, "input_noise": 0.1}),
+    ("wae", {"divergence": "sliced", "stochastic_encoder": True, "weight_kl": 0.5}),
 ]
 CASES = [(method, {}) for method in METHODS.names()] + VARIANTS
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
 named = lambda value: "-".join(map(str, value.values())) or "default" if isinstance(value, dict) else value
 each_case = pytest.mark.parametrize(("method", "options"), CASES, ids=named)
 each_prior = pytest.mark.parametrize("prior", PRIORS.names())

@@ -52,7 +52,7 @@ def networks(stochastic):
     return made
 
 
-for name in ("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree"):
+for name in ("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree", "WAE"):
     critic = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1)])
     extra = [critic] if name == "PriorFree" else []
     model = getattr(pga_tf, name)(*networks(name in ("VPGA", "LVPGA", "VAE")), *extra)

@@ -17,6 +17,7 @@ from pga_tf.methods.rae import RAE
 from pga_tf.methods.two_stage_joint import TwoStageJoint
 from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
+from pga_tf.methods.wae import WAE
 from pga_tf.networks import NetworkOptions
 
 METHODS = Registry("method")
@@ -37,6 +38,7 @@ register("two_stage_joint", TwoStageJoint)
 register("ae", AE)
 register("rae", RAE)
 register("prior_free", PriorFree)
+register("wae", WAE)
 
 
 def build(

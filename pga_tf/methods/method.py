@@ -16,6 +16,9 @@ from pga_tf.methods.keras_door import KerasDoor
 Roles = dict[str, networks.Encoder | networks.Decoder | networks.Critic | networks.Mapping]
 """The networks that a method takes: what it asks of each, by name."""
 
+PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
+"""What `--pixel_range` stands for where a method has it: the range in training, and the decoder's last function."""
+
 
 class Method(KerasDoor):
     """A model of images: a decoder and whatever trains it.
@@ -84,12 +87,4 @@ class Deterministic(Autoencoder):
     PRIOR = None
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """How the codes of a batch spread: their root mean square, the variance of each dimension, active units."""
-        codes = self.encode(images)
-        variance = tf.math.reduce_variance(codes, axis=0)
-        active = tf.cast(variance > posteriors.ACTIVE_VARIANCE, tf.float32)
-        return {
-            "code_rms": tf.sqrt(tf.reduce_mean(tf.square(codes))),
-            "code_variance": variance,
-            "active_units": tf.reduce_sum(active),
-        }
+        return posteriors.spread(self.encode(images))

@@ -17,6 +17,16 @@ def diagonal_gaussian(mean: tf.Tensor, stddev: tf.Tensor) -> tfp.distributions.M
     return tfp.distributions.MultivariateNormalDiag(loc=mean, scale_diag=stddev)
 
 
+def spread(codes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """How codes `[B, H_dim]` of no posterior lie: root mean square, variance of each dimension, active units."""
+    variance = tf.math.reduce_variance(codes, axis=0)
+    return {
+        "code_rms": tf.sqrt(tf.reduce_mean(tf.square(codes))),
+        "code_variance": variance,
+        "active_units": tf.reduce_sum(tf.cast(variance > ACTIVE_VARIANCE, tf.float32)),
+    }
+
+
 def diagnostics(posterior: tfp.distributions.Distribution) -> dict[str, tf.Tensor]:
     """Posterior health over a batch: scalars, and one vector over latent dimensions.
 

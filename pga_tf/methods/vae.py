@@ -19,11 +19,10 @@ import tensorflow_probability as tfp
 from pga_tf.core import checks
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
-from pga_tf.methods.method import Autoencoder, Roles
+from pga_tf.methods.method import PIXEL_RANGES, Autoencoder, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian
 
-PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
 LOG_GAMMA_LIMIT = 20.0  # exp(-2 * 20) still is a normal float32
 
 

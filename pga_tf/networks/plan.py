@@ -27,6 +27,9 @@ SCALE_BLOCKS = 2
 DAI_WIPF = NormConstants(1e-5, 0.999)
 """Of the two-stage VAE's networks, whose samples are decoded by running statistics."""
 
+TOLSTIKHIN = NormConstants(1e-5, 0.9)
+"""Of the Wasserstein autoencoder's networks, whose samples are decoded by running statistics."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:

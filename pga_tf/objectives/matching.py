@@ -13,7 +13,7 @@ IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def imq_mmd(z: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
-    """Unbiased estimate of the squared MMD under the *sum* of 7 inverse multiquadratic kernels; Tolstikhin et al., 2018.
+    """Unbiased estimate of MMD^2 under the *sum* of 7 inverse multiquadratic kernels; Tolstikhin et al., 2018.
 
     1/(B(B-1)) sum_{i != j} [k(z_i, z_j) + k(p_i, p_j)] - 2/B^2 sum_{ij} k(z_i, p_j), Algorithm 2, as its rows
     r_i = sum_{j != i} [k(z_i, z_j) + k(p_i, p_j)] / (B-1) - 2/B sum_j k(z_i, p_j).

@@ -39,7 +39,10 @@ class Clock(keras.callbacks.Callback):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step."""
+    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step.
+
+    And `CollapseError` where the model says that its training has come to nothing.
+    """
 
     def __init__(self, clock):
         super().__init__()
@@ -49,6 +52,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         for name in self.model.meters:  # in the order of the paper; `logs` is sorted by name
             if not np.isfinite(logs[name]):
                 raise checks.NonFiniteError(f"{name} is {float(logs[name])} at step {self.clock.step}")
+        reason = self.model.collapse({name: float(logs[name]) for name in self.model.meters}, self.clock.step)
+        if reason:
+            raise checks.CollapseError(f"at step {self.clock.step} {reason}")
 
 
 class Shown(keras.callbacks.Callback):

@@ -55,7 +55,22 @@ ROUTING = {
         "d_reconstruction": {"encoder", "decoder"},
         "L_dis": {"critic"},
     },
+    "wae": {"L_rec": {"encoder", "decoder"}, "L_mmd": {"encoder"}},
 }
+VARIANTS = {  # name -> (method, options, routing)
+    "wae_gan": (
+        "wae", {"divergence": "gan"}, {"L_rec": {"encoder", "decoder"}, "L_C": {"critic"}, "L_adv": {"encoder"}},
+    ),
+    "aae": (
+        "wae", {"divergence": "gan", "in_turn": True, "log_prior": False, "weight_pixels": 0.0},
+        {"L_rec": {"encoder", "decoder"}, "L_C": {"critic"}, "L_adv": {"encoder"}},
+    ),
+    "wae_sliced": ("wae", {"divergence": "sliced"}, {"L_rec": {"encoder", "decoder"}, "L_sw": {"encoder"}}),
+    "info_vae": (
+        "wae", {"stochastic_encoder": True, "weight_kl": 0.5},
+        {"L_rec": {"encoder", "decoder"}, "L_mmd": {"encoder"}, "L_kl": {"encoder"}},
+    ),
+}  # fmt: skip
 PGA = ("lpga", "vpga", "lvpga", "mmd_pga", "adversarial_pga")
 
 
@@ -78,12 +93,15 @@ def _size(gradients):
 
 
 @pytest.mark.parametrize("batch_norm", ["none", "shared", "per_source"])
-@pytest.mark.parametrize("method", ROUTING)
-def test_each_loss_trains_exactly_its_networks(method, batch_norm):
-    model = builders.build(method, batch_norm=batch_norm, **({"weight_lr_h": 1.0} if method in PGA else {}))
-    for loss, gradients in _gradients(model, builders.images(model), ROUTING[method]).items():
+@pytest.mark.parametrize("name", [*ROUTING, *VARIANTS])
+def test_each_loss_trains_exactly_its_networks(name, batch_norm):
+    options = {"weight_lr_h": 1.0} if name in PGA else {}
+    method, options, routing = VARIANTS.get(name) or (name, options, ROUTING[name])
+    model = builders.build(method, batch_norm=batch_norm, **options)
+    assert set(model.LOSSES) == set(routing)
+    for loss, gradients in _gradients(model, builders.images(model), routing).items():
         # exactly: nothing may leak
-        assert {network for network, values in gradients.items() if _size(values)} == ROUTING[method][loss], loss
+        assert {network for network, values in gradients.items() if _size(values)} == routing[loss], loss
 
 
 BOTH = {"encoder", "decoder"}

@@ -110,7 +110,7 @@ def _inputs(method, model, x):
     if method == "vae":
         codes = z + stddev * _noise("posterior")
         return {"data": x}, {"data": codes}
-    if method in ("ae", "rae"):
+    if method in ("ae", "rae", "wae"):
         return {"data": x}, {"data": z}
     if method == "prior_free":
         mu = 0.5 * streams.uniform([COUNT], "mixing", seed=0, step=0).numpy()[:, None]

@@ -6,16 +6,18 @@ import keras
 import numpy as np
 import pytest
 
+from pga_tf.core.checks import InputError
 from pga_tf.core.players import Player
 from pga_tf.core.stepwise import Stepwise
 from pga_tf.runs import build, optimizers
+from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import OptimizerOptions
 from tests.methods.toys import ToyWGANGP, ToyWGANGPOptions
 from tests.training import helpers
 
 
-def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100):
-    schedule = optimizers.Schedule(peak, kind, warmup, halve_steps, total_steps)
+def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100, **more):
+    schedule = optimizers.Schedule(peak, kind, warmup, halve_steps, total_steps, **more)
     return [float(schedule(step)) for step in steps]
 
 
@@ -26,6 +28,9 @@ def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100):
         ({"kind": "constant", "warmup": 4}, {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.4, 99: 0.4}),
         ({"kind": "halving"}, {0: 0.4, 9: 0.4, 10: 0.2, 19: 0.2, 20: 0.1, 30: 0.05}),
         ({"kind": "halving", "warmup": 20}, {0: 0.02, 9: 0.2, 10: 0.11, 19: 0.2, 20: 0.1}),
+        ({"kind": "drops", "drops": [(30, 2.0), (50, 5.0)]}, {0: 0.4, 29: 0.4, 30: 0.2, 49: 0.2, 50: 0.04, 99: 0.04}),
+        ({"kind": "exponential"}, {0: 0.4, 50: 0.04, 75: 0.4 * 10**-1.5, 100: 0.004}),
+        ({"kind": "exponential", "last": 0.25, "warmup": 2}, {0: 0.2, 50: 0.2, 100: 0.1}),
         ({"kind": "cosine"}, {0: 0.4, 25: 0.2 + 0.1 * 2**0.5, 50: 0.2, 100: 0.0, 150: 0.0}),
         ({"kind": "cosine", "warmup": 20}, {0: 0.02, 9: 0.2, 19: 0.4, 20: 0.4, 60: 0.2, 100: 0.0}),
     ],
@@ -198,6 +203,30 @@ def test_epochs_of_a_halving_become_steps():
         optimizer.iterations.assign(step)
         rates.append(float(optimizer.learning_rate))
     assert rates == pytest.approx([0.4, 0.2])
+
+
+def test_epochs_of_drops_and_the_end_of_an_exponential_become_steps():
+    released = _build(schedule="drops", drops="30:2,50:5,100:10", learning_rate=0.4, total_steps=1000)
+    rates = [float(released._learning_rate(epoch * 2.5 + shift)) for epoch in (30, 50, 100) for shift in (-1, 0)]
+    assert rates == pytest.approx([0.4, 0.2, 0.2, 0.04, 0.04, 0.004])
+    loaded = optimizers.Schedule.from_config(released._learning_rate.get_config())
+    assert float(loaded(125)) == pytest.approx(0.04)
+    smooth = _build(schedule="exponential", last_rate=0.25, learning_rate=0.4, total_steps=50)
+    assert float(smooth._learning_rate(25)) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    "drops", ["30", "30:2:5", "x:2", "30:2,30:5", "50:2,30:5", "0:2", "30:0", "30:-2", "30:inf", ","]
+)
+def test_drops_that_are_none_are_refused(drops, tmp_path):
+    with pytest.raises(InputError, match=rf"--drops: expected EPOCH:DIVISOR.*received '{drops}'.*Remedy"):
+        config_lib.validate(helpers.config(tmp_path, schedule="drops", drops=drops))
+
+
+@pytest.mark.parametrize("given", [{"schedule": "drops"}, {"drops": "30:2"}, {"schedule": "cosine", "drops": "30:2"}])
+def test_drops_and_their_schedule_go_together(given, tmp_path):
+    with pytest.raises(InputError, match="--schedule and --drops: expected both"):
+        config_lib.validate(helpers.config(tmp_path, **given))
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("adam", 0.001), ("rmsprop", 0.001)])
