@@ -4,11 +4,12 @@ Paper: none; the twin of adversarial_pga.py without a critic. matched.py says wh
 al., ICML 2020, and why it trains whom.
 Algorithm: L_match = MMD^2(q, r), with q = f(g(z_n)) and r = h(f(x)), and, with `--code_law=matched`, L_code =
 MMD^2(f(x), z_n); both are WAE's unbiased estimate under the sum of seven inverse multiquadratic kernels (Tolstikhin et
-al., 2018), over the examples of a replica.
+al., 2018). Several replicas match the codes of the whole batch.
 """
 
 import tensorflow as tf
 
+from pga_tf.core import replicas
 from pga_tf.methods.matched import Matched, MatchedOptions
 from pga_tf.methods.method import Roles
 from pga_tf.networks import Decoder, Encoder
@@ -33,13 +34,17 @@ class MMDPGA(Matched):
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh")}
 
     def match(self, real: tf.Tensor, generated: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"L_match": matching.imq_mmd(generated, real)}
+        return {"L_match": _mmd(generated, real)}
 
     def match_prior(self, real: tf.Tensor, codes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"L_code": matching.imq_mmd(codes, real)}
+        return {"L_code": _mmd(codes, real)}
 
     def update(self, images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             losses = self.terms(images, step)
             loss = self.objective(losses, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
+
+
+def _mmd(codes, real):
+    return replicas.own(matching.imq_mmd(replicas.of_all(codes), replicas.of_all(real)))
