@@ -47,6 +47,7 @@ each_method = pytest.mark.parametrize("method", METHODS.names())
 VARIANTS = [
     ("adversarial_pga", {"code_law": "likelihood"}),
     ("ae", {"latent_batch_norm": True}),
+    ("soft_intro_vae", {"critic_loss": "hinge", "hinge_margin": 1.0}),
     ("prior_free", {"critic_norm": "spectral"}),
     ("rae", {"regulariser": "gradient_penalty", "weight_regulariser": 1.0}),
     ("rae", {"regulariser": "spectral_norm"}),

@@ -52,10 +52,11 @@ def networks(stochastic):
     return made
 
 
-for name in ("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree", "WAE"):
+for name in ("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree", "WAE", "SoftIntroVAE", "AGE", "ALAE"):
     critic = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1)])
-    extra = [critic] if name == "PriorFree" else []
-    model = getattr(pga_tf, name)(*networks(name in ("VPGA", "LVPGA", "VAE")), *extra)
+    of_codes = [keras.Sequential([keras.Input((3,)), layers.Dense(n)]) for n in (3, 1)]  # a map, and a critic
+    extra = {"PriorFree": [critic], "ALAE": of_codes}.get(name, [])
+    model = getattr(pga_tf, name)(*networks(name in ("VPGA", "LVPGA", "VAE", "SoftIntroVAE")), *extra)
     model.compile("adam")
     log = keras.callbacks.TensorBoard(f"{sys.argv[1]}/logs")
     model.fit(x, validation_data=test, epochs=1, batch_size=32, callbacks=[log], verbose=0)

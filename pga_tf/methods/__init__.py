@@ -8,12 +8,15 @@ import keras
 from pga_tf.core.registry import Registry
 from pga_tf.methods.adversarial_pga import AdversarialPGA
 from pga_tf.methods.ae import AE
+from pga_tf.methods.age import AGE
+from pga_tf.methods.alae import ALAE
 from pga_tf.methods.lpga import LPGA
 from pga_tf.methods.lvpga import LVPGA
 from pga_tf.methods.method import Method
 from pga_tf.methods.mmd_pga import MMDPGA
 from pga_tf.methods.prior_free import PriorFree
 from pga_tf.methods.rae import RAE
+from pga_tf.methods.soft_intro_vae import SoftIntroVAE
 from pga_tf.methods.two_stage_joint import TwoStageJoint
 from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
@@ -39,6 +42,9 @@ register("ae", AE)
 register("rae", RAE)
 register("prior_free", PriorFree)
 register("wae", WAE)
+register("soft_intro_vae", SoftIntroVAE)
+register("age", AGE)
+register("alae", ALAE)
 
 
 def build(

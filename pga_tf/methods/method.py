@@ -82,7 +82,7 @@ class Autoencoder(Method):
 
 
 class Deterministic(Autoencoder):
-    """An autoencoder without a posterior and without a law that its codes follow."""
+    """An autoencoder without a posterior, whose codes follow no law unless a subclass names one."""
 
     PRIOR = None
 

@@ -126,7 +126,8 @@ def build_all(
 def _encoder(role, options, image_shape, name):
     kind = {"stochastic": role.stochastic, "code_norm": role.code_norm == "batch"}
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, **kind)
-    made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES, architecture))
+    norm = _norm(options.batch_norm if role.batch_norm else "none", ENCODER_SOURCES, architecture)
+    made = architecture.encoder(plan, norm)
     return _stack([*made, *code_norm(role.code_norm)], ENCODER_SOURCES, name, plan.image_shape)
 
 

@@ -10,11 +10,13 @@ class Encoder:
     """Images `[B, H, W, C]` to codes `[B, H_dim]`, or to (mean, stddev) of them.
 
     `code_norm`: "batch" puts codes through batch norm without scale and shift, mean 0 and variance 1 per dimension;
-    "sphere" onto the sphere of radius sqrt(H_dim).
+    "sphere" onto the sphere of radius sqrt(H_dim). `batch_norm`: whether it has the norms that are asked for; an
+    encoder within a critic under a gradient penalty has none, for they would couple examples.
     """
 
     stochastic: bool = False
     code_norm: str = "none"
+    batch_norm: bool = True
 
     def __post_init__(self):
         checks.require_member("Encoder's code_norm", self.code_norm, ("none", "batch", "sphere"))
