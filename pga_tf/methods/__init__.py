@@ -7,6 +7,8 @@ import keras
 
 from pga_tf.core.registry import Registry
 from pga_tf.methods.ae import AE
+from pga_tf.methods.began import BEGAN
+from pga_tf.methods.gan import GAN
 from pga_tf.methods.lpga import LPGA
 from pga_tf.methods.lvpga import LVPGA
 from pga_tf.methods.method import Method
@@ -31,6 +33,8 @@ register("vae", VAE)
 register("ae", AE)
 register("rae", RAE)
 register("prior_free", PriorFree)
+register("gan", GAN)
+register("began", BEGAN)
 
 
 def build(

@@ -31,7 +31,7 @@ class OptimizerOptions:
         minimum=0.0,
         maximum=0.999999,
     )
-    schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
+    schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine", "linear"))
     halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
     weight_decay: float = option(
         0.0,
@@ -258,7 +258,7 @@ def validate(config):
             received=f"--stop_after={run.stop_after} without it",
             remedy="add --evaluate_every=1000",
         )
-    if run.evaluate_every and METHODS.get(run.method).PRIOR is None:
+    if run.evaluate_every and METHODS.get(run.method).prior_of(config.method) is None:
         checks.refuse(
             "--evaluate_every",
             expected=f"0, for --method={run.method} has no prior to draw samples from before one is fitted",

@@ -6,11 +6,11 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("pga_tf")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Constant, halving or cosine decay, after a linear rise.
+    """Constant, halving, cosine or linear decay, after a linear rise.
 
     Args:
-      peak: learning rate after the rise. kind: "constant", "halving" or "cosine".
-      warmup: steps of the rise. halve_steps: steps between halvings. total_steps: where the cosine reaches 0.
+      peak: learning rate after the rise. kind: "constant", "halving", "cosine" or "linear".
+      warmup: steps of the rise. halve_steps: steps between halvings. total_steps: where cosine and line reach 0.
       updates: how often the optimiser is applied in a step; its own count of them is what Keras asks by.
     """
 
@@ -27,9 +27,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         rate = tf.constant(self.peak, tf.float32)
         if self.kind == "halving":
             rate *= 0.5 ** tf.floor(step / self.halve_steps)
-        elif self.kind == "cosine":
-            done = tf.clip_by_value((step - self.warmup) / max(self.total_steps - self.warmup, 1), 0.0, 1.0)
+        done = tf.clip_by_value((step - self.warmup) / max(self.total_steps - self.warmup, 1), 0.0, 1.0)
+        if self.kind == "cosine":
             rate *= 0.5 * (1.0 + tf.cos(3.141592653589793 * done))
+        elif self.kind == "linear":
+            rate *= 1.0 - done
         if self.warmup:
             rate *= tf.minimum((step + 1.0) / self.warmup, 1.0)
         return rate
