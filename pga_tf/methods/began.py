@@ -81,7 +81,7 @@ class BEGAN(Adversarial):
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """L of held-out and of generated images; L of held-out ones above `L_real` says that AE overfits."""
-        y = self.looked_at(len(images))
+        y = self.looked_at(images.shape[0])
         return {
             "L_held_out": _error(images, self.critic(images, sources=("data",))),
             "L_generated": _error(y, self.critic(y, sources=("generated",))),

@@ -121,7 +121,7 @@ class GAN(Adversarial):
         T of held-out images far below `T_real` of the training images says that the critic knows those by heart; the
         largest slope, `lipschitz`, is a lower bound of its Lipschitz constant.
         """
-        y = self.looked_at(len(images))
+        y = self.looked_at(images.shape[0])
         slopes = tf.sqrt(penalties.r1(self.judge, 0.5 * (images + y)))
         return {
             "T_held_out": self.judge(images),

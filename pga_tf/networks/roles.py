@@ -42,8 +42,8 @@ class Critic:
 
     `norm`: "none", "batch" (real and generated ones are then segments of their own) or "layer". `spectral`: every
     kernel is divided by its spectral norm; the power iteration moves where it is called with `training=True`.
-    `width`, `depth`: of the hidden layers of a critic of codes. `output`: "logit"; or the last function of a critic that
-    gives images back, by way of a code of H_dim dimensions, "tanh", "sigmoid" or "linear".
+    `width`, `depth`: of the hidden layers of a critic of codes. `output`: "logit"; or the last function, "tanh",
+    "sigmoid" or "linear", of a critic that gives images back by way of a code of H_dim dimensions.
     """
 
     of: str = "images"

@@ -1,4 +1,4 @@
-"""SN-GAN's networks: residual ones for 64x64 images, which the prior-free model is built from, and for 32x32; a plain one.
+"""SN-GAN's networks: residual ones, for 64x64 images (the prior-free model's too) and for 32x32, and plain ones.
 
 Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, appendix B, and the same block as
 in resnet.py. The prior-free paper prints no table and names Mimicry, a library that has these networks: encoder and
@@ -82,7 +82,7 @@ NETWORKS.register("sngan_32")(
 
 
 def cnn_encoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
-    """Convolutions of F, F (stride 2), 2F, 2F (stride 2), 4F, 4F (stride 2) and 8F, and the head; norms on all but one."""
+    """Convolutions of F, F, 2F, 2F, 4F, 4F, 8F, each second of stride 2, and the head; norms on all but the first."""
     leaky, stack = functools.partial(layers.LeakyReLU, negative_slope=0.1), []
     for k in range(7):
         kernel, stride = (4, 2) if k % 2 else (3, 1)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.core import streams
+from pga_tf.methods.adversarial import Adversarial
 from tests.methods import builders
 
 # loss -> networks that it trains; L_lr,H has a weight in the tests, so that its own pass exists
@@ -33,6 +34,8 @@ ROUTING = {
     },
     "ae": {"L_r": {"encoder", "decoder"}},
     "rae": {"L_rec": {"encoder", "decoder"}, "L_z": {"encoder"}, "L_reg": {"decoder"}},
+    "gan": {"L_C": {"critic"}, "penalty": {"critic"}, "L_G": {"decoder"}},
+    "began": {"L_real": {"critic"}, "L_generated": {"critic"}, "L_G": {"decoder"}},
     "prior_free": {
         "L_r": {"encoder", "decoder"},
         "d_interpolation": {"encoder", "decoder"},
@@ -41,11 +44,16 @@ ROUTING = {
     },
 }
 PGA = ("lpga", "vpga", "lvpga")
+OPTIONS = {name: {"weight_lr_h": 1.0} for name in PGA} | {"gan": builders.WGAN_GP}
 
 
 def _terms(model, x):
     """The losses of step 0."""
-    return model.terms(x) if type(model).__name__ == "AE" else model.terms(x, tf.constant(0, tf.int64))
+    step = tf.constant(0, tf.int64)
+    if isinstance(model, Adversarial):
+        y = tf.stop_gradient(model.generated(8, step, 0))
+        return model.critic_loss(x, y, step, 0)[1] | {"L_G": model.generator_loss(model.generated(8, step, 1))}
+    return model.terms(x) if type(model).__name__ == "AE" else model.terms(x, step)
 
 
 def _gradients(model, x, losses):
@@ -64,7 +72,7 @@ def _size(gradients):
 @pytest.mark.parametrize("batch_norm", ["none", "shared", "per_source"])
 @pytest.mark.parametrize("method", ROUTING)
 def test_each_loss_trains_exactly_its_networks(method, batch_norm):
-    model = builders.build(method, batch_norm=batch_norm, **({"weight_lr_h": 1.0} if method in PGA else {}))
+    model = builders.build(method, batch_norm=batch_norm, **OPTIONS.get(method, {}))
     for loss, gradients in _gradients(model, builders.images(model), ROUTING[method]).items():
         # exactly: nothing may leak
         assert {network for network, values in gradients.items() if _size(values)} == ROUTING[method][loss], loss

@@ -10,7 +10,6 @@ from pga_tf.core.players import Player
 from pga_tf.core.stepwise import Stepwise
 from pga_tf.runs import build, optimizers
 from pga_tf.runs.config import OptimizerOptions
-from tests.methods.toys import ToyWGANGP, ToyWGANGPOptions
 from tests.training import helpers
 
 
@@ -80,12 +79,20 @@ def test_options_reach_the_optimiser():
     assert _build(optimizer="rmsprop", beta_2=0.99).rho == 0.99
 
 
+@dataclasses.dataclass(frozen=True)
+class CriticsOptions:
+    """Of a method with a critic that has a rate and a beta of its own."""
+
+    critic_learning_rate: float = 0.02
+    critic_beta_1: float = 0.25
+
+
 def test_a_players_own_options_are_its_own_and_the_others_are_shared():
-    own = ToyWGANGPOptions(critic_updates=3, critic_learning_rate=0.02, critic_beta_1=0.25)
+    own, both = CriticsOptions(), (Player("critic", ("critic",), updates=3), Player("generator", ("decoder",)))
     shared = OptimizerOptions(
         optimizer="adam", learning_rate=0.4, momentum=0.75, beta_2=0.9, weight_decay=0.5, schedule="cosine"
     )
-    made = optimizers.of_players(shared, ToyWGANGP.players(own), own, steps_per_epoch=1, total_steps=10)
+    made = optimizers.of_players(shared, both, own, steps_per_epoch=1, total_steps=10)
     critic, generator = made["critic"], made["generator"]
     assert (critic.beta_1, generator.beta_1) == (0.25, 0.75)
     assert critic.beta_2 == generator.beta_2 == 0.9
