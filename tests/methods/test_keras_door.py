@@ -89,8 +89,8 @@ def test_a_users_script(name, tmp_path):
     assert int(loaded.step) == 6
     assert loaded.optimizers.keys() == model.optimizers.keys()
     model.export(tmp_path / "served", verbose=False)
-    serve = tf.saved_model.load(tmp_path / "served").serve
-    np.testing.assert_allclose(serve(served), restored, atol=1e-5)
+    archive = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(archive.serve(served), restored, atol=1e-5)
     if model.PRIOR is None:
         with pytest.raises(InputError, match=rf"{type(model).__name__}.sample: expected a method with a prior"):
             model.sample(2)
