@@ -99,7 +99,7 @@ def settings(chosen, config, fit, own):
         checks.refuse(
             "--dry_run", expected="a pipeline to run", received="true", remedy="try the flags with pga_tf.train"
         )
-    if not fit.prior and METHODS.get(config.run.method).PRIOR is None:
+    if not fit.prior and METHODS.get(config.run.method).prior_of(config.method) is None:
         checks.refuse(
             "--prior",
             expected=f"a prior to fit, for --method={config.run.method} has none of its own",

@@ -168,6 +168,51 @@ def test_text_and_released_code_of_the_two_stage_vae_have_a_flagfile_each(networ
     assert held[0] == held[1]
 
 
+# METHODS_2.md, section 9, typed by hand: loss, penalty, critic norm, rate, beta_1, updates of the critic in a step
+GANS = {
+    "mm": ("minimax", "none", "batch", 5e-5, 0.0, 1),
+    "ns": ("non_saturating", "none", "batch", 5e-5, 0.0, 1),
+    "ls": ("least_squares", "none", "batch", 2e-4, 0.5, 1),
+    "wgan": ("wasserstein", "clip", "batch", 5e-5, 0.5, 5),
+    "wgan_gp": ("wasserstein", "wgan_gp", "none", 1e-4, 0.5, 5),
+    "dragan": ("non_saturating", "dragan", "none", 1e-4, 0.5, 1),  # a penalty excludes batch norm
+    "began": (None, None, None, 1e-4, 0.5, 5),
+}
+CRITICS_UPDATES = {"mnist": 15_625, "fashion_mnist": 15_625, "cifar10": 78_125, "celeba": 101_250}
+
+
+@pytest.mark.parametrize("dataset", CRITICS_UPDATES)
+@pytest.mark.parametrize("name", GANS)
+def test_a_gan_has_the_defaults_of_the_released_code(name, dataset):
+    values = parse(f"--flagfile={ROOT}/flagfiles/{name}_gan_{dataset}.flags").values()
+    loss, penalty, norm, rate, beta_1, updates = GANS[name]
+    shared = {
+        "learning_rate": rate, "momentum": beta_1, "beta_2": 0.0, "optimizer": "adam", "critic_updates": updates,
+        "batch_size": 64, "latent_dim": 64, "noise": "uniform", "pixel_range": "unit", "network": "infogan_leaky",
+        "filters": 0, "schedule": "constant", "weight_decay": 0.0,
+    }  # fmt: skip
+    if name == "began":
+        shared |= {"method": "began", "diversity": 0.75, "balance_rate": 1e-3, "clip_balance": False}
+    else:
+        shared |= {"method": "gan", "loss": loss, "penalty": penalty, "critic_norm": norm}
+        shared |= {"weight_penalty": 10.0, "clip": 0.01}
+    assert {key: values[key] for key in shared} == shared
+    # one step of ours is one update of the generator
+    assert values["steps"] * updates == CRITICS_UPDATES[dataset]
+    assert values["crop"] == (160 if dataset == "celeba" else 0)
+
+
+@pytest.mark.parametrize("stem", ["cifar10", "resnet_cifar10", "celeba", "resnet_celeba"])
+def test_sn_gan_has_the_settings_of_its_paper(stem):
+    values = parse(f"--flagfile={ROOT}/flagfiles/sn_gan_{stem}.flags").values()
+    wanted = {
+        "loss": "hinge", "critic_norm": "spectral", "penalty": "none", "critic_updates": 5, "noise": "normal",
+        "latent_dim": 128, "learning_rate": 2e-4, "momentum": 0.0, "beta_2": 0.9, "schedule": "linear",
+        "batch_size": 64, "batch_norm": "shared",
+    }  # fmt: skip
+    assert {key: values[key] for key in wanted} == wanted
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_no_placeholder_is_left(path):
     found = [name for name in PLACEHOLDER.findall(path.read_text()) if not NAMES_IN_CAPITALS.fullmatch(name)]

@@ -319,7 +319,7 @@ def test_where_no_network_fits_the_rest_is_measured_and_that_is_said(run, tmp_pa
     assert load(copy)["reconstruction"]["images"] == 297
     config = helpers.config(tmp_path / "other", dataset="digits", evaluate_every=1)
     with pytest.raises(InputError, match=r"--evaluate_features: expected features.*--evaluate_features=PATH\.keras"):
-        scoring.in_training(config.run, data.load(config.data))
+        scoring.in_training(config, data.load(config.data))
 
 
 def test_colour_images_are_not_scored_against_grey_ones_in_silence(cache, tmp_path):

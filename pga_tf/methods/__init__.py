@@ -10,6 +10,8 @@ from pga_tf.methods.adversarial_pga import AdversarialPGA
 from pga_tf.methods.ae import AE
 from pga_tf.methods.age import AGE
 from pga_tf.methods.alae import ALAE
+from pga_tf.methods.began import BEGAN
+from pga_tf.methods.gan import GAN
 from pga_tf.methods.lpga import LPGA
 from pga_tf.methods.lvpga import LVPGA
 from pga_tf.methods.method import Method
@@ -45,6 +47,8 @@ register("wae", WAE)
 register("soft_intro_vae", SoftIntroVAE)
 register("age", AGE)
 register("alae", ALAE)
+register("gan", GAN)
+register("began", BEGAN)
 
 
 def build(

@@ -58,7 +58,7 @@ class KerasDoor(Stepwise):
                 wanted, given, latent_dim=latent_dim, image_shape=image_shape
             )
         super().__init__(given, options, latent_dim=latent_dim, seed=seed)
-        self.image_range = self.training_range(options)
+        self.image_range, self.PRIOR = self.training_range(options), self.prior_of(options)
         shape = image_shape or self.decoder.compute_output_shape((None, latent_dim))[1:]
         self.image_shape = tuple(shape)
 

@@ -27,7 +27,8 @@ class Method(KerasDoor):
 
     * `roles(options)`: the networks that it takes, dict of role to spec.
     * `PRIOR`: the registered prior that its codes follow by training: "normal", "uniform", "sphere"; "own" for a map
-      from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled.
+      from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled. Where options
+      decide it, `prior_of(options)`.
     * `NOISE_PARTS`: how many vectors of noise `map_noise` takes for a code, joined; most take one.
     * `STATISTICS`: whose batch-norm statistics codes of "prior" and, where there are such, of "data" are decoded with.
     * `GROUP`: examples of a replica that a step takes together.
@@ -43,6 +44,12 @@ class Method(KerasDoor):
     def roles(options: Any) -> Roles:
         """dict of role to spec. Raises `InputError` for options that contradict each other."""
         raise NotImplementedError
+
+    @classmethod
+    def prior_of(cls, options: Any) -> str | None:
+        """The prior of a method with these options; what a model has as `PRIOR`."""
+        del options
+        return cls.PRIOR
 
     @staticmethod
     def training_range(options: Any) -> tuple[float, float]:

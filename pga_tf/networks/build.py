@@ -143,10 +143,24 @@ def _critic(role, options, image_shape, name):
     if role.of == "codes":
         size, norm = {"width": role.width, "depth": role.depth}, critic_norm(role.norm)
         return MLP(options.latent_dim, 1, **size, norm=norm, spectral=role.spectral, name=name)
-    architecture, plan = _plan(options, image_shape, latent_dim=1)
-    made = (architecture.critic or architecture.encoder)(plan, critic_norm(role.norm, architecture.batch_norm))
+    logit = role.output == "logit"
+    architecture, plan = _plan(options, image_shape, latent_dim=1 if logit else options.latent_dim)
+    shape = (architecture.critic or architecture.encoder) if logit else _restoring(architecture)
+    made = shape(plan, critic_norm(role.norm, architecture.batch_norm))
+    if not logit:
+        made.append(keras.layers.Activation(role.output, dtype="float32", name="output"))
     made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
     return _stack(made, CRITIC_SOURCES, name, plan.image_shape)
+
+
+def _restoring(architecture):
+    """The shape of a critic that gives images back, as `Architecture.decoder`."""
+
+    def in_a_row(plan, norm):
+        parts = {"encoder": architecture.encoder(plan, norm), "decoder": architecture.decoder(plan, norm)}
+        return [Stack(part, known_sources=CRITIC_SOURCES, name=name) for name, part in parts.items()]
+
+    return architecture.restoring_critic or in_a_row
 
 
 def _mapping(role, options, image_shape, name):

@@ -21,6 +21,9 @@ class NormConstants(NamedTuple):
 TF_SLIM = NormConstants(1e-3, 0.99)
 """The epsilon with which PGA's networks were trained. Statistics remember 100 steps; the paper's samples need none."""
 
+COMPARE_GAN = NormConstants(1e-3, 0.999)
+"""Of the GANs that the two-stage VAE is compared with."""
+
 SCALE_BLOCKS = 2
 """Residual blocks at each scale of the two-stage paper's ResNets."""
 
@@ -59,6 +62,7 @@ class Architecture:
       filters: the published width.
       multiple: height and width must be multiples of it.
       critic: as `encoder`, for a plan with one latent dimension; None where it has the encoder's shape.
+      restoring_critic: as `decoder`, of a critic that takes images; None where it is encoder and decoder in a row.
       batch_norm: the constants of its batch norms.
       unpools: whether its decoder goes by `Plan.unpooling`.
     """
@@ -68,6 +72,7 @@ class Architecture:
     filters: int
     multiple: int
     critic: Callable | None = None
+    restoring_critic: Callable | None = None
     batch_norm: NormConstants = TF_SLIM
     unpools: bool = False
 

@@ -33,7 +33,9 @@ class OptimizerOptions:
         maximum=0.999999,
     )
     schedule: str = option(
-        "constant", "learning rate over time", choices=("constant", "halving", "drops", "exponential", "cosine")
+        "constant",
+        "learning rate over time",
+        choices=("constant", "halving", "drops", "exponential", "cosine", "linear"),
     )
     halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
     drops: str = option("", "with --schedule=drops: 30:2,50:5 is half the rate from epoch 30 on, a tenth from 50 on")
@@ -272,7 +274,7 @@ def validate(config):
             received=f"--stop_after={run.stop_after} without it",
             remedy="add --evaluate_every=1000",
         )
-    if run.evaluate_every and METHODS.get(run.method).PRIOR is None:
+    if run.evaluate_every and METHODS.get(run.method).prior_of(config.method) is None:
         checks.refuse(
             "--evaluate_every",
             expected=f"0, for --method={run.method} has no prior to draw samples from before one is fitted",

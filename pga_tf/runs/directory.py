@@ -133,7 +133,7 @@ class RunDirectory:
         if self.read_data() and new.get("dataset", "").partition(":")[0] == old.get("dataset", "").partition(":")[0]:
             changeable.add("dataset")  # whether these are the same images is seen by looking at them
         # The shape of these depends on their length.
-        if new.get("schedule") in ("cosine", "exponential"):
+        if new.get("schedule") in ("cosine", "exponential", "linear"):
             changeable -= {"steps", "epochs"}
         if new.get("prior_schedule") == "cosine":
             changeable -= {"prior_steps"}

@@ -11,11 +11,11 @@ from pga_tf.core import checks
 
 @keras.saving.register_keras_serializable("pga_tf")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Constant, or a decay by halving, by drops, exponential or as a cosine, after a linear rise.
+    """Constant, or a decay by halving, by drops, exponential, linear or as a cosine, after a linear rise.
 
     Args:
-      peak: learning rate after the rise. kind: "constant", "halving", "drops", "exponential" or "cosine".
-      warmup: steps of the rise. halve_steps: steps between halvings. total_steps: where the cosine reaches 0 and the
+      peak: learning rate after the rise. kind: "constant", "halving", "drops", "exponential", "linear" or "cosine".
+      warmup: steps of the rise. halve_steps: steps between halvings. total_steps: where cosine and line reach 0 and the
         exponential `last`, a share of the peak. drops: pairs (step, divisor) of the rate from that step on.
       updates: how often the optimiser is applied in a step; its own count of them is what Keras asks by.
     """
@@ -39,9 +39,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
                 rate /= tf.where(step < first, 1.0, divisor)
         elif self.kind == "exponential":
             rate *= self.last ** (step / self.total_steps)
-        elif self.kind == "cosine":
-            done = tf.clip_by_value((step - self.warmup) / max(self.total_steps - self.warmup, 1), 0.0, 1.0)
+        done = tf.clip_by_value((step - self.warmup) / max(self.total_steps - self.warmup, 1), 0.0, 1.0)
+        if self.kind == "cosine":
             rate *= 0.5 * (1.0 + tf.cos(3.141592653589793 * done))
+        elif self.kind == "linear":
+            rate *= 1.0 - done
         if self.warmup:
             rate *= tf.minimum((step + 1.0) / self.warmup, 1.0)
         return rate

@@ -174,13 +174,14 @@ def real_identity(source, split, count, network):
     return protocol.plain(key | {"versions": protocol.versions()}), entry
 
 
-def in_training(run, source):
+def in_training(config, source):
     """The score that `--evaluate_every` asks for: (function of a `Drawing` to a dict of floats, its protocol card).
 
     A cheap protocol, to steer a run by and not to report: `evaluate_samples` draws against every second image of the
     test split. Neither these draws nor the other images have had a say in which checkpoint is kept when it is scored.
     Raises `InputError` if there are no features for such images, or too few test images.
     """
+    run, prior = config.run, METHODS.get(config.run.method).prior_of(config.method)
     name = run.evaluate_features or features.default(
         source.name, source.image_shape, inception_path=run.evaluate_inception_path
     )
@@ -218,7 +219,7 @@ def in_training(run, source):
         generated={
             "count": run.evaluate_samples,
             "seeds": "of draws to steer by",
-            "prior": METHODS.get(run.method).PRIOR,
+            "prior": prior,
         },
     )
 

@@ -47,7 +47,7 @@ def train(config, *, callbacks=(), out=print):
         directory.require_same_config(experiment.config)
         _require_same_shape(directory, shape, experiment.source)
         changed |= {"data": experiment.data_changed} if experiment.data_changed else {}
-    score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
+    score = scoring.in_training(experiment.config, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
     out(data.format_report(report, experiment.model.image_range))
     if run.dry_run:

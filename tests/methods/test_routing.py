@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.core import streams
+from pga_tf.methods.adversarial import Adversarial
 from tests.methods import builders
 
 # loss -> networks that it trains; L_lr,H has a weight in the tests, so that its own pass exists
@@ -49,6 +50,8 @@ ROUTING = {
     },
     "ae": {"L_r": {"encoder", "decoder"}},
     "rae": {"L_rec": {"encoder", "decoder"}, "L_z": {"encoder"}, "L_reg": {"decoder"}},
+    "gan": {"L_C": {"critic"}, "penalty": {"critic"}, "L_G": {"decoder"}},
+    "began": {"L_real": {"critic"}, "L_generated": {"critic"}, "L_G": {"decoder"}},
     "prior_free": {
         "L_r": {"encoder", "decoder"},
         "d_interpolation": {"encoder", "decoder"},
@@ -82,6 +85,7 @@ VARIANTS = {  # name -> (method, options, routing)
     "age_released": ("age", {"variance_as_stddev": True, "unit_sphere": True}, ROUTING["age"]),
 }  # fmt: skip
 PGA = ("lpga", "vpga", "lvpga", "mmd_pga", "adversarial_pga")
+OPTIONS = {name: {"weight_lr_h": 1.0} for name in PGA} | {"gan": builders.WGAN_GP}
 
 
 def _terms(model, x):
@@ -95,6 +99,9 @@ def _terms(model, x):
         return model.encoder_terms(x, draw(0)) | model.decoder_terms(draw(1))
     if kind == "ALAE":
         return model.critic_terms(x, draw(0)) | model.generator_terms(draw(1)) | model.code_terms(draw(2))
+    if isinstance(model, Adversarial):
+        y = tf.stop_gradient(model.generated(8, step, 0))
+        return model.critic_loss(x, y, step, 0)[1] | {"L_G": model.generator_loss(model.generated(8, step, 1))}
     return model.terms(x) if type(model).__name__ == "AE" else model.terms(x, tf.constant(0, tf.int64))
 
 
@@ -114,8 +121,7 @@ def _size(gradients):
 @pytest.mark.parametrize("batch_norm", ["none", "shared", "per_source"])
 @pytest.mark.parametrize("name", [*ROUTING, *VARIANTS])
 def test_each_loss_trains_exactly_its_networks(name, batch_norm):
-    options = {"weight_lr_h": 1.0} if name in PGA else {}
-    method, options, routing = VARIANTS.get(name) or (name, options, ROUTING[name])
+    method, options, routing = VARIANTS.get(name) or (name, OPTIONS.get(name, {}), ROUTING[name])
     model = builders.build(method, batch_norm=batch_norm, **options)
     assert set(model.LOSSES) - {"kl_data", "kl_samples"} <= set(routing)  # those two are parts of others
     for loss, gradients in _gradients(model, builders.images(model), routing).items():

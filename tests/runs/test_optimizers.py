@@ -12,7 +12,6 @@ from pga_tf.core.stepwise import Stepwise
 from pga_tf.runs import build, optimizers
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import OptimizerOptions
-from tests.methods.toys import ToyWGANGP, ToyWGANGPOptions
 from tests.training import helpers
 
 
@@ -32,6 +31,8 @@ def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100, 
         ({"kind": "exponential"}, {0: 0.4, 50: 0.04, 75: 0.4 * 10**-1.5, 100: 0.004}),
         ({"kind": "exponential", "last": 0.25, "warmup": 2}, {0: 0.2, 50: 0.2, 100: 0.1}),
         ({"kind": "cosine"}, {0: 0.4, 25: 0.2 + 0.1 * 2**0.5, 50: 0.2, 100: 0.0, 150: 0.0}),
+        ({"kind": "linear"}, {0: 0.4, 25: 0.3, 99: 0.004, 100: 0.0, 150: 0.0}),
+        ({"kind": "linear", "warmup": 20}, {0: 0.02, 20: 0.4, 60: 0.2, 100: 0.0}),
         ({"kind": "cosine", "warmup": 20}, {0: 0.02, 9: 0.2, 19: 0.4, 20: 0.4, 60: 0.2, 100: 0.0}),
     ],
     ids=str,
@@ -83,12 +84,20 @@ def test_options_reach_the_optimiser():
     assert _build(optimizer="rmsprop", beta_2=0.99).rho == 0.99
 
 
+@dataclasses.dataclass(frozen=True)
+class CriticsOptions:
+    """Of a method with a critic that has a rate and a beta of its own."""
+
+    critic_learning_rate: float = 0.02
+    critic_beta_1: float = 0.25
+
+
 def test_a_players_own_options_are_its_own_and_the_others_are_shared():
-    own = ToyWGANGPOptions(critic_updates=3, critic_learning_rate=0.02, critic_beta_1=0.25)
+    own, both = CriticsOptions(), (Player("critic", ("critic",), updates=3), Player("generator", ("decoder",)))
     shared = OptimizerOptions(
         optimizer="adam", learning_rate=0.4, momentum=0.75, beta_2=0.9, weight_decay=0.5, schedule="cosine"
     )
-    made = optimizers.of_players(shared, ToyWGANGP.players(own), own, steps_per_epoch=1, total_steps=10)
+    made = optimizers.of_players(shared, both, own, steps_per_epoch=1, total_steps=10)
     critic, generator = made["critic"], made["generator"]
     assert (critic.beta_1, generator.beta_1) == (0.25, 0.75)
     assert critic.beta_2 == generator.beta_2 == 0.9

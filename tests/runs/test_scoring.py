@@ -81,9 +81,9 @@ def scored(tmp_path):
     assert len(held_out) == 256
 
     def make(**values):
-        run = helpers.config(tmp_path, evaluate_every=1, evaluate_features="pixels", **values).run
+        config = helpers.config(tmp_path, evaluate_every=1, evaluate_features="pixels", **values)
         with mock.patch.object(scoring.statistics, "collect", wraps=scoring.statistics.collect) as collect:
-            score, card = scoring.in_training(run, source)
+            score, card = scoring.in_training(config, source)
         (images,) = collect.call_args.args[0]
         indices = [np.flatnonzero((held_out == image).all(axis=(1, 2, 3))).item() for image in images]
         assert card["real"]["count"] == len(indices)
