@@ -159,7 +159,15 @@ def test_the_command_prints_and_writes_the_same_numbers(run, evaluated):
 def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     page = (run / "evaluation" / "report.html").read_text()
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
+    told = {caption.text for caption in markup.Page(page).all("figcaption")}
+    assert any(re.match(r"Draws around the code .* lambda", caption) for caption in told)
+    assert any(re.match(r"Codes of 297 held-out images by label: two principal.* \d+%", caption) for caption in told)
+    assert not any(caption.startswith("Along single latent directions") for caption in told)
+    posterior = load(run)["posterior"]
+    assert posterior["left_out"] == "no bound with a Gaussian likelihood is trained"
+    variances = posterior["draws"]["posterior_variances"]
+    assert variances == sorted(variances)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     np.testing.assert_array_equal(shown, np.asarray(Image.open(run / "evaluation" / "samples.png")))
     draw, _ = trained.load(config_lib.of_run(run))
@@ -222,6 +230,13 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp
     assert load(tmp_path / "sized")["card"]["generated"] == {
         "count": 81, "image_shape": [8, 8, 1], "prepared": "size 8",
     }  # fmt: skip
+
+    sized = ("--images_size=6", "--images_crop=7", "--images_resize=tf1_bicubic")
+    evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", *sized, f"--workdir={tmp_path}/sized", cache)
+    assert load(tmp_path / "sized")["card"]["generated"]["prepared"] == "size 6, crop 7, resize tf1_bicubic"
+    with pytest.raises(InputError, match=r"--against_resize=bilinear: expected --against_size, to.*--against_siz"):
+        evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", "--against_resize=bilinear",
+                 f"--workdir={tmp_path}/none", cache)  # fmt: skip
 
     (tmp_path / "folder" / "large.png").unlink()
     (tmp_path / "folder" / "broken.png").write_bytes(b"no picture")
@@ -304,7 +319,7 @@ def test_where_no_network_fits_the_rest_is_measured_and_that_is_said(run, tmp_pa
     assert load(copy)["reconstruction"]["images"] == 297
     config = helpers.config(tmp_path / "other", dataset="digits", evaluate_every=1)
     with pytest.raises(InputError, match=r"--evaluate_features: expected features.*--evaluate_features=PATH\.keras"):
-        scoring.in_training(config.run, data.load(config.data))
+        scoring.in_training(config, data.load(config.data))
 
 
 def test_colour_images_are_not_scored_against_grey_ones_in_silence(cache, tmp_path):

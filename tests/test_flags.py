@@ -1,5 +1,6 @@
 """The command line: every flagfile parses, flags round-trip through a run directory, mistakes get one clear line."""
 
+import functools
 import pathlib
 import re
 import subprocess
@@ -44,17 +45,21 @@ def _values(*arguments):
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
-def test_flagfile_is_a_valid_configuration_with_a_full_header(path):
+def test_flagfile_is_a_valid_configuration(path):
     config = config_lib.validate(parse(f"--flagfile={path}"))
     parse_prior(f"--flagfile={path}")
-    text = path.read_text()
-    assert f"# Command:   tools/run python -m pga_tf.train --flagfile=flagfiles/{path.name}" in text
-    for entry in ("# Hardware:", "# Time:", "# Published:", "# Ours:"):
-        assert text.count(entry) == 1
     kind, _, name = config.data.dataset.partition(":")
     shape = SHAPES[name] if kind == "tfds" else {"digits": (8, 8, 1), "toy2d": (1, 1, 2)}[kind]
+    if config.data.image_size:
+        shape = (config.data.image_size, config.data.image_size, shape[2])
     if config.network.filters < 256:  # the widest one takes seconds to make
-        networks.build_all(METHODS.get(config.run.method).roles(config.method), config.network, shape)
+        roles = METHODS.get(config.run.method).roles(config.method)
+        built(tuple(roles.items()), config.network, shape)
+
+
+@functools.cache  # many rows differ in their weights alone
+def built(roles, options, shape):
+    networks.build_all(dict(roles), options, shape)
 
 
 def test_every_published_row_has_its_flagfile():

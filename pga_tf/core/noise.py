@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+TRUNCATION = 2.0  # standard deviations, as TensorFlow's truncated normal has it
+
 
 def uniform(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
     """Draws from U(0, 1), both ends excluded: float32 of `shape` for an integer tensor `key` `[2]`."""
@@ -16,6 +18,12 @@ def uniform(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
     # The upper 24 bits, moved off zero by half a step: exact in float32 but for rounding at 1.
     moved = (tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) + 0.5) * 2.0**-24
     return tf.minimum(moved, 1.0 - 2.0**-24)
+
+
+def truncated_normal(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
+    """Draws from N(0, 1) cut off at `TRUNCATION`, by the inverse of its distribution function: float32 of `shape`."""
+    within = math.erf(TRUNCATION / math.sqrt(2.0))
+    return math.sqrt(2.0) * tf.math.erfinv(within * (2.0 * uniform(shape, key) - 1.0))
 
 
 def standard_normal(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:

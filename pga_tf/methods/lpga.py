@@ -61,14 +61,14 @@ class LPGA(Perceptual):
             losses = self.terms(images, step)
             l_nll = losses["L_nll_phi"] + losses["L_nll_theta"]
             rest = self.l_lr(losses) + self.options.weight_nll * l_nll
-            loss = losses["L_r"] + self.after_warmup(step) * rest
+            loss = self.total(losses, rest, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Proposition 1 at data codes: the bound on log|det dh/dz| in nats, and for small latents its exact value."""
+        """Theorem 1, and Proposition 1 at data codes: the bound on log|det dh/dz| in nats, exact for small latents."""
         scale, kind = self.options.perturbation_scale, self.options.perturbation
         codes = self.encode(images)
         values = {"log_det_bound": jacobian.log_det_bound(self, codes, scale=scale, kind=kind)}
         if self.latent_dim <= jacobian.LARGEST_EXACT:
             values["log_det_exact"] = jacobian.log_det_exact(self, codes[:8])
-        return values
+        return super().diagnostics(images) | values

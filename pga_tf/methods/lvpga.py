@@ -72,7 +72,7 @@ class LVPGA(Perceptual):
             losses = self.terms(images, step)
             l_nll = o.weight_vr * losses["L_vr"] + o.weight_nll * losses["L_nll_phi"]
             rest = self.l_lr(losses) + l_nll + o.weight_vkl * losses["L_vkl"]
-            loss = losses["L_r"] + self.after_warmup(step) * rest
+            loss = self.total(losses, rest, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
     def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
@@ -80,4 +80,4 @@ class LVPGA(Perceptual):
         return posteriors.diagonal_gaussian(*self.encoder(images))
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return posteriors.diagnostics(self.posterior(images))
+        return super().diagnostics(images) | posteriors.diagnostics(self.posterior(images))

@@ -184,9 +184,13 @@ def _in_role(name, spec, model, image_shape, latent_dim):
     if isinstance(spec, specs.Critic):
         given = image_shape if spec.of == "images" else (latent_dim,)
         found = _tried(name, model, given)
-        if isinstance(found, tuple) or tuple(found.shape[1:]) != (1,):
+        wanted, what, remedy = (1,), "one number for each example, [B, 1]", "end it in a Dense(1)"
+        if spec.output != "logit":
+            wanted = tuple(image_shape)
+            what, remedy = f"images {wanted}, as it takes", "make it an autoencoder of images"
+        if isinstance(found, tuple) or tuple(found.shape[1:]) != wanted:
             received = "several outputs" if isinstance(found, tuple) else f"{tuple(found.shape)}"
-            _refuse(name, "one number for each example, [B, 1]", received, "end it in a Dense(1)")
+            _refuse(name, what, received, remedy)
     if isinstance(spec, specs.Mapping):
         found, size = _tried(name, model, (latent_dim,)), spec.outputs * latent_dim
         if isinstance(found, tuple) or tuple(found.shape[1:]) != (size,):

@@ -75,4 +75,4 @@ def noted_prior(config):
     noted = directory.read_own_prior()
     if noted and noted != priors.OWN:
         checks.require_member(f"--prior in {directory.own_prior}", noted, [*priors.PRIORS.names(), priors.OWN])
-    return noted or METHODS.get(config.run.method).PRIOR
+    return noted or METHODS.get(config.run.method).prior_of(config.method)

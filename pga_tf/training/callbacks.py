@@ -252,14 +252,26 @@ class Evaluate(Work):
             self.best.write()
             self.run_directory.write_best({**self.mark, "step": step, "value": self.lowest})
             self.best.rotate()  # only now, so that what is known of the best is never of one that is gone
+        covered_before = self._covered()
         self.run_directory.append_scores({"step": step, "protocol": self.mark["protocol"], **values})
         self.say(f"step {step:,}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        if values.get("recall") == 0.0 and not covered_before:
+            self.say(
+                f"collapsed: at step {step:,} and at the score before it, recall is 0, no held-out image is near a "
+                "sample. Remedy: go back to an earlier checkpoint with another --seed, a lower --learning_rate or "
+                "another loss, unless scores recover"
+            )
         with self.writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(f"scores/{name}", value)
         self.writer.flush()
         if self.gave_up():
             self.model.stop_training = True
+
+    def _covered(self):
+        """Whether the last score, one of before a resumption too, found samples near held-out images, or is none."""
+        scored = [line for line in self.run_directory.read_scores() if line.get("protocol") == self.mark["protocol"]]
+        return not scored or scored[-1].get("recall", 1.0) > 0.0
 
     def gave_up(self):
         """Whether the scores so far, those of before a resumption among them, end training."""

@@ -47,7 +47,7 @@ def train(config, *, callbacks=(), out=print):
         directory.require_same_config(experiment.config)
         _require_same_shape(directory, shape, experiment.source)
         changed |= {"data": experiment.data_changed} if experiment.data_changed else {}
-    score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
+    score = scoring.in_training(experiment.config, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
     out(data.format_report(report, experiment.model.image_range))
     if run.dry_run:
@@ -144,7 +144,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         callbacks = [
             clock,
             callbacks_lib.StopOnNonFinite(clock),
-            callbacks_lib.Shown(clock, type(model).LOSSES, progress),
+            callbacks_lib.Shown(clock, model.LOSSES, progress),
             callbacks_lib.Logs(clock, directory, writer, run.log_every),
             *works,
             callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
@@ -154,6 +154,8 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         try:
             callbacks_lib.settle(works, model, directory)
             if start < clock.total and not notice.received and not _gave_up(run, directory, score):
+                if not start and not _before(experiment, notice, progress.say):
+                    return notice.received  # nothing is saved: the same command begins anew
                 steps.take(model, experiment.batches(start), clock.total - start, callbacks)
         except checks.NonFiniteError as error:
             known = isinstance(error, checks.CollapseError)  # which says what to do by itself
@@ -165,6 +167,17 @@ def _fit(experiment, directory, checkpoints, start, score, users):
             writer.close()
         _save_last(checkpoints, averaging, clock, notice)
         return notice.received
+
+
+def _before(experiment, notice, say):
+    """Trains what comes before the first step; returns whether it came to its end."""
+    with experiment.strategy.scope():
+        first = experiment.model.before()
+    if not first:
+        return True
+    steps.take(first, experiment.batches(0), first.length, [first.ending(), callbacks_lib.StopWhenNoted(notice)])
+    say(f"before step 1: {first.told()}")
+    return not notice.received
 
 
 def _save_last(checkpoints, averaging, clock, notice):

@@ -10,10 +10,10 @@ from pga_tf import data
 from pga_tf.core import streams
 from pga_tf.priors import PRIORS
 from pga_tf.runs import fitted, scoring
-from pga_tf.runs.config import RunOptions
 from pga_tf.training import averaging, fitting
 from tests.methods import builders
 from tests.recording import keys_drawn
+from tests.training import helpers
 
 SEED = 0  # of the run and of the first set of samples: the same number, and yet other keys
 COUNT = 12
@@ -74,11 +74,11 @@ def test_no_key_serves_two_uses(method, prior, monkeypatch):
         assert not set(of_a) & set(of_b), (a, b)
 
 
-def test_in_training_scores_draw_what_they_are_recorded_as_drawing():
+def test_in_training_scores_draw_what_they_are_recorded_as_drawing(tmp_path):
     """What `_uses` records as in-training scores is what the score itself asks for."""
     source = data.load(data.DataOptions(dataset="digits"))
-    run = RunOptions(method="lpga", evaluate_every=1, evaluate_samples=COUNT, evaluate_features="pixels")
-    score, _ = scoring.in_training(run, source)
+    options = {"evaluate_every": 1, "evaluate_samples": COUNT, "evaluate_features": "pixels"}
+    score, _ = scoring.in_training(helpers.config(tmp_path, **options), source)
     draw, asked = builders.drawing(builders.build("lpga")), []
     samples_of = draw.samples_of
     draw.samples_of = lambda seeds: asked.extend(seeds.tolist()) or samples_of(seeds)
