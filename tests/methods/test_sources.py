@@ -244,9 +244,10 @@ def test_samples_and_reconstructions_are_decoded_by_their_own_statistics(method)
 
 @pytest.mark.parametrize("method", ["lpga", "vpga", "lvpga"])
 def test_the_laws_of_theorem_1_have_statistics_of_their_own(method):
-    model = _model(method)
-    for seed in range(3):
-        model.train_step(tf.constant(_images(model, seed), tf.float32))
+    model, rng = _model(method), np.random.default_rng(0)
+    for variable in model.non_trainable_variables:
+        if variable.name == "running_mean":
+            variable.assign(rng.normal(size=variable.shape))
     x, z_n = tf.constant(_images(model, 3), tf.float32), _noise("diagnostics/prior")
 
     def f(images, source):
@@ -261,6 +262,6 @@ def test_the_laws_of_theorem_1_have_statistics_of_their_own(method):
     assert float(found["mmd_codes"]) == pytest.approx(latent.mmd(f(x, "data"), z_n), abs=1e-5)
     wanted = expected(("data", "reconstructions"), ("prior", "samples"))
     assert float(found["mmd_mapped"]) == pytest.approx(wanted, abs=1e-5)
-    assert abs(wanted - expected(("data", "data"), ("prior", "data"))) > 1e-4
-    assert abs(wanted - expected(("data", "reconstructions"), ("data", "reconstructions"))) > 1e-4
+    assert abs(wanted - expected(("data", "data"), ("prior", "data"))) > 1e-3
+    assert abs(wanted - expected(("data", "reconstructions"), ("data", "reconstructions"))) > 1e-3
     assert model.diagnostics(x[:1]).keys().isdisjoint({"mmd_codes", "mmd_mapped"})
