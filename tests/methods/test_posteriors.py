@@ -75,7 +75,7 @@ def test_coupling_is_the_mean_correlation():
     ("options", "batch_norm"),
     [
         ({"likelihood": "fixed_gamma", "gamma": 0.5}, "shared"),
-        ({"likelihood": "learned_gamma", "gamma": 0.3, "pixel_range": "unit"}, "none"),
+        ({"likelihood": "learned_gamma", "gamma": 0.03, "pixel_range": "unit"}, "none"),
     ],
 )
 def test_a_vae_is_measured_in_the_units_of_its_own_pixels(options, batch_norm):
