@@ -83,7 +83,7 @@ class Perceptual(Autoencoder):
         `mmd_codes`: f(x) against N(0, I); `mmd_mapped`: h(z_n) against h(f(x)), which the theorem asks to be 0.
         """
         codes = self.encode(images)
-        z_n = streams.normal(tf.shape(codes), "diagnostics/prior", seed=0, step=0)
+        z_n = streams.normal([tf.shape(codes)[0], self.latent_dim], "diagnostics/prior", seed=0, step=0)
         h_data = self.encode(self.decode(codes, "data"), "reconstructions")
         h_n = self.encode(self.decode(z_n, "prior"), "samples")
         pairs = {"mmd_codes": (codes, z_n), "mmd_mapped": (h_n, h_data)}

@@ -76,7 +76,7 @@ class TwoStageJoint(VAE):
         """A bound on KL(q(z|x) || p(z)) from above by one draw of u, and its parts: `[B]` each, nats."""
         u_mean, log_stddev = tf.split(self.second_encoder(codes), 2, axis=1)
         u_stddev = tf.exp(tf.clip_by_value(log_stddev, -LOG_LIMIT, LOG_LIMIT))
-        u = u_mean + u_stddev * self.normal(tf.shape(codes), "second_posterior", step)
+        u = u_mean + u_stddev * self.normal([tf.shape(codes)[0], self.latent_dim], "second_posterior", step)
         second_nll = gaussian.gaussian_nll(codes, self.second_decoder(u), self._second_gamma())
         second_kl = tf.reduce_sum(gaussian.kl_standard_normal(u_mean, u_stddev), axis=1)
         entropy = tf.reduce_sum(tf.math.log(stddev), axis=1) + 0.5 * self.latent_dim * (1.0 + math.log(2.0 * math.pi))
