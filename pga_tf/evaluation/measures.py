@@ -193,8 +193,9 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
     """What the codes of held-out images look like beside the prior: (dict of plain values, images along directions).
 
     Of a stochastic encoder the aggregated codes are draws from q(z|x), one for each image; active units and directions
-    go by the means. `mmd` is between codes and prior, `mmd_mapped` between h of means and h of the prior's codes, which
-    for perceptual methods is what Theorem 1 of the paper asks to be 0. (None, None) without an encoder.
+    go by the means. `mmd` is between aggregated codes and prior, `mmd_codes` between means f(x) and prior, `mmd_mapped`
+    between h(f(x)) and h of the prior's codes, which for perceptual methods Theorem 1 of the paper asks to be 0. (None,
+    None) without an encoder.
     """
     if subject.encode is None:
         return None, None
@@ -215,13 +216,12 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
         "aggregated": "draws from the posterior" if subject.posterior_stddev is not None else "codes",
         "latent_dim": codes.shape[1],
         "mmd": latent.mmd(codes, prior),
+        "mmd_codes": latent.mmd(means, prior),
         "direction_order": order.tolist(),
         "direction_variances": variances.tolist(),
     }
     if subject.recode is not None:
-        health["mmd_mapped"] = latent.mmd(
-            _recoded(subject, means.astype(np.float32), "data"), _recoded(subject, prior, "prior")
-        )
+        health["mmd_mapped"] = latent.mmd(_recoded(subject, means, "data"), _recoded(subject, prior, "prior"))
     if subject.posterior_stddev is not None:
         variance = np.square(stddev)
         counts, edges = np.histogram(np.clip(variance, 0.0, 1.5), bins=30, range=(0.0, 1.5))

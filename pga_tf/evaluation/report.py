@@ -20,7 +20,8 @@ MAPPED = "MMD of h(f(x)) and h of the prior (Theorem 1: 0)"
 COMPARED = {  # what is compared beside scores, by (part, number)
     ("gap", "reconstructions"): "gap reconstructions",
     ("reconstruction", "mse"): "reconstruction mse",
-    ("latent", "mmd"): "MMD of f(x) and the prior",
+    ("latent", "mmd"): "MMD of codes and the prior",
+    ("latent", "mmd_codes"): "MMD of f(x) and the prior",
     ("latent", "mmd_mapped"): "MMD of h(f(x)) and h of the prior",
     ("memory", "ratio"): "memory ratio",
 }
@@ -45,7 +46,7 @@ class Section(NamedTuple):
 PARTS = {  # what is told of each part of an evaluation that has it: numbers, or None
     "gap": ("images", "latent_error_data", "latent_error_prior", *STEPS),
     "reconstruction": ("images", "ssim_window", "mse", "psnr", "ssim"),
-    "latent": ("codes", "active_units", "latent_dim", "mmd"),
+    "latent": ("codes", "active_units", "latent_dim", "mmd", "mmd_codes", "mmd_mapped"),
     "posterior": ("images", "deviation", "deviation_diagonal", "correlation", "coupling"),
     "memory": ("training_images", "ratio", "sample_copies", "samples", "held_out_copies", "held_out_images"),
 }
@@ -148,11 +149,13 @@ def rows(result):
         header = ["active units", "MMD of f(x) and the prior", MAPPED, "singular values (1 in N(0, I))"]
         row = [
             f"{health['active_units']} of {health['latent_dim']}",
-            number(health["mmd"]),
+            number(health.get("mmd_codes")),
             number(health.get("mmd_mapped")),
             f"{number(values[0])} to {number(values[-1])}, of {health['aggregated']}",
         ]
         if "r_hat" in health:
+            header.insert(1, "MMD of draws from the posterior and the prior")
+            row.insert(1, number(health["mmd"]))
             header.insert(1, f"posterior variances below {NEAR_ZERO} (r_hat)")
             row.insert(1, f"{health['r_hat']} of {health['latent_dim']}")
         if "log_det_exact" in health:
@@ -331,7 +334,8 @@ def _marks_of(better, entries):
 
 
 def _compared(group):
-    extra = [(part, name) for part, name in COMPARED if any(name in (result.get(part) or {}) for result in group)]
+    known = lambda part, name: any((result.get(part) or {}).get(name) is not None for result in group)
+    extra = [(part, name) for part, name in COMPARED if known(part, name)]
     header = ["run", *(label(group[0], name) for name in group[0]["scores"]), *(COMPARED[key] for key in extra)]
     content = []
     for result in group:

@@ -8,6 +8,7 @@ workshop version (2019, Eq. 10), shrinking all codes gains. `--pixel_loss`: the 
 
 import dataclasses
 
+from pga_tf.core import checks
 from pga_tf.core.options import option
 from pga_tf.objectives.pga import PIXEL_LOSSES
 
@@ -37,3 +38,26 @@ class ScaleOptions:
         "norm", "sigma of L_vr: in proportion to codes, or fixed", source="ablation", choices=("norm", "fixed")
     )
     vr_sigma: float = option(1.0, "sigma of L_vr where it is fixed", unit="latent units", source="ablation", above=0.0)
+
+
+def refuse_idle(options: AblationOptions, *, nll: float, weighed_by: str) -> None:
+    """Raises `InputError` for an ablation that would change nothing.
+
+    `nll`: the weight of L_nll^theta or L_vr. `weighed_by`: the flags that give it one, as a refusal names them.
+    """
+    o = options
+    idle = [
+        ("pixel_loss", "l2", o.weight_reconstruction, "--weight_reconstruction above 0"),
+        ("lr_trains", "encoder", o.weight_lr_n + o.weight_lr_h, "--weight_lr_n or --weight_lr_h above 0"),
+        ("nll_trains", "decoder", nll, weighed_by),
+    ]
+    if isinstance(o, ScaleOptions):
+        idle.append(("vr_sigma", 1.0, o.vr_scale == "fixed", "--vr_scale=fixed"))
+    for name, default, effective, needs in idle:
+        if getattr(o, name) != default and not effective:
+            checks.refuse(
+                f"--{name}",
+                expected=f"{needs} beside it",
+                received=f"--{name}={getattr(o, name)} alone, which changes nothing",
+                remedy=f"leave --{name} out, or add {needs}",
+            )

@@ -15,7 +15,7 @@ import tensorflow as tf
 from pga_tf.core import routing
 from pga_tf.core.options import option
 from pga_tf.core.players import Player
-from pga_tf.methods.matched import Matched, MatchedOptions
+from pga_tf.methods.matched import Matched, MatchedOptions, refuse_contradictions
 from pga_tf.methods.method import Roles
 from pga_tf.networks import Critic, Decoder, Encoder
 from pga_tf.objectives import adversarial
@@ -53,6 +53,7 @@ class AdversarialPGA(Matched):
 
     @staticmethod
     def roles(options: AdversarialPGAOptions) -> Roles:
+        refuse_contradictions(options)
         critic = Critic(of="codes", spectral=True, width=options.critic_width, depth=options.critic_depth)
         second = {"prior_critic": critic} if options.code_law == "matched" else {}
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh"), "code_critic": critic} | second

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from pga_tf.core.options import option
 from pga_tf.methods import jacobian
+from pga_tf.methods.ablations import refuse_idle
 from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
@@ -45,6 +46,7 @@ class LPGA(Perceptual):
 
     @staticmethod
     def roles(options: LPGAOptions) -> Roles:
+        refuse_idle(options, nll=options.weight_nll, weighed_by="--weight_nll above 0")
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:

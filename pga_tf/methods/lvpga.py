@@ -17,6 +17,7 @@ import tensorflow_probability as tfp
 
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
+from pga_tf.methods.ablations import refuse_idle
 from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
@@ -53,6 +54,7 @@ class LVPGA(Perceptual):
 
     @staticmethod
     def roles(options: LVPGAOptions) -> Roles:
+        refuse_idle(options, nll=options.weight_vr, weighed_by="--weight_vr above 0")
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from pga_tf.core import routing
 from pga_tf.core.options import option
+from pga_tf.methods.ablations import refuse_idle
 from pga_tf.methods.perceptual import Passes, Perceptual, PerceptualOptions
 from pga_tf.objectives import gaussian, pga
 
@@ -37,6 +38,12 @@ class MatchedOptions(PerceptualOptions):
     perturbation_scale: float = option(
         1e-2, "eps of Eq. 7, with the likelihood", unit="root mean square per latent dimension", above=0.0
     )
+
+
+def refuse_contradictions(options: MatchedOptions) -> None:
+    """Raises `InputError` for ablations that would change nothing."""
+    weight = options.weight_code if options.code_law == "likelihood" else 0.0
+    refuse_idle(options, nll=weight, weighed_by="--code_law=likelihood and --weight_code above 0")
 
 
 class Matched(Perceptual):

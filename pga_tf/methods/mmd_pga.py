@@ -10,7 +10,7 @@ al., 2018). Several replicas match the codes of the whole batch.
 import tensorflow as tf
 
 from pga_tf.core import replicas
-from pga_tf.methods.matched import Matched, MatchedOptions
+from pga_tf.methods.matched import Matched, MatchedOptions, refuse_contradictions
 from pga_tf.methods.method import Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import matching
@@ -30,7 +30,7 @@ class MMDPGA(Matched):
 
     @staticmethod
     def roles(options: MatchedOptions) -> Roles:
-        del options
+        refuse_contradictions(options)
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh")}
 
     def match(self, real: tf.Tensor, generated: tf.Tensor) -> dict[str, tf.Tensor]:

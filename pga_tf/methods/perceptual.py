@@ -80,8 +80,11 @@ class Perceptual(Autoencoder):
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """What Theorem 1 is about, as squared MMDs of a batch (`matching.imq_mmd`, in units of one kernel).
 
-        `mmd_codes`: f(x) against N(0, I); `mmd_mapped`: h(z_n) against h(f(x)), which the theorem asks to be 0.
+        `mmd_codes`: f(x) against N(0, I); `mmd_mapped`: h(z_n) against h(f(x)), which the theorem asks to be 0. Of
+        one image alone there is nothing to tell.
         """
+        if images.shape[0] == 1:
+            return {}
         codes = self.encode(images)
         z_n = streams.normal([tf.shape(codes)[0], self.latent_dim], "diagnostics/prior", seed=0, step=0)
         h_data = self.encode(self.decode(codes, "data"), "reconstructions")

@@ -16,7 +16,7 @@ import tensorflow_probability as tfp
 from pga_tf.core import replicas
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
-from pga_tf.methods.ablations import ScaleOptions
+from pga_tf.methods.ablations import ScaleOptions, refuse_idle
 from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
@@ -46,6 +46,7 @@ class VPGA(Perceptual):
 
     @staticmethod
     def roles(options: VPGAOptions) -> Roles:
+        refuse_idle(options, nll=options.weight_vr, weighed_by="--weight_vr above 0")
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:

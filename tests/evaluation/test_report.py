@@ -154,7 +154,9 @@ def test_every_number_of_the_page_is_the_records(whole, page):
     # lambda of 0.04 against 1/20, 1/30, 1/40
     assert latent["median |ratio - 1| to diag (I + J'J / gamma)^-1"] == "0.2"
     assert latent["correlation of their logarithms"] == "-"
-    assert found["latent"]["mmd"] == close(latent["MMD of f(x) and the prior"])
+    assert found["latent"]["mmd"] == close(latent["MMD of draws from the posterior and the prior"])
+    assert found["latent"]["mmd_codes"] == close(latent["MMD of f(x) and the prior"])
+    assert report.number(found["latent"]["mmd_codes"]) != report.number(found["latent"]["mmd"])
     assert found["latent"]["mmd_mapped"] == close(latent[report.MAPPED])
     assert (latent["log|det dh/dz| [nats]"], latent["bound of Eq. 7"]) == ("1.5", "2.5")
     memory = list(page.tiles(section(page, "memory")).values())
@@ -328,6 +330,21 @@ def test_notes_stand_beside_the_scores_of_every_table(two_seeds):
         assert page.count('role="note">Only 24 real images &lt;so few&gt;.') == 1
         assert text.index("note: ") < text.index(report.label(found, "frechet"))
     assert "note: " not in report.text(two_seeds)
+
+
+def test_theorem_1_stands_in_a_comparison_where_it_is_defined(two_seeds):
+    bare = two_seeds | {"latent": None, "title": "without an encoder"}
+    text, page = report.compare([two_seeds, bare], [None, None])
+    lines = text.splitlines()
+    header, row, other = (re.split(r"\s{2,}", line.strip()) for line in lines[lines.index("Scores") + 1 :][:3])
+    for name in ("mmd", "mmd_codes", "mmd_mapped"):
+        place = header.index(report.COMPARED["latent", name])
+        assert row[place].split()[0] == report.number(two_seeds["latent"][name])
+        assert other[place] == "-"
+        assert header[place] in page
+    assert "MMD" not in report.compare([bare, bare], [None, None])[0]
+    unmapped = two_seeds | {"latent": two_seeds["latent"] | {"mmd_mapped": None}}
+    assert "MMD of h(f(x))" not in report.compare([unmapped], [None])[0]
 
 
 def test_an_evaluation_without_features_shows_what_there_is(two_seeds):

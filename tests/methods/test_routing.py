@@ -1,10 +1,13 @@
 """METHODS row by row: each loss trains what its superscript says, and gives exactly zero to everything else."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pga_tf.core import streams
+from pga_tf.core.checks import InputError
 from pga_tf.methods.adversarial import Adversarial
 from tests.methods import builders
 
@@ -148,6 +151,23 @@ def test_an_ablation_changes_whom_its_own_loss_trains_and_nothing_else(method, o
     for loss, gradients in _gradients(model, builders.images(model), ROUTING[method]).items():
         expected = changed.get(loss, ROUTING[method][loss])
         assert {network for network, values in gradients.items() if _size(values)} == expected, loss
+
+
+IDLE = [
+    ("lpga", {"pixel_loss": "l1", "weight_reconstruction": 0.0}, "--weight_reconstruction above 0"),
+    ("vpga", {"lr_trains": "both", "weight_lr_n": 0.0}, "--weight_lr_n or --weight_lr_h above 0"),
+    ("lpga", {"nll_trains": "both", "weight_nll": 0.0}, "--weight_nll above 0"),
+    ("lvpga", {"nll_trains": "both", "weight_vr": 0.0, "weight_nll": 1.0}, "--weight_vr above 0"),
+    ("vpga", {"vr_sigma": 0.5}, "--vr_scale=fixed"),
+    ("mmd_pga", {"nll_trains": "both"}, "--code_law=likelihood and --weight_code above 0"),
+    ("adversarial_pga", {"pixel_loss": "huber", "weight_reconstruction": 0.0}, "--weight_reconstruction above 0"),
+]
+
+
+@pytest.mark.parametrize(("method", "options", "remedy"), IDLE, ids=str)
+def test_an_ablation_that_changes_nothing_is_refused(method, options, remedy):
+    with pytest.raises(InputError, match=re.escape(f"leave --{next(iter(options))} out, or add {remedy}.")):
+        builders.build(method, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"nll_trains": "both"}], ids=["published", "into the encoder"])

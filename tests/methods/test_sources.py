@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pga_tf import networks
 from pga_tf.core import streams
+from pga_tf.evaluation import latent
 from pga_tf.methods import METHODS
 from pga_tf.methods.method import Autoencoder
 from pga_tf.networks.norm import SourceBatchNorm
@@ -239,3 +240,28 @@ def test_samples_and_reconstructions_are_decoded_by_their_own_statistics(method)
     x = _images(model)[:5].astype(np.float32)
     pairs = draw.reconstructions(x, model.image_range)
     np.testing.assert_array_equal(pairs[1::2], to_uint8(model.decoder(model.encode(x), sources=(of_data,))))
+
+
+@pytest.mark.parametrize("method", ["lpga", "vpga", "lvpga"])
+def test_the_laws_of_theorem_1_have_statistics_of_their_own(method):
+    model, rng = _model(method), np.random.default_rng(0)
+    for variable in model.non_trainable_variables:
+        if variable.name == "running_mean":
+            variable.assign(rng.normal(size=variable.shape))
+    x, z_n = tf.constant(_images(model, 3), tf.float32), _noise("diagnostics/prior")
+
+    def f(images, source):
+        codes = model.encoder(images, sources=(source,))
+        return (codes[0] if isinstance(codes, tuple) else codes).numpy()
+
+    def expected(of_data, of_prior):
+        h = lambda codes, decoded, encoded: f(model.decoder(codes, sources=(decoded,)), encoded)
+        return latent.mmd(h(f(x, "data"), *of_data), h(z_n, *of_prior))
+
+    found = model.diagnostics(x)
+    assert float(found["mmd_codes"]) == pytest.approx(latent.mmd(f(x, "data"), z_n), abs=1e-5)
+    wanted = expected(("data", "reconstructions"), ("prior", "samples"))
+    assert float(found["mmd_mapped"]) == pytest.approx(wanted, abs=1e-5)
+    assert abs(wanted - expected(("data", "data"), ("prior", "data"))) > 1e-3
+    assert abs(wanted - expected(("data", "reconstructions"), ("data", "reconstructions"))) > 1e-3
+    assert model.diagnostics(x[:1]).keys().isdisjoint({"mmd_codes", "mmd_mapped"})
