@@ -50,7 +50,7 @@ VARIANTS = [
     ("gan", {"critic_updates": 2, **builders.WGAN_GP}),
     pytest.param("gan", {"penalty": "clip", "clip": 0.1, "critic_norm": "batch"}, marks=pytest.mark.slow),
     pytest.param("gan", {"penalty": "r1", "critic_norm": "spectral", "loss": "hinge"}, marks=pytest.mark.slow),
-    ("soft_intro_vae", {"critic_loss": "hinge", "hinge_margin": 1.0}),
+    ("soft_intro_vae", {"critic_loss": "hinge", "hinge_margin": 20.0, "weight_neg": 0.5}),
     ("prior_free", {"critic_norm": "spectral"}),
     ("rae", {"regulariser": "gradient_penalty", "weight_regulariser": 1.0}),
     ("rae", {"regulariser": "spectral_norm"}),

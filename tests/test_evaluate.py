@@ -161,7 +161,7 @@ def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert len(pictures) == 6
     told = {caption.text for caption in markup.Page(page).all("figcaption")}
-    assert any(re.match(r"Draws around the code .* lambda", caption) for caption in told)
+    assert any(re.match(r"Draws around the code .*lambda: its posterior variance", caption) for caption in told)
     assert any(re.match(r"Codes of 297 held-out images by label: two principal.* \d+%", caption) for caption in told)
     assert not any(caption.startswith("Along single latent directions") for caption in told)
     posterior = load(run)["posterior"]

@@ -163,7 +163,7 @@ class KerasDoor(Stepwise):
             if part is not None:
                 self._require(part, y, what)
                 self._require_groups(part, batch_size or KERAS_BATCH, what)
-        first = None if int(self.step) else self.before()
+        first = None if int(np.asarray(self.step)) else self.before()
         if first:  # as often through the images as it takes
             first.fit(x, batch_size=batch_size, epochs=first.length, verbose=0, callbacks=[first.ending()])
         return super().fit(x, batch_size=batch_size, validation_data=validation_data, **kwargs)

@@ -87,6 +87,7 @@ class SoftIntroVAE(Autoencoder):
 
     @property
     def soft(self) -> bool:
+        """Whether made images are told apart by exp(2 ELBO), and not by the hinge."""
         return self.options.critic_loss == "soft"
 
     def scale(self) -> float:

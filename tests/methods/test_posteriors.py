@@ -75,7 +75,7 @@ def test_coupling_is_the_mean_correlation():
     ("options", "batch_norm"),
     [
         ({"likelihood": "fixed_gamma", "gamma": 0.5}, "shared"),
-        ({"likelihood": "learned_gamma", "gamma": 0.3, "pixel_range": "unit"}, "none"),
+        ({"likelihood": "learned_gamma", "gamma": 0.03, "pixel_range": "unit"}, "none"),
     ],
 )
 def test_a_vae_is_measured_in_the_units_of_its_own_pixels(options, batch_norm):
@@ -88,8 +88,9 @@ def test_a_vae_is_measured_in_the_units_of_its_own_pixels(options, batch_norm):
     for z, precision in zip(codes, subject.posterior_precision(codes), strict=True):
         ahead, behind = (model.decode(z + sign * steps, source="data").numpy().astype(np.float64) for sign in (1, -1))
         jacobian = ((ahead - behind) / 2e-2).reshape(builders.LATENT, -1).T
-        expected = np.eye(builders.LATENT) + jacobian.T @ jacobian / gamma**2
-        np.testing.assert_allclose(precision, expected, rtol=2e-2, atol=2e-3 * np.abs(expected).max())
+        expected = jacobian.T @ jacobian / gamma**2
+        # differences run across kinks of ReLUs; gamma in the place of its square is off by half and more
+        np.testing.assert_allclose(precision - np.eye(builders.LATENT), expected, atol=0.15 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
