@@ -92,7 +92,7 @@ def test_a_run_goes_on_from_any_checkpoint_bit_for_bit(whole, tmp_path):
     parts, lines = shutil.copytree(path, tmp_path / "parts"), []
     helpers.cut(parts, 4)
     assert helpers.step_of(helpers.state(parts)) == 4
-    # "trained already" goes by the model's steps: of WGAN-GP's optimisers one is at 12, more than there are steps
+    # "trained already" goes by the model's steps: of WGAN-GP's optimisers one is at 20, more than there are steps
     assert loop.train(helpers.config(parts, **settings), out=lines.append)
     assert any("starting after step 4" in line for line in lines)
     state = helpers.state(parts)
