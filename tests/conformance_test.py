@@ -60,10 +60,19 @@ SLOW = [  # their routing and single steps are in the suite at all times, tests/
     ("wae", {"divergence": "sliced", "stochastic_encoder": True, "weight_kl": 0.5}),
 ]
 ALL = [(method, {}) for method in METHODS.names()]
-CASES = [case for case in ALL if case[0] != "gan"] + OF_NETWORKS + OF_STEPS  # of GANs, the hardest
-CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
+USUAL = [case for case in ALL if case[0] != "gan"] + OF_NETWORKS + OF_STEPS  # of GANs, the hardest
+slow = lambda cases: [pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+CASES = USUAL + slow(SLOW)
+# One of each way in which a step is made up, for what concerns the frame more than the method; `slow` has the others.
+OF_EACH_KIND = [
+    ("lpga", {}), ("vpga", {}), ("vae", {}), ("mmd_pga", {}), ("alae", {}), ("prior_free", {"critic_norm": "spectral"}),
+    ("rae", {"regulariser": "gradient_penalty", "weight_regulariser": 1.0}),
+    ("gan", {"critic_updates": 2, **builders.WGAN_GP}),
+]  # fmt: skip
+COMPILED = OF_EACH_KIND + slow(case for case in USUAL + SLOW if case not in OF_EACH_KIND)
 named = lambda value: "-".join(map(str, value.values())) or "default" if isinstance(value, dict) else value
 each_case = pytest.mark.parametrize(("method", "options"), CASES, ids=named)
+each_compiled = pytest.mark.parametrize(("method", "options"), COMPILED, ids=named)
 each_prior = pytest.mark.parametrize("prior", PRIORS.names())
 
 
@@ -145,7 +154,7 @@ def test_graph_equals_eager_and_resumes_bit_for_bit_and_no_weight_moves_too_soon
     assert not loose
 
 
-@each_case
+@each_compiled
 def test_eager_equals_xla(method, options):
     case = case_of(method, options)
     model = case.make()
@@ -154,7 +163,7 @@ def test_eager_equals_xla(method, options):
     assert_same_weights(case.initial, case.weights, weights)
 
 
-@each_case
+@each_compiled
 def test_one_replica_equals_two(method, options):
     case = case_of(method, options)
     with strategies.two_replicas().scope():
