@@ -142,22 +142,14 @@ def command(module, *arguments):
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--method=lpga", "--dataset=folder:{empty}", "--steps=1"], r"^error: .*images in it or below it"),
-        (["--flagfile={empty}/missing.flags"], r"missing\.flags"),
-    ],
-)
-def test_the_command_prints_one_error_line_and_exits_with_2(arguments, message, tmp_path):
-    arguments = [argument.format(empty=tmp_path) for argument in arguments]
-    result = command("train", *arguments)
+def test_the_command_prints_one_error_line_and_exits_with_2(tmp_path):
+    result = command("train", "--method=lpga", f"--dataset=folder:{tmp_path}", "--steps=1")
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
-    assert re.search(message, result.stderr, re.MULTILINE)
+    assert re.search(r"^error: .*images in it or below it", result.stderr, re.MULTILINE)
 
 
-def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_path):
+def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_path, capfd):
     """The whole of what a user does, on real files: report, training, grids, raw images."""
     photos, run = tmp_path / "photos", tmp_path / "run"
     photos.mkdir()
@@ -166,14 +158,13 @@ def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_pat
         Image.fromarray(rng.integers(0, 256, (20 + i, 30, 3), dtype=np.uint8)).save(photos / f"{i}.jpg")
     (photos / "broken.jpg").write_bytes((photos / "3.jpg").read_bytes()[:200])
     config = helpers.config(run, dataset=f"folder:{photos}", image_size=8, steps=6, batch_size=16)
-    result = command("train", *helpers.flags(config))
-    assert result.returncode == 0, result.stderr
-    assert "broken.jpg" in result.stdout + result.stderr
-    assert "trained 6 steps" in result.stdout
+    assert commands.call("train", *helpers.flags(config)) == 0
+    said = capfd.readouterr()
+    assert "broken.jpg" in said.out + said.err
+    assert "trained 6 steps" in said.out
 
-    result = command("sample", f"--workdir={run}", "--grid=2x3", "--interpolate=4", "--reconstruct", "--seed=7")
-    assert result.returncode == 0, result.stderr
-    made = [pathlib.Path(line) for line in result.stdout.splitlines()]
+    commands.call("sample", f"--workdir={run}", "--grid=2x3", "--interpolate=4", "--reconstruct", "--seed=7")
+    made = [pathlib.Path(line) for line in capfd.readouterr().out.splitlines()]
     assert [path.name for path in made] == ["grid_seed7.png", "reconstructions.png", "interpolations.png"]
     assert Image.open(made[0]).size == (3 * 42 - 2, 2 * 42 - 2)  # 8x8 images enlarged to 40, with gaps of 2
 

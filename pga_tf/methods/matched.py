@@ -26,10 +26,10 @@ from pga_tf.objectives import gaussian, pga
 
 @dataclasses.dataclass(frozen=True)
 class MatchedOptions(PerceptualOptions):
-    """Those of the paper are as published for MNIST, the others as found on digits and MNIST (docs/results.md)."""
+    """Those of the paper are as published for MNIST, the others are ours and not tuned yet."""
 
-    weight_match: float = option(0.1, "w: weight of L_match", unit="factor", minimum=0.0)
-    weight_code: float = option(1.5e-2, "c: weight of L_code", unit="factor", minimum=0.0)
+    weight_match: float = option(1.0, "w: weight of L_match", unit="factor", minimum=0.0)
+    weight_code: float = option(1.0, "c: weight of L_code", unit="factor", minimum=0.0)
     code_law: str = option(
         "matched",
         "how codes of data come to N(0, I): matched as those of samples are, or by LPGA's likelihood, Eqs. 6 and 7",

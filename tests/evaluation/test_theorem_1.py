@@ -60,7 +60,7 @@ def test_the_premises_imply_the_conclusion_and_without_one_it_does_not_hold(g, a
         encode=encode,
         decode=decode,
         recode=lambda codes, source: encode(decode(codes, source)),
-        posterior_stddev=lambda images: np.full((len(images), 2), 0.7, np.float32),  # the theorem's f(x) are means
+        posterior_stddev=lambda images: np.full((len(images), 2), 2.0, np.float32),  # the theorem's f(x) are means
         log_det=None,
     )
     health, _ = measures.latent_health(subject, images)

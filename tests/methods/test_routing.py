@@ -145,7 +145,9 @@ ABLATIONS = [  # (method, option, whom losses train that the paper routes otherw
 ]
 
 
-@pytest.mark.parametrize(("method", "options", "changed"), ABLATIONS, ids=str)
+@pytest.mark.parametrize(
+    ("method", "options", "changed"), ABLATIONS, ids=lambda v: v if isinstance(v, str) else "-".join(v)
+)
 def test_an_ablation_changes_whom_its_own_loss_trains_and_nothing_else(method, options, changed):
     model = builders.build(method, weight_lr_h=1.0, **options)
     for loss, gradients in _gradients(model, builders.images(model), ROUTING[method]).items():
