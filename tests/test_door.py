@@ -27,8 +27,8 @@ def test_importing_loads_no_tensorflow_and_loading_commands_keeps_the_functions(
         "assert callable(pga_tf.train) and callable(pga_tf.evaluate) and pga_tf.LPGA.__name__ == 'LPGA'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-    with pytest.raises(AttributeError, match="no attribute 'GAN'"):
-        pga_tf.GAN  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'Diffusion'"):
+        pga_tf.Diffusion  # noqa: B018
 
 
 SCRIPT = """

@@ -25,6 +25,7 @@ from pga_tf.objectives import adversarial
 class AdversarialPGAOptions(MatchedOptions):
     """As in matched.py. The critics' optimiser is that of `latent_map`, after SAGAN."""
 
+    critic_norm: str = option("spectral", "of the critics' kernels", source="SN-GAN", choices=("none", "spectral"))
     critic_learning_rate: float = option(4e-4, "of the critics' optimiser", unit="factor", source="SAGAN", above=0.0)
     critic_beta_1: float = option(
         0.0, "first-moment decay of the critics' optimiser", unit="factor", source="SAGAN", minimum=0.0, maximum=0.9999
@@ -54,7 +55,12 @@ class AdversarialPGA(Matched):
     @staticmethod
     def roles(options: AdversarialPGAOptions) -> Roles:
         refuse_contradictions(options)
-        critic = Critic(of="codes", spectral=True, width=options.critic_width, depth=options.critic_depth)
+        critic = Critic(
+            of="codes",
+            spectral=options.critic_norm == "spectral",
+            width=options.critic_width,
+            depth=options.critic_depth,
+        )
         second = {"prior_critic": critic} if options.code_law == "matched" else {}
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh"), "code_critic": critic} | second
 

@@ -111,7 +111,7 @@ def _inputs(method, model, x):
     if method == "alae":
         return {}, {"prior": [model.mapping(_noise("prior", k)).numpy() for k in range(3)]}
     z, stddev = twin.f(x)
-    if method == "vae":
+    if method in ("vae", "two_stage_joint"):
         codes = z + stddev * _noise("posterior")
         return {"data": x}, {"data": codes}
     if method in ("ae", "rae", "wae"):
@@ -134,6 +134,9 @@ def _inputs(method, model, x):
         ]
         images = {"data": x} | {source: [batch] * 2 for source, batch in made.items()}
         return images, {"data": [codes] * 2, "prior": [z_n] * 2, "perturbed": again}
+    if method in ("mmd_pga", "adversarial_pga"):  # f meets samples twice: held for L_lr, and as a held network
+        images = {"data": x, "reconstructions": twin.g(z), "samples": [twin.g(z_n)] * 2}
+        return images, {"data": z, "prior": z_n}
     if method == "lpga":
         delta = 2.0 * np.sqrt(builders.LATENT) * eps / np.linalg.norm(eps, axis=1, keepdims=True)
     elif method == "vpga":
@@ -189,7 +192,7 @@ def test_each_norm_moves_towards_the_mean_of_its_source(method):
             assert all(np.abs(a - b).max() > 1e-3 for b in means[:i]), (network.name, i)
 
 
-PGA = ("lpga", "vpga", "lvpga")
+PGA = ("lpga", "vpga", "lvpga", "mmd_pga", "adversarial_pga")
 PRIOR = (*PGA, "soft_intro_vae", "age", "alae")  # codes of the prior by its own statistics; all others by those of data
 DATA = {"alae": "prior"}  # whose decoder meets codes of its own prior alone
 

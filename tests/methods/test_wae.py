@@ -274,6 +274,7 @@ def test_a_head_start_is_had_once_by_fit_and_ends_where_the_moments_are_the_prio
 RUN = {"method": "wae", "network": "mlp", "divergence": "gan", "critic_width": 8, "critic_depth": 1, "head_start": 3}
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_no_second_head_start(tmp_path, capfd):
     settings = RUN | {"checkpoint_every": 2}
     loop.train(helpers.config(tmp_path / "whole", steps=4, **settings), out=str)

@@ -15,9 +15,13 @@ SIZES = {
     "wae": (64, 64, 3),
     "wae_celeba": (64, 64, 3),
     "wae_mnist": (28, 28, 1),
+    "infogan_leaky": (28, 28, 1),
+    "sngan_32": (32, 32, 3),
+    "sngan_cnn": (32, 32, 3),
 }
 # Widths for tests, where the published is slow.
 NARROW = {"resnet_32": 16, "scale_resnet": 8, "sngan_64": 4, "wae": 8, "wae_celeba": 8, "wae_mnist": 8}
+NARROW |= {"sngan_32": 8, "sngan_cnn": 8}
 
 
 def make(network, image_shape=None, *, stochastic=False, output="tanh", **options):

@@ -156,7 +156,7 @@ def test_a_block_up_unpools_before_both_of_its_branches(filters, unpooling):
     np.testing.assert_allclose(received, branch + layer(unpooled(x), "shortcut"), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("network", ["resnet_32", "sngan_64"])
+@pytest.mark.parametrize("network", ["resnet_32", "sngan_32", "sngan_64"])
 def test_unpooling_is_that_of_every_block_of_the_decoder(network):
     layers = {}
     for unpooling in ("repeat", "corner"):
@@ -167,7 +167,7 @@ def test_unpooling_is_that_of_every_block_of_the_decoder(network):
     assert set(layers["repeat"]) == {keras.layers.UpSampling2D}
 
 
-@pytest.mark.parametrize("network", [n for n in networks.names() if n not in ("resnet_32", "sngan_64")])
+@pytest.mark.parametrize("network", [n for n in networks.names() if n not in ("resnet_32", "sngan_32", "sngan_64")])
 def test_unpooling_is_refused_where_there_is_nothing_to_unpool(network):
     message = f"--unpooling: expected repeat with --network={network},.* received corner.*--network=resnet_32 or"
     with pytest.raises(InputError, match=message):
@@ -189,6 +189,7 @@ def test_batch_norm_has_the_constants_of_the_networks_authors(network):
     """Epsilon and momentum of Dai and Wipf's networks and of WAE's are theirs; all others have TF-slim's epsilon."""
     own = dict.fromkeys(("infogan", "wae", "scale_resnet"), (1e-5, 0.999))
     own |= dict.fromkeys(("wae_mnist", "wae_celeba"), (1e-5, 0.9))
+    own |= {"infogan_leaky": (1e-3, 0.999)}
     wanted = own.get(network, (1e-3, 0.99))
     options = networks.NetworkOptions(network=network, filters=4, batch_norm="per_source")
     for role in (networks.Encoder(), networks.Decoder("tanh"), networks.Critic(norm="batch")):

@@ -158,6 +158,7 @@ def test_a_finished_run_is_left_alone(plain):
     helpers.assert_same_state(before, helpers.state(plain))
 
 
+@pytest.mark.slow
 def test_two_replicas_train_resume_and_sample_in_a_real_process(tmp_path):
     settings = {"method": "vae", "network": "mlp", "batch_norm": "per_source", "checkpoint_every": 2, "ema": 0.9}
     settings |= {"replicas": 2}
