@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import nbformat
+import pytest
 
 from tools import run_notebook
 
@@ -47,6 +48,7 @@ def test_what_the_notebook_names_exists():
                 assert hasattr(importlib.import_module("pga_tf"), node.attr), node.attr
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path):
     done, committed = run_notebook.executed(NOTEBOOK, tmp_path), nbformat.read(NOTEBOOK, as_version=4)
     assert pictures(done) == pictures(committed)

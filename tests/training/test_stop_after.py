@@ -50,6 +50,7 @@ def test_it_ends_after_so_many_scores_without_a_lower_one(scores, stop_after, en
     assert lines(run.workdir)[-1] == ends
 
 
+@pytest.mark.slow
 def test_interrupted_it_ends_at_the_same_step_and_goes_no_further(scores, tmp_path):
     workdir, steps = tmp_path / "run", []
     for batch in (
