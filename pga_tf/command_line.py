@@ -36,11 +36,17 @@ def run(main, *, usage, help_text=None, arguments=False):
             logging.set_verbosity(logging.WARNING)  # libraries report every file that they open as news
         if arguments:
             return main(argv[1:])
-        if len(argv) > 1:
-            checks.refuse("Command line", expected="flags only", received=argv[1], remedy="write --name=value")
+        require_flags_only(argv[1:])
         return main()
 
     _leave(_status(lambda: app.run(guarded, flags_parser=_parse)))
+
+
+def require_flags_only(arguments, unless=""):
+    """Raises `InputError` for arguments beside flags; `unless`: the flag under which a command takes some."""
+    if arguments:
+        remedy = f"add {unless}, or write --name=value" if unless else "write --name=value"
+        checks.refuse("Command line", expected="flags only", received=arguments[0], remedy=remedy)
 
 
 def _status(work):

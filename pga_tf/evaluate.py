@@ -81,10 +81,7 @@ def define_flags():
 def main(runs):
     if FLAGS.compare:
         return _compare(runs)
-    if runs:
-        checks.refuse(
-            "Command line", expected="flags only", received=runs[0], remedy="add --compare, or write --name=value"
-        )
+    command_line.require_flags_only(runs, unless="--compare")
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a folder", received="none", remedy="pass --workdir=runs/NAME")
     if FLAGS.num_real and FLAGS.num_real < FEWEST:

@@ -64,10 +64,7 @@ def _parse_grid(text):
 def main(runs):
     if FLAGS.panel:
         return _panel(runs)
-    if runs:
-        checks.refuse(
-            "Command line", expected="flags only", received=runs[0], remedy="add --panel, or write --name=value"
-        )
+    command_line.require_flags_only(runs, unless="--panel")
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
     rows, columns = _parse_grid(FLAGS.grid)

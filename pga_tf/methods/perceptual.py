@@ -61,7 +61,8 @@ class Perceptual(Autoencoder):
         which saves its passes.
         """
         shape = [tf.shape(x)[0], self.latent_dim]
-        z_n, eps = self.normal(shape, "prior", step), self.normal(shape, "perturbation", step)
+        z_n = self.normal(shape, "prior", step)
+        eps = self.normal(shape, "perturbation", step) if perturb else None
         return forward(self.encoder, self.decoder, x, z_n, eps, perturb=perturb, options=self.options)
 
     def reconstruction_losses(self, x: tf.Tensor, p: Passes) -> dict[str, tf.Tensor]:
@@ -107,7 +108,7 @@ def forward(
     g: keras.layers.Layer,
     x: tf.Tensor,
     z_n: tf.Tensor,
-    eps: tf.Tensor,
+    eps: tf.Tensor | None,
     *,
     perturb: Callable | None,
     options: PerceptualOptions,
@@ -115,7 +116,7 @@ def forward(
     """The passes of encoder `f` and decoder `g` on images `x` `[B, H, W, C]`: `Passes`.
 
     Args:
-      z_n, eps: noise `[B, H_dim]` from N(0, 1). perturb: as in `Perceptual.passes`.
+      z_n, eps: noise `[B, H_dim]` from N(0, 1), eps for `perturb` alone. perturb: as in `Perceptual.passes`.
       options: weights, without which a pass is saved, and ablations.
     """
     # f on data and on samples in one call. L_lr must not train g (Theorem 1), so the samples are held.

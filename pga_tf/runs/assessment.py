@@ -90,10 +90,6 @@ class Request:
             )
         return self.decided()
 
-    def drawing(self, model, prior, name):
-        """A `Drawing` whose samples are as the protocol has them."""
-        return drawing.Drawing(model, prior, name, self.named_protocol)
-
     def card(self, network, *, real, generated):
         """The card of a score, with the protocol's name and what was asked for beside it."""
         p = self.named_protocol
@@ -146,8 +142,7 @@ def of_run(config, request, prior):
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.network(dataset, shape)
     source, _ = run_data.load(config)
-    draw, step = trained.load(config, request.checkpoint, prior)
-    draw = request.drawing(draw.model, draw.prior, draw.prior_name)
+    draw, step = trained.load(config, request.checkpoint, prior, request.named_protocol)
     subject, extract = scoring.subject(draw), network.extractor() if network else None
 
     training_images = source.counts["train"]
@@ -224,7 +219,7 @@ def of_priors(config, request):
         real, card = request.real(source, network, extract, bar)
         for name in names:
             bar.describe(name)
-            draw = request.drawing(model, fitted.load(config, model, name), name)
+            draw = drawing.Drawing(model, fitted.load(config, model, name), name, request.named_protocol)
             subject = scoring.subject(draw)
             found, drawn = measures.of_samples(
                 subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance

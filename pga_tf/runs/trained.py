@@ -2,6 +2,7 @@
 
 from pga_tf import priors
 from pga_tf.core import checks
+from pga_tf.evaluation.protocols import OURS, PROTOCOLS
 from pga_tf.methods import METHODS
 from pga_tf.runs import build, drawing, fitted
 from pga_tf.runs.checkpoints import Checkpoints
@@ -13,7 +14,7 @@ PRIOR_HELP = (
 )
 
 
-def load(config, checkpoint="last", prior=""):
+def load(config, checkpoint="last", prior="", protocol=PROTOCOLS[OURS]):
     """The model of the run that `config` describes, with the weights and prior that it samples with: (Drawing, step).
 
     It needs neither the run's data nor its devices.
@@ -22,13 +23,15 @@ def load(config, checkpoint="last", prior=""):
       config: `Config` of a run directory. checkpoint: "last", or "best" where it was trained with `--keep_best`.
       prior: a name from the registry; fitted ones are read from the run directory. "": the run's own, see `prior_of`.
 
+      protocol: the `evaluation.protocols.Protocol` by which samples are drawn.
+
     Raises `InputError` where there is no such checkpoint, or no such prior for it.
     """
     prior = prior or prior_of(config)
     if prior != priors.OWN:
         priors.PRIORS.get(prior)  # an unknown name is refused before anything is built
     model, step = load_model(config, checkpoint)
-    return drawing.Drawing(model, fitted.load(config, model, prior), prior), step
+    return drawing.Drawing(model, fitted.load(config, model, prior), prior, protocol), step
 
 
 def load_model(config, checkpoint="last"):

@@ -4,6 +4,7 @@ Each callback counts steps by itself from `start`, the step that the run goes on
 and the others read it, so that their order in the list is their order of work after each step.
 """
 
+import math
 import time
 
 import keras
@@ -49,10 +50,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.clock = clock
 
     def on_train_batch_end(self, batch, logs=None):
-        for name in self.model.meters:  # in the order of the paper; `logs` is sorted by name
-            if not np.isfinite(logs[name]):
-                raise checks.NonFiniteError(f"{name} is {float(logs[name])} at step {self.clock.step}")
-        reason = self.model.collapse({name: float(logs[name]) for name in self.model.meters}, self.clock.step)
+        values = {name: float(logs[name]) for name in self.model.meters}  # as the paper orders them; `logs` is sorted
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise checks.NonFiniteError(f"{name} is {value} at step {self.clock.step}")
+        reason = self.model.collapse(values, self.clock.step)
         if reason:
             raise checks.CollapseError(f"at step {self.clock.step} {reason}")
 
