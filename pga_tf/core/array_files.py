@@ -1,5 +1,6 @@
 """Arrays in .npy and .npz files, whose headers are held against the file and against memory, not believed."""
 
+import contextlib
 import math
 import os
 import struct
@@ -12,6 +13,9 @@ from pga_tf.core import memory
 
 TOLERANCE = 1e-3  # by so much single precision, or a resize, may leave [0, 1] and [-1, 1]
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# NumPy parses headers as Python. Until 3.11.8 and 3.12.1 that fails now and then while another thread parses too
+# ("recursion depth mismatch", python/cpython#106905), whatever the file holds.
+ATTEMPTS = 5
 SIGNATURE_TO_LENGTHS, LENGTHS = 26, "<HH"  # of a ZIP member's own header: name and extra field, which end it
 
 
@@ -22,6 +26,13 @@ def read(path: str | os.PathLike, names: Sequence[str], *, map_beyond: float = m
     mapped. It raises ValueError without the first name in an .npz, `InputError` for an array larger than memory, and
     for damaged files, which NumPy and zipfile answer with errors of many types, any of these.
     """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(SystemError):
+            return _read(path, names, map_beyond)
+    return _read(path, names, map_beyond)
+
+
+def _read(path, names, map_beyond):
     loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(loaded, np.ndarray):
         if loaded.nbytes <= map_beyond:
