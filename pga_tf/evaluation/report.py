@@ -213,6 +213,9 @@ def page(result, pictures):
     return views.report(result, sections, _card_rows(result["card"]), pictures, notes([result]))
 
 
+HELD_OUT, LOG_P = "held-out", "log p"  # where a result has log p(z) of held-out codes, in nats
+
+
 class Group(NamedTuple):
     """Evaluations of one protocol as a table. `marks` holds, for each cell, best, tied or nothing."""
 
@@ -285,7 +288,8 @@ def _group(members, card):
     for section, name in extra:
         values = [(result.get(section) or {}).get(name) for result in members]
         # Near 1 is best for memorisation, and neither side of it is better.
-        columns.append(("" if section == "memory" else "lower", [{"value": v, "error": None} for v in values]))
+        better = {"memory": "", HELD_OUT: "higher"}.get(section, "lower")
+        columns.append((better, [{"value": v, "error": None} for v in values]))
     marks = [_marks_of(better, entries) for better, entries in columns]
     return Group(members, header, content, list(zip(*marks, strict=True)), card)
 
@@ -308,7 +312,13 @@ def _marks_of(better, entries):
 
 
 def _compared(group):
-    extra = [("gap", "reconstructions"), ("reconstruction", "mse"), ("latent", "mmd"), ("memory", "ratio")]
+    extra = [
+        ("gap", "reconstructions"),
+        ("reconstruction", "mse"),
+        ("latent", "mmd"),
+        ("memory", "ratio"),
+        (HELD_OUT, LOG_P),
+    ]
     extra = [(section, name) for section, name in extra if any(result.get(section) for result in group)]
     header = ["run", *(label(group[0], name) for name in group[0]["scores"]), *(f"{s} {n}" for s, n in extra)]
     content = []
