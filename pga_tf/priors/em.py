@@ -42,12 +42,24 @@ def fewest(components: int, dimensions: int, covariance: str, rank: int) -> int:
 class EM:
     """EM over codes `[N, D]` that have about unit variance; `dtype` is that of the products of matrices.
 
+    `units` `[D]`: what distances of k-means multiply dimensions by, else 1.
+
     Use it as a context: products run in one thread each, several of them side by side. With two threads in one product,
     fits to 60,000 codes of 32 dimensions had not ended after 6 and 10 minutes.
     """
 
-    def __init__(self, codes: np.ndarray, *, covariance: str = "full", rank: int = 0, seed: int = 0, dtype=np.float32):
-        self.codes, self.covariance, self.rank, self.seed = codes.astype(dtype), covariance, rank, seed
+    def __init__(
+        self,
+        codes: np.ndarray,
+        *,
+        covariance: str = "full",
+        rank: int = 0,
+        seed: int = 0,
+        units: np.ndarray | float = 1.0,
+        dtype: type = np.float32,
+    ):
+        self.codes, self.units = codes.astype(dtype), np.asarray(units, dtype)
+        self.covariance, self.rank, self.seed = covariance, rank, seed
 
     def __enter__(self) -> "EM":
         import threadpoolctl
@@ -63,11 +75,11 @@ class EM:
 
     def start(self, components: int) -> Gaussians:
         """One Gaussian to each cluster that k-means finds."""
-        from sklearn.cluster import MiniBatchKMeans
+        from sklearn.cluster import KMeans
 
         chosen = np.random.default_rng(self.seed).permutation(len(self.codes))[:STARTED_ON]
-        kmeans = MiniBatchKMeans(components, n_init=3, random_state=self.seed, batch_size=4096, max_iter=20)
-        labels = kmeans.fit(self.codes[chosen]).predict(self.codes)
+        kmeans = KMeans(components, n_init=1, random_state=self.seed, max_iter=20)
+        labels = kmeans.fit(self.codes[chosen] * self.units).predict(self.codes * self.units)
         return self._maximised((labels[:, None] == np.arange(components)).astype(self.codes.dtype))
 
     def iterate(self, found: Gaussians) -> Iterator[tuple[float, Gaussians]]:

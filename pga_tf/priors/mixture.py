@@ -27,6 +27,7 @@ HELD_OUT = 0.1, 5000  # share of the codes that candidates are compared by, and 
 # EM of a mixture that is kept ends where an iteration gains less nats a code; of a candidate, sooner.
 GAIN, MOST_ITERATIONS = 1e-3, 300
 GAIN_OF_CANDIDATE, MOST_OF_CANDIDATE = 2e-2, 20
+MOST_ON_ALL = 10  # of the chosen one, on all codes; more iterations bring held-out codes nothing
 MOST_VARIATIONAL = 100  # as many as the released code lets it; its bound is of all codes together
 
 
@@ -114,7 +115,7 @@ class Mixture:
         if self.options.mixture == "dirichlet":
             found, facts = self._dirichlet(codes, report)
         else:
-            found, facts = self._em((codes - offset) / scale, float(np.log(scale).sum()), report)
+            found, facts = self._em((codes - offset) / scale, scale, report)
             found = found.moved(offset, scale)
         self._hold(len(found.weights))
         self.weights.assign(found.weights)
@@ -138,9 +139,9 @@ class Mixture:
             remedy=f"use {offered}{'fewer components or ' if k > 1 else ''}more images",
         )
 
-    def _em(self, codes, log_scale, report):
-        """(`em.Gaussians`, facts) of codes of unit variance; `log_scale`: of what they were divided by, nats."""
-        o, iterations = self.options, 0
+    def _em(self, codes, scale, report):
+        """(`em.Gaussians`, facts) of codes of unit variance, which were divided by `scale` `[H_dim]`."""
+        o, iterations, log_scale = self.options, 0, float(np.log(scale).sum())
 
         def run(fit, start, gain, most, said=""):
             nonlocal iterations
@@ -154,14 +155,14 @@ class Mixture:
                     break
             return value - log_scale, found, gained < gain
 
-        how = {"covariance": o.covariance, "rank": o.rank, "seed": self.seed}
+        how = {"covariance": o.covariance, "rank": o.rank, "seed": self.seed, "units": scale / scale.max()}
         facts = {}
         if o.components == AUTO:
             start, facts = self._chosen(codes, log_scale, how, run)
         with em.EM(codes, **how) as fit:
             start = start if facts else fit.start(int(o.components))
-            value, found, converged = run(fit, start, GAIN, MOST_ITERATIONS)
-        if not converged:
+            value, found, converged = run(fit, start, GAIN, MOST_ON_ALL if facts else MOST_ITERATIONS)
+        if not converged and not facts:
             from sklearn.exceptions import ConvergenceWarning
 
             warnings.warn(f"EM had not converged after {MOST_ITERATIONS} iterations", ConvergenceWarning, stacklevel=3)
