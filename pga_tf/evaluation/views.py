@@ -93,7 +93,7 @@ def comparison(title, groups, differing, shown, note, notes):
         charts.append(plots.ranking(name, [(run, entry["value"], entry["error"]) for run, entry in scores]))
         densities = [(result["title"], (result.get("held-out") or {}).get("log p"), None) for result in group.results]
         if any(value is not None for _, value, _ in densities):
-            charts.append(plots.ranking("log p(z) of held-out codes, nats", densities))
+            charts.append(plots.ranking("log p(z) of held-out codes, nats: higher is better", densities))
     tables = [
         [
             list(zip(row, marks, strict=True))

@@ -14,7 +14,7 @@ from pga_tf.core import checks, files, options, precision, streams
 from pga_tf.evaluation import latent
 
 SETTINGS = {"steps": 20000, "batch_size": 64, "learning_rate": 1e-4, "schedule": "constant"}
-"""How a prior is fitted by steps unless its own `FITTED_WITH` says otherwise; those of `pga_tf.fit_prior` too."""
+"""How a prior is fitted by steps unless its own `FITTED_WITH` says otherwise; as in `pga_tf.fit_prior`."""
 
 HELD_OUT = 2000  # codes, and at most a tenth, by which a prior that keeps its best is judged
 LOOKS = 20  # how often that is done

@@ -37,7 +37,7 @@ class MixtureOptions:
 
     components: str = option(
         AUTO,
-        f"Gaussians of the mixture, or auto: as many, of {', '.join(map(str, CANDIDATES))}, as are likeliest for codes "
+        "Gaussians of the mixture, or auto: as many, of 1, 2, 5, 10, 20, 50, 100 and 200, as are likeliest for codes "
         "that are held out",
         unit="components",
     )

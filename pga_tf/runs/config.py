@@ -9,7 +9,6 @@ from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
 from pga_tf.priors import OWN, PRIORS
-from pga_tf.priors.alone import SETTINGS
 from pga_tf.runs.directory import RunDirectory
 
 
@@ -133,12 +132,10 @@ class FitOptions:
     prior_name: str = option(
         "", "what this fit is called, so that a run may have several of one kind; default: as --prior"
     )
-    prior_steps: int = option(SETTINGS["steps"], "length of fitting", unit="steps", minimum=1)
-    prior_batch_size: int = option(SETTINGS["batch_size"], "for fitting", unit="examples", minimum=1)
-    prior_learning_rate: float = option(SETTINGS["learning_rate"], "of Adam", unit="factor", above=0.0)
-    prior_schedule: str = option(
-        SETTINGS["schedule"], "learning rate over time", choices=("constant", "halving", "cosine")
-    )
+    prior_steps: int = option(20000, "length of fitting", unit="steps", minimum=1)
+    prior_batch_size: int = option(64, "for fitting", unit="examples", minimum=1)
+    prior_learning_rate: float = option(1e-4, "of Adam", unit="factor", above=0.0)
+    prior_schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
     prior_halve_every: int = option(300, "with --prior_schedule=halving", unit="epochs", minimum=1)
     prior_weight_decay: float = option(
         0.0, "decoupled decay of kernels, as --weight_decay", unit="factor", minimum=0.0, maximum=1.0

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from pga_tf import priors
 from pga_tf.core.checks import InputError, NonFiniteError
+from pga_tf.priors import alone
+from pga_tf.runs.config import FitOptions
 
 SMALL = {
     "mixture": {"components": 2},
@@ -69,6 +71,11 @@ def test_what_cannot_be_fitted_is_refused(name, codes, options, complaint):
 def test_a_fit_that_diverges_says_so():
     with pytest.raises(NonFiniteError, match="lower learning_rate"):
         priors.fit("second_vae", codes_of(), steps=100, learning_rate=1e30, **SMALL["second_vae"])
+
+
+def test_settings_are_those_of_a_run():
+    for name, value in alone.SETTINGS.items():
+        assert getattr(FitOptions(), f"prior_{name}") == value
 
 
 def test_a_file_that_is_no_prior_is_refused(tmp_path):
