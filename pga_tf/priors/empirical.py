@@ -1,8 +1,8 @@
 """The codes of training images themselves, each with noise: the ceiling of every prior. Interface: Samples.
 
 A draw is the code of one training image, chosen evenly, plus noise: codes of a stochastic encoder are draws from q(z|x)
-already, and the small kernel stands for their law between the draws. With S the covariance of codes in D dimensions, N
-their number and h = `--kernel` times Scott's factor N^(-1 / (D + 4)) (Scott, Multivariate Density Estimation, 1992):
+already, and the small kernel stands for their law between the draws. With S the covariance of N codes in D dimensions
+and h = `--empirical_kernel` times Scott's factor N^(-1 / (D + 4)) (Scott, Multivariate Density Estimation, 1992):
 
     p(z) = 1/N sum_n N(z; z_n, h^2 S)
 
@@ -27,7 +27,7 @@ RIDGE = 1e-6  # of the mean variance, added to each: dimensions may be constant
 class EmpiricalOptions:
     """What is set of it."""
 
-    kernel: float = option(
+    empirical_kernel: float = option(
         0.1, "standard deviation of the noise around a training code, 1 being that of Scott's rule; near 0: the codes "
         "themselves", unit="factor", above=0.0, maximum=10.0,
     )  # fmt: skip
@@ -70,7 +70,7 @@ class Empirical:
             )
         covariance = np.cov(np.asarray(codes, np.float64).T).reshape(self.latent_dim, self.latent_dim)
         covariance += RIDGE * np.trace(covariance) / self.latent_dim * np.eye(self.latent_dim)
-        h = self.options.kernel * len(codes) ** (-1.0 / (self.latent_dim + 4))
+        h = self.options.empirical_kernel * len(codes) ** (-1.0 / (self.latent_dim + 4))
         self._hold(len(codes))
         self.codes.assign(codes)
         self.factor.assign(h * np.linalg.cholesky(covariance))

@@ -1,7 +1,7 @@
 """A mixture of Gaussians, fitted to codes by expectation-maximisation. Interface: Samples.
 
 The prior that regularised autoencoders fit afterwards (Ghosh et al., From Variational to Deterministic Autoencoders,
-ICLR 2020), there of ten components. How many do codes good is a property of the codes: `--components=auto` takes the
+ICLR 2020), there of ten components. How many are right depends on the codes: `--components=auto` takes the
 number whose mixture gives held-out codes the highest likelihood. The paper's scores on MNIST and CelebA are with a
 Dirichlet process over the components' weights, of concentration 1 / K, and scikit-learn's priors over their means and
 covariances (`--mixture=dirichlet`): that is fitted by variational EM, by scikit-learn, and used at its means.

@@ -189,7 +189,7 @@ def test_a_dimension_that_is_constant_is_held(prior):
 def _fitted(name):
     """A prior over the plane that is no Gaussian."""
     if name == "empirical":
-        prior = Empirical(2, EmpiricalOptions(kernel=1.0))
+        prior = Empirical(2, EmpiricalOptions(empirical_kernel=1.0))
         prior.fit(codes_of(50, 2))
     elif name == "mixture":
         prior = Mixture(2, MixtureOptions(components=3))
@@ -220,7 +220,7 @@ def test_a_density_integrates_to_one_and_draws_follow_it(name):
 @pytest.mark.parametrize("kernel", [0.1, 1.0])
 def test_the_empirical_prior_is_scipy_s_kernel_density(kernel):
     codes, at = codes_of(200, 3), codes_of(20, 3, seed=1)
-    prior = Empirical(3, EmpiricalOptions(kernel=kernel))
+    prior = Empirical(3, EmpiricalOptions(empirical_kernel=kernel))
     facts = prior.fit(codes)
     kde = scipy.stats.gaussian_kde(np.float64(codes).T, lambda k: kernel * k.scotts_factor())
     near = np.concatenate([at, codes[:20] + 0.01])
@@ -230,7 +230,7 @@ def test_the_empirical_prior_is_scipy_s_kernel_density(kernel):
 
 def test_draws_of_the_empirical_prior_are_codes_with_noise():
     codes = codes_of(5, 2)
-    prior = Empirical(2, EmpiricalOptions(kernel=0.01))
+    prior = Empirical(2, EmpiricalOptions(empirical_kernel=0.01))
     prior.fit(codes)
     found = prior.sample(tf.range(5000, dtype=tf.int64)).numpy()
     nearest = np.linalg.norm(found[:, None] - codes, axis=2).argmin(axis=1)
