@@ -291,8 +291,16 @@ def test_it_can_be_evaluated(method):
     assert exact.shape == bound.shape == (6,)
 
 
-@pytest.mark.parametrize("prior", PRIORS.names())
-@each_method
+# One fitted prior with every method, and every prior with one: who decides asks `DECODED_AS` alone.
+DECODED = [
+    (method, prior)
+    for method in METHODS.names()
+    for prior in PRIORS.names()
+    if method == "lpga" or prior == "mixture" or PRIORS.get(prior).FIT == "nothing"
+]
+
+
+@pytest.mark.parametrize(("method", "prior"), DECODED)
 def test_samples_are_decoded_as_the_prior_says(method, prior):
     """The one place that decides it is asked by samples, scores, the export and its reference alike."""
     model = case_of(method, {}).model
@@ -347,7 +355,7 @@ def test_a_step_of_a_prior_keeps_the_order_of_reads_and_writes_and_its_noise_apa
     assert not loose
     with keys_drawn() as keys:
         logs = model.train_step(codes)
-    assert len(set(keys)) == len(keys) > 0
+    assert len(set(keys)) == len(keys)  # that of maximum likelihood draws none
     assert set(model.LOSSES) <= logs.keys()
     assert all(np.isfinite(value) for value in logs.values())
     assert int(model.step) == 1
