@@ -77,24 +77,35 @@ class FlowMatching(Whitened):
     def _v(self, y, t):
         return self.velocity(y, tf.fill(tf.shape(y)[:1], t))
 
+    def _in_steps(self, step, *values):
+        """`values` after K of `step(t, *values)`, t = 0, 1 / K, ...; one step's graph, however many there are."""
+        k = self.options.flow_steps
+        body = lambda i, *held: (i + 1, *step(tf.cast(i, tf.float32) / k, *held))
+        return tf.while_loop(lambda i, *_: i < k, body, (tf.constant(0), *values))[1:]
+
     def _draw(self, seeds):
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
-        y, k = streams.normals_of(seeds, self.latent_dim, "sample/code"), self.options.flow_steps
-        for i in range(k):
-            a = self._v(y, i / k)
-            b = self._v(y + a / k, (i + 1) / k)
-            y += (a + b) / (2 * k)
+        h = 1.0 / self.options.flow_steps
+
+        def step(t, y):
+            a = self._v(y, t)
+            b = self._v(y + h * a, t + h)
+            return (y + 0.5 * h * (a + b),)
+
+        (y,) = self._in_steps(step, streams.normals_of(seeds, self.latent_dim, "sample/code"))
         return self.coloured(y)
 
     def _log_prob(self, codes: tf.Tensor) -> tf.Tensor:
         """log p(z) of codes `[B, H_dim]`: `[B]`, nats; the way back by Heun's method in as many steps."""
-        y, k = self.whitened(codes), self.options.flow_steps
-        trace = tf.zeros(tf.shape(y)[:1])
-        for i in range(k, 0, -1):
-            a, at_a = self._with_trace(y, i / k)
-            b, at_b = self._with_trace(y - a / k, (i - 1) / k)
-            y -= (a + b) / (2 * k)
-            trace += (at_a + at_b) / (2 * k)
+        h = 1.0 / self.options.flow_steps
+
+        def step(gone, y, trace):
+            a, at_a = self._with_trace(y, 1.0 - gone)
+            b, at_b = self._with_trace(y - h * a, 1.0 - gone - h)
+            return y - 0.5 * h * (a + b), trace + 0.5 * h * (at_a + at_b)
+
+        y = self.whitened(codes)
+        y, trace = self._in_steps(step, y, tf.zeros_like(y[:, 0]))
         return -gaussian.gaussian_nll(y, tf.zeros_like(y), 0.0) - trace - self.log_scale()
 
     def _with_trace(self, y, t):
