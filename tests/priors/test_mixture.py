@@ -157,6 +157,17 @@ def test_auto_finds_how_many_gaussians_there_are(count):
     assert "2 components, log-likelihood" in str(reports)
 
 
+def test_auto_goes_by_codes_that_were_held_out():
+    """Of few codes more Gaussians always make those likelier that they are fitted to."""
+    codes = np.random.default_rng(0).normal(size=[400, 8])
+    facts = Mixture(8).fit(codes)
+    assert facts["components"] == 1
+    values = list(facts["candidates"].values())
+    assert values[0] > values[-1] + 0.5
+    fitted_to = [Mixture(8, MixtureOptions(components=k)).fit(codes)["log_likelihood"] for k in (1, 10)]
+    assert fitted_to[1] > fitted_to[0] + 0.5
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
