@@ -15,7 +15,24 @@ import typing
 
 if typing.TYPE_CHECKING:  # for editors, type checkers and the API reference, which do not run what is below
     from pga_tf.core.checks import InputError  # noqa: F401
-    from pga_tf.methods import AE, LPGA, LVPGA, RAE, VAE, VPGA, PriorFree  # noqa: F401
+    from pga_tf.methods import (  # noqa: F401
+        AE,
+        AGE,
+        ALAE,
+        BEGAN,
+        GAN,
+        LPGA,
+        LVPGA,
+        MMDPGA,
+        RAE,
+        VAE,
+        VPGA,
+        WAE,
+        AdversarialPGA,
+        PriorFree,
+        SoftIntroVAE,
+        TwoStageJoint,
+    )
     from pga_tf.run import Run, Scores, evaluate, load, train  # noqa: F401
 
 __version__ = "0.1.0"
@@ -30,7 +47,9 @@ if sys.argv[:1] == ["-m"]:  # `python -m pga_tf.train` is about to begin, and im
     signals.end_at_once()
 
 _HOMES = {
-    **dict.fromkeys(("LPGA", "VPGA", "LVPGA", "VAE", "AE", "RAE", "PriorFree"), "pga_tf.methods"),
+    **dict.fromkeys(("LPGA", "VPGA", "LVPGA", "MMDPGA", "AdversarialPGA", "VAE", "AE", "RAE"), "pga_tf.methods"),
+    **dict.fromkeys(("PriorFree", "WAE", "SoftIntroVAE", "AGE", "ALAE", "GAN", "BEGAN"), "pga_tf.methods"),
+    "TwoStageJoint": "pga_tf.methods",
     **dict.fromkeys(("Run", "Scores", "load", "train", "evaluate"), "pga_tf.run"),
     "InputError": "pga_tf.core.checks",
 }

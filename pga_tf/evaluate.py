@@ -1,6 +1,8 @@
 """Scores a trained model, or any images: python -m pga_tf.evaluate --workdir=runs/lpga_digits."""
 
+import dataclasses
 import pathlib
+import re
 import sys
 
 import numpy as np
@@ -8,7 +10,7 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from pga_tf import command_line, data, flags, run
-from pga_tf.core import checks, commands, files
+from pga_tf.core import checks, commands, files, photo
 from pga_tf.evaluation import protocols, report
 from pga_tf.runs import assessment, trained
 from pga_tf.runs.directory import RunDirectory
@@ -24,6 +26,7 @@ prints the table. Every score comes with the protocol by which it was got."""
 
 FLAGS = absl_flags.FLAGS
 FEWEST = 10  # images on either side
+RESIZE = (data.DataOptions.resize, photo.RESIZES, "how, as --resize does in training")
 
 
 def define_flags():
@@ -68,8 +71,10 @@ def define_flags():
     absl_flags.DEFINE_integer(
         "against_crop", 0, "side of its centre crop before that; 0: as in training", lower_bound=0
     )
+    absl_flags.DEFINE_enum("against_resize", *RESIZE)
     absl_flags.DEFINE_integer("images_size", 0, "the same for --images", lower_bound=0)
     absl_flags.DEFINE_integer("images_crop", 0, "the same for --images", lower_bound=0)
+    absl_flags.DEFINE_enum("images_resize", *RESIZE)
     absl_flags.DEFINE_boolean("compare", False, "compare the evaluations of the runs that follow")
 
 
@@ -126,9 +131,7 @@ def _evaluate_priors():
 
 
 def _evaluate_images():
-    against = data.load(
-        data.DataOptions(dataset=_against(FLAGS.against), image_size=FLAGS.against_size, crop=FLAGS.against_crop)
-    )
+    against = _load("against", data.DataOptions(dataset=_against(FLAGS.against)))
     given = _given()
     if given.image_shape[-1] != against.image_shape[-1]:
         checks.refuse(
@@ -138,6 +141,8 @@ def _evaluate_images():
             remedy="convert them, or choose other real images",
         )
     prepared = {"size": FLAGS.images_size, "crop": FLAGS.images_crop}
+    if FLAGS.images_resize != data.DataOptions.resize:
+        prepared["resize"] = FLAGS.images_resize
     prepared = ", ".join(f"{name} {value}" for name, value in prepared.items() if value) or "as they are"
     result, pictures = assessment.of_images(given, against, _request(), title=FLAGS.images, prepared=prepared)
     folder = RunDirectory(FLAGS.workdir).evaluation
@@ -157,16 +162,19 @@ def _given():
         )
     kind = "folder" if path.is_dir() else "npz"
     try:
-        return data.load(
-            data.DataOptions(
-                dataset=f"{kind}:{path}", image_size=FLAGS.images_size, crop=FLAGS.images_crop, strict_data=True
-            )
-        )
+        return _load("images", data.DataOptions(dataset=f"{kind}:{path}", strict_data=True))
     except checks.InputError as error:
-        text = str(error).replace(f"--dataset={kind}:{path}", f"--images={path}")
-        raise checks.InputError(
-            text.replace("--image_size", "--images_size").replace("--crop", "--images_crop")
-        ) from None
+        raise checks.InputError(str(error).replace(f"--dataset={kind}:{path}", f"--images={path}")) from None
+
+
+def _load(which, options):
+    """The images that `options` name, prepared as the flags of `which`, "images" or "against", say."""
+    flag_of = {"image_size": f"{which}_size", "crop": f"{which}_crop", "resize": f"{which}_resize"}
+    try:
+        return data.load(dataclasses.replace(options, **{name: FLAGS[flag].value for name, flag in flag_of.items()}))
+    except checks.InputError as error:
+        named = re.compile("--(" + "|".join(flag_of) + r")\b")
+        raise checks.InputError(named.sub(lambda found: f"--{flag_of[found[1]]}", str(error))) from None
 
 
 def _against(name):

@@ -279,7 +279,8 @@ def train_config(
     out: Callable[[str], None] = print,
 ) -> bool:
     """Trains what a `Config` describes and fits the prior of `fit`; False where a signal stopped it."""
-    noted_anew = bool(fit.prior or METHODS.get(config.run.method).PRIOR)  # else it keeps the one fitted to it since
+    own_prior = METHODS.get(config.run.method).prior_of(config.method)
+    noted_anew = bool(fit.prior or own_prior)  # else it keeps the one fitted to it since
     if not config.run.dry_run:
         _require_noted_prior(config, noted_anew, out)
     finished = loop.train(config, callbacks=callbacks, out=out)

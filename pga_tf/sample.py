@@ -11,11 +11,13 @@ from absl import flags as absl_flags
 from pga_tf import command_line, flags
 from pga_tf.core import checks, files, grids, memory, ranges
 from pga_tf.core.progress import Progress
+from pga_tf.runs import config as config_lib
 from pga_tf.runs import drawing, run_data, trained
 from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
 python -m pga_tf.sample --workdir=RUN --out=FILE.npz --num_samples=10000
+python -m pga_tf.sample --panel RUN1 RUN2 ... [--out=panel.png]   (a row for each run: reconstruct, interpolate, sample)
 
 Writes PNG grids under RUN/samples/, or raw samples as array `images` of FILE.npz. The same seed gives the same
 picture."""
@@ -37,7 +39,12 @@ def define_flags():
         lower_bound=0,
     )
     absl_flags.DEFINE_boolean("reconstruct", False, "also draw test images beside their reconstructions")
-    absl_flags.DEFINE_string("out", None, "write uint8 images [N, H, W, C] to this .npz instead of a grid")
+    absl_flags.DEFINE_boolean("panel", False, "show the runs that follow beside each other, in one picture")
+    absl_flags.DEFINE_string(
+        "out",
+        None,
+        "write uint8 images [N, H, W, C] to this .npz instead of a grid; with --panel the picture, default panel.png",
+    )
     flags.define_data_flags()
     absl_flags.DEFINE_integer("num_samples", 10000, "with --out [unit: images]", lower_bound=1)
 
@@ -54,17 +61,19 @@ def _parse_grid(text):
     return int(match[1]), int(match[2])
 
 
-def main():
+def main(runs):
+    if FLAGS.panel:
+        return _panel(runs)
+    if runs:
+        checks.refuse(
+            "Command line", expected="flags only", received=runs[0], remedy="add --panel, or write --name=value"
+        )
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
     rows, columns = _parse_grid(FLAGS.grid)
-    out = pathlib.Path(files.home(FLAGS.out or ""))
-    if FLAGS.out and out.suffix != ".npz":
-        checks.refuse("--out", expected="a file name that ends in .npz", received=FLAGS.out, remedy="rename it")
+    out = _out(".npz", FLAGS.out or "")
     if FLAGS.interpolate == 1:
         checks.refuse("--interpolate", expected="0 or at least 2", received=1, remedy="try --interpolate=8")
-    if not out.parent.is_dir() or (FLAGS.out and out.is_dir()):
-        checks.refuse("--out", expected="a file in a folder that exists", received=FLAGS.out, remedy="make the folder")
     config = flags.config_of_run()
     _require_memory(RunDirectory(FLAGS.workdir).read_image_shape(), rows * columns)
     folder = RunDirectory(FLAGS.workdir).samples
@@ -93,6 +102,52 @@ def main():
     return 0
 
 
+def _out(ending, name):
+    """The file that `name` is of, "" for none. Raises `InputError` for what cannot be written there."""
+    out = pathlib.Path(files.home(name))
+    if name and out.suffix != ending:
+        checks.refuse("--out", expected=f"a file name that ends in {ending}", received=name, remedy="rename it")
+    if not out.parent.is_dir() or (name and out.is_dir()):
+        checks.refuse("--out", expected="a file in a folder that exists", received=name, remedy="make the folder")
+    return out
+
+
+def _panel(runs):
+    """One picture of several runs, whose images are of one shape; all of it is refused before anything is drawn."""
+    if not runs:
+        checks.refuse("--panel", expected="one or more runs", received="none", remedy="--panel RUN1 RUN2")
+    if FLAGS.workdir:
+        checks.refuse("--panel", expected="runs after it", received="--workdir too", remedy="name that run beside them")
+    out = _out(".png", FLAGS.out or "panel.png")
+    configs = [config_lib.of_run(name, FLAGS.dataset, FLAGS.allow_changed_data) for name in runs]
+    shapes = [RunDirectory(name).read_image_shape() for name in runs]
+    of_first = "" if grids.is_points(shapes[0]) else f" of {_size(shapes[0])}, as the first one's"
+    for name, shape in zip(runs, shapes, strict=True):
+        if grids.is_points(shape) or shape != shapes[0]:
+            checks.refuse(
+                f"--panel {name}",
+                expected=f"a run on images{of_first}",
+                received="points" if grids.is_points(shape) else _size(shape),
+                remedy="leave it out",
+            )
+    for config in configs:
+        FLAGS.prior or trained.prior_of(config)  # which says what is missing
+    rows = []
+    for config in configs:
+        draw, step = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
+        source, _ = run_data.load(config)
+        images = source.examples("test", 2 * drawing.PANEL_COLUMNS)
+        title = f"{pathlib.Path(config.run.workdir).resolve().name}, step {step:,}, prior {draw.prior_name}"
+        rows.append((title, drawing.panel_row(draw, images, source.value_range, FLAGS.seed)))
+    grids.write_png(out, grids.panel(rows, drawing.PANEL, missing="no encoder"))
+    print(out)
+    return 0
+
+
+def _size(shape):
+    return " x ".join(map(str, shape))
+
+
 def _require_memory(image_shape, on_a_grid):
     """Refuses more images than fit in memory: float32 as they are drawn, and a copy."""
     asked = {"--num_samples": FLAGS.num_samples} if FLAGS.out else {"--grid": on_a_grid}
@@ -118,4 +173,4 @@ def _write_array(draw, out):
 
 if __name__ == "__main__":
     define_flags()
-    command_line.run(main, usage=USAGE)
+    command_line.run(main, usage=USAGE, arguments=True)

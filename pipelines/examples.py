@@ -45,12 +45,12 @@ def png(pixels):
     return buffer.getvalue()
 
 
-def decode(encoded, shape=None, *, crop=0):
+def decode(encoded, shape=None, *, crop=0, resize="bicubic"):
     """The picture as uint8 `[H, W, C]` of `shape`, as `folder:PATH` makes it; without `shape`, of its own size.
 
     Raises what PIL raises for damaged bytes, errors of many types.
     """
-    return photo.decode(io.BytesIO(encoded), shape or _own_shape(encoded), crop=crop)
+    return photo.decode(io.BytesIO(encoded), shape or _own_shape(encoded), crop=crop, resize=resize)
 
 
 def _own_shape(encoded):

@@ -74,7 +74,7 @@ def steps(settings):
             transform,
             inputs={"examples": ("ExampleGen", "examples"), "schema": ("SchemaGen", "schema")},
             outputs=("transformed",),
-            parameters={"image_size": data.image_size, "crop": data.crop},
+            parameters={"image_size": data.image_size, "crop": data.crop, "resize": data.resize},
             after=("ExampleValidator",),
         ),
         Step(

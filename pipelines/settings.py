@@ -9,7 +9,7 @@ from absl import flags as absl_flags
 from pga_tf import flags
 from pga_tf.core import checks, files, flagfiles, options
 from pga_tf.core.options import option
-from pga_tf.data import parsed
+from pga_tf.data import DataOptions, parsed
 from pga_tf.evaluation import features
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
@@ -99,7 +99,7 @@ def settings(chosen, config, fit, own):
         checks.refuse(
             "--dry_run", expected="a pipeline to run", received="true", remedy="try the flags with pga_tf.train"
         )
-    if not fit.prior and METHODS.get(config.run.method).PRIOR is None:
+    if not fit.prior and METHODS.get(config.run.method).prior_of(config.method) is None:
         checks.refuse(
             "--prior",
             expected=f"a prior to fit, for --method={config.run.method} has none of its own",
@@ -107,6 +107,13 @@ def settings(chosen, config, fit, own):
             remedy="add --prior=mixture",
         )
     parsed(config.data)
+    if config.data.train_on != DataOptions.train_on:
+        checks.refuse(
+            "--train_on",
+            expected=f"{DataOptions.train_on}, for a model is blessed by images that it was not trained on",
+            received=config.data.train_on,
+            remedy="leave it out, or train with pga_tf.train",
+        )
     data = config.data.dataset
     # Any picture's shape: which features are the default goes by the dataset.
     network = chosen.features or features.default(data, (0, 0, 3), inception_path=chosen.inception_path)

@@ -19,6 +19,7 @@ OF_DATASET = {
     "celeba": {
         "dataset": "tfds:celeb_a", "network": "conv_64", "learning_rate": 0.4, "epochs": 100,
         "batch_norm": "per_source", "latent_dim": 128, "crop": 108, "image_size": 64, "filters": 64,
+        "train_on": "all", "resize": "tf1_bicubic",
     },
 }  # fmt: skip
 OF_EVERY_ROW = {"optimizer": "sgd", "momentum": 0.9, "schedule": "constant", "batch_size": 64, "seed": 0}
@@ -137,6 +138,110 @@ def test_a_rae_has_the_coefficients_of_the_released_code(name, dataset):
     assert (prior.prior, own.components) == ("mixture", "1" if cited_alone else "10")
     plain = cited_alone or dataset == "cifar10"
     assert own.mixture == ("em" if plain else "dirichlet")
+
+
+# METHODS_2.md, section 15, typed by hand: (the paper's text, the released code) where they differ
+CELEBA_TRAINED_ON = 162_770
+TWO_STAGE = {
+    "wae": {"epochs": (120, 70), "halve_every": (48, 30), "prior_epochs": (300, 70), "prior_halve_every": (120, 30)},
+    "resnet": {
+        "epochs": (120, 100), "halve_every": (48, 40), "prior_epochs": (300, 100), "prior_halve_every": (120, 40),
+        "latent_dim": (64, 128), "scale_blocks": (2, 1), "second_width": (2048, 1024),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("network", TWO_STAGE)
+def test_text_and_released_code_of_the_two_stage_vae_have_a_flagfile_each(network):
+    held = []
+    for which, stem in enumerate((f"two_stage_vae_celeba_{network}", f"two_stage_vae_celeba_{network}_code")):
+        path = ROOT / f"flagfiles/{stem}.flags"
+        fit, second = parse_prior(f"--flagfile={path}")
+        values = parse(f"--flagfile={path}").values() | vars(fit) | vars(second)
+        values["prior_epochs"] = round(values["prior_steps"] * values["prior_batch_size"] / CELEBA_TRAINED_ON)
+        wanted = {name: pair[which] for name, pair in TWO_STAGE[network].items()}
+        wanted |= dict.fromkeys(("weight_decay", "prior_weight_decay"), (5e-4, 0)[which])
+        wanted |= {"resize": "bilinear", "train_on": "train", "crop": 128, "image_size": 64}
+        assert {name: values[name] for name in wanted} == wanted
+        held.append({name: v for name, v in values.items() if name not in {*wanted, "prior_steps", "workdir"}})
+        assert f"two_stage_vae_celeba_{network}{('_code', '')[which]}.flags" in path.read_text()  # each names the other
+    assert held[0] == held[1]
+
+
+# METHODS_2.md, section 9, typed by hand: loss, penalty, critic norm, rate, beta_1, updates of the critic in a step
+GANS = {
+    "mm": ("minimax", "none", "batch", 5e-5, 0.0, 1),
+    "ns": ("non_saturating", "none", "batch", 5e-5, 0.0, 1),
+    "ls": ("least_squares", "none", "batch", 2e-4, 0.5, 1),
+    "wgan": ("wasserstein", "clip", "batch", 5e-5, 0.5, 5),
+    "wgan_gp": ("wasserstein", "wgan_gp", "none", 1e-4, 0.5, 5),
+    "dragan": ("non_saturating", "dragan", "none", 1e-4, 0.5, 1),  # a penalty excludes batch norm
+    "began": (None, None, None, 1e-4, 0.5, 5),
+}
+CRITICS_UPDATES = {"mnist": 15_625, "fashion_mnist": 15_625, "cifar10": 78_125, "celeba": 101_250}
+
+
+@pytest.mark.parametrize("dataset", CRITICS_UPDATES)
+@pytest.mark.parametrize("name", GANS)
+def test_a_gan_has_the_defaults_of_the_released_code(name, dataset):
+    values = parse(f"--flagfile={ROOT}/flagfiles/{name}_gan_{dataset}.flags").values()
+    loss, penalty, norm, rate, beta_1, updates = GANS[name]
+    shared = {
+        "learning_rate": rate, "momentum": beta_1, "beta_2": 0.0, "optimizer": "adam", "critic_updates": updates,
+        "batch_size": 64, "latent_dim": 64, "noise": "uniform", "pixel_range": "unit", "network": "infogan_leaky",
+        "filters": 0, "schedule": "constant", "weight_decay": 0.0,
+    }  # fmt: skip
+    if name == "began":
+        shared |= {"method": "began", "diversity": 0.75, "balance_rate": 1e-3, "clip_balance": False}
+    else:
+        shared |= {"method": "gan", "loss": loss, "penalty": penalty, "critic_norm": norm}
+        shared |= {"weight_penalty": 10.0, "clip": 0.01}
+    assert {key: values[key] for key in shared} == shared
+    # one step of ours is one update of the generator
+    assert values["steps"] * updates == CRITICS_UPDATES[dataset]
+    assert values["crop"] == (160 if dataset == "celeba" else 0)
+
+
+@pytest.mark.parametrize("stem", ["cifar10", "resnet_cifar10", "celeba", "resnet_celeba"])
+def test_sn_gan_has_the_settings_of_its_paper(stem):
+    values = parse(f"--flagfile={ROOT}/flagfiles/sn_gan_{stem}.flags").values()
+    wanted = {
+        "loss": "hinge", "critic_norm": "spectral", "penalty": "none", "critic_updates": 5, "noise": "normal",
+        "latent_dim": 128, "learning_rate": 2e-4, "momentum": 0.0, "beta_2": 0.9, "schedule": "linear",
+        "batch_size": 64, "batch_norm": "shared",
+    }  # fmt: skip
+    assert {key: values[key] for key in wanted} == wanted
+
+
+# METHODS_2.md, section 8, typed by hand: of encoders that are critics
+SOFT = {"critic_loss": "soft", "weight_kl": 1, "weight_rec": 1, "weight_neg": 256, "weight_made_rec": 1e-8}
+INTRO = {"critic_loss": "hinge", "hinge_margin": 120, "weight_rec": 0.05, "weight_neg": 0.5, "epochs": 25}
+AGE = {"weight_x": 10, "momentum": 0.5, "batch_size": 64}
+CRITICS = {
+    "soft_intro_vae_mnist": SOFT | {"latent_dim": 32, "batch_size": 128, "epochs": 200, "learning_rate": 2e-4},
+    "soft_intro_vae_fashion_mnist": SOFT | {"latent_dim": 32, "batch_size": 128, "epochs": 200, "learning_rate": 2e-4},
+    "soft_intro_vae_cifar10": SOFT | {"latent_dim": 128, "batch_size": 32, "epochs": 250, "learning_rate": 2e-4},
+    "intro_vae_celeba": INTRO | {"learning_rate": 2e-4},
+    "intro_vae_cifar10": INTRO | {"learning_rate": 2e-4},
+    "age_celeba": AGE | {"latent_dim": 64, "epochs": 5, "decoder_updates": 3, "weight_z": 1000 / 64},
+    "age_cifar10": AGE | {
+        "latent_dim": 128, "epochs": 150, "decoder_updates": 2, "weight_z": 1000 / 128, "schedule": "halving",
+        "halve_every": 40,
+    },
+    "alae_mnist": {
+        "latent_dim": 50, "filters": 1024, "r1_gamma": 10, "mapping_depth": 5, "critic_depth": 2, "momentum": 0,
+        "beta_2": 0.99, "learning_rate": 2e-3, "critic_learning_rate": 2e-4, "mapping_learning_rate": 2e-4,
+        "batch_size": 128, "epochs": 600,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stem", CRITICS)
+def test_an_encoder_that_is_a_critic_has_the_settings_of_the_released_code(stem):
+    values = parse(f"--flagfile={ROOT}/flagfiles/{stem}.flags").values()
+    assert {name: values[name] for name in CRITICS[stem]} == CRITICS[stem]
+    if stem == "alae_mnist":
+        assert values["ema"] ** (10_000 / values["batch_size"]) == pytest.approx(0.5, rel=1e-3)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)

@@ -1,6 +1,6 @@
 """A method that only decodes, from training to a server: what needs an encoder is left out, or refused in one sentence.
 
-`toy_moments` trains the map of its own prior; `toy_wgan_gp` has a critic, which nothing but training may need.
+`toy_moments` trains the map of its own prior; `gan` has a critic, which nothing but training may need.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from tests import commands
 from tests.serving import models
 from tests.training import helpers
 
-PRIORS_OF = {"toy_moments": "own", "toy_wgan_gp": "uniform"}
+PRIORS_OF = {"toy_moments": "own", "gan": "uniform"}
 
 
 @pytest.fixture(scope="module", params=PRIORS_OF)

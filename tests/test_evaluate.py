@@ -25,8 +25,8 @@ from pga_tf import data
 from pga_tf.core.checks import InputError
 from pga_tf.evaluation import features, protocol, rounding
 from pga_tf.priors.mixture import MixtureOptions
-from pga_tf.runs import codes, scoring, trained
 from pga_tf.runs import config as config_lib
+from pga_tf.runs import run_codes, scoring, trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.runs.drawing import Drawing
@@ -161,7 +161,15 @@ def test_the_command_prints_and_writes_the_same_numbers(run, evaluated):
 def test_the_page_shows_the_samples_that_were_scored(run, evaluated):
     page = (run / "evaluation" / "report.html").read_text()
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
+    told = {caption.text for caption in markup.Page(page).all("figcaption")}
+    assert any(re.match(r"Draws around the code .*lambda: its posterior variance", caption) for caption in told)
+    assert any(re.match(r"Codes of 297 held-out images by label: two principal.* \d+%", caption) for caption in told)
+    assert not any(caption.startswith("Along single latent directions") for caption in told)
+    posterior = load(run)["posterior"]
+    assert posterior["left_out"] == "no bound with a Gaussian likelihood is trained"
+    variances = posterior["draws"]["posterior_variances"]
+    assert variances == sorted(variances)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     np.testing.assert_array_equal(shown, np.asarray(Image.open(run / "evaluation" / "samples.png")))
     draw, _ = trained.load(config_lib.of_run(run))
@@ -224,6 +232,13 @@ def test_a_folder_and_an_array_of_the_same_images_score_the_same(run, cache, tmp
     assert load(tmp_path / "sized")["card"]["generated"] == {
         "count": 81, "image_shape": [8, 8, 1], "prepared": "size 8",
     }  # fmt: skip
+
+    sized = ("--images_size=6", "--images_crop=7", "--images_resize=tf1_bicubic")
+    evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", *sized, f"--workdir={tmp_path}/sized", cache)
+    assert load(tmp_path / "sized")["card"]["generated"]["prepared"] == "size 6, crop 7, resize tf1_bicubic"
+    with pytest.raises(InputError, match=r"--against_resize=bilinear: expected --against_size, to.*--against_siz"):
+        evaluate(f"--images={tmp_path / 'folder'}", "--against=digits", "--against_resize=bilinear",
+                 f"--workdir={tmp_path}/none", cache)  # fmt: skip
 
     (tmp_path / "folder" / "large.png").unlink()
     (tmp_path / "folder" / "broken.png").write_bytes(b"no picture")
@@ -306,7 +321,7 @@ def test_where_no_network_fits_the_rest_is_measured_and_that_is_said(run, tmp_pa
     assert load(copy)["reconstruction"]["images"] == 297
     config = helpers.config(tmp_path / "other", dataset="digits", evaluate_every=1)
     with pytest.raises(InputError, match=r"--evaluate_features: expected features.*--evaluate_features=PATH\.keras"):
-        scoring.in_training(config.run, data.load(config.data))
+        scoring.in_training(config, data.load(config.data))
 
 
 def test_colour_images_are_not_scored_against_grey_ones_in_silence(cache, tmp_path):
@@ -352,7 +367,7 @@ def test_every_prior_of_a_run_is_scored_in_one_table(run, tmp_path, capsys):
     distances = [result["scores"]["frechet"]["value"] for result in results]
     assert distances == sorted(distances)  # the nearest comes first
     assert by_name["mixture"]["scores"] == by_name["two"]["scores"]  # the same fit under another name
-    model_codes = codes.of_split(Drawing(model, None, None), data.load(config.data), "test", scoring.LIKELIHOOD)
+    model_codes = run_codes.of_split(Drawing(model, None, None), data.load(config.data), "test", scoring.LIKELIHOOD)
     expected = scipy.stats.multivariate_normal(np.zeros(model.latent_dim)).logpdf(model_codes[:500]).mean()
     assert by_name["normal"]["held-out"]["log p"] == pytest.approx(expected, rel=1e-4)
     assert by_name["mixture"]["held-out"]["log p"] > expected

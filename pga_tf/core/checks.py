@@ -17,6 +17,10 @@ class NonFiniteError(ArithmeticError):
     """Training produced a quantity that is not finite."""
 
 
+class CollapseError(NonFiniteError):
+    """Training has come to nothing, although all that it produced is finite; the message holds a remedy."""
+
+
 def refuse(
     what: str, *, expected: object, received: object, remedy: str, kind: type[InputError] = InputError
 ) -> NoReturn:

@@ -81,6 +81,41 @@ def tile_rows(images: np.ndarray, captions: Sequence[str], columns: int, *, head
     return np.asarray(drawn).reshape(shape)
 
 
+def panel(
+    rows: Sequence[tuple[str, Sequence[np.ndarray | None]]], heads: Sequence[str], *, missing: str = "none"
+) -> np.ndarray:
+    """Pictures as a table, with a title above each row and a head above each column.
+
+    Args:
+      rows: of each its title and a uint8 picture `[H, W, 1 or 3]` for each head, None where there is none and `missing`
+        is said instead. Cells are as large as the largest picture.
+
+    Returns:
+      uint8 picture `[H', W', 3]`.
+    """
+    pictures = [picture for _, row in rows for picture in row if picture is not None]
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    font, head, apart = ImageFont.load_default(2 * FONT_SIZE), 4 * FONT_SIZE, 10 * GAP
+    table = Image.new(
+        "RGB", (len(heads) * (width + apart) - apart, head + len(rows) * (head + height + apart) - apart), (GREY,) * 3
+    )
+    pen = ImageDraw.Draw(table)
+    write = lambda x, y, text, anchor: pen.text((x, y), text, fill=(WHITE,) * 3, font=font, anchor=anchor)
+    for column, text in enumerate(heads):
+        write(column * (width + apart) + width // 2, head // 2, text, "mm")
+    for i, (title, row) in enumerate(rows):
+        top = head + i * (head + height + apart)
+        write(4 * GAP, top + head // 2, title, "lm")
+        for column, picture in enumerate(row):
+            left = column * (width + apart)
+            if picture is None:
+                write(left + width // 2, top + head + height // 2, missing, "mm")
+            else:
+                shown = picture[..., 0] if picture.shape[-1] == 1 else picture
+                table.paste(Image.fromarray(shown), (left, top + head))
+    return np.asarray(table)
+
+
 def _require_images(images):
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8 or not len(images) or images.shape[-1] not in (1, 3):

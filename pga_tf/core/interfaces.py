@@ -30,11 +30,19 @@ class HasPosterior(Protocol):
 
 
 @runtime_checkable
+class HasLikelihood(Protocol):
+    """A decoder that is the mean of p(x|z), trained by a bound on log p(x)."""
+
+    def likelihood_variance(self) -> tf.Tensor | None:
+        """Variance of a pixel under p(x|z), scalar in squared units of `image_range`; None if that is no Gaussian."""
+
+
+@runtime_checkable
 class MapsPrior(Protocol):
     """A method that trains a map from noise to codes as its prior (`PRIOR = "own"`)."""
 
     def map_noise(self, noise: tf.Tensor) -> tf.Tensor:
-        """N(0, I) noise `[B, H_dim]` to codes `[B, H_dim]`, as inference does."""
+        """N(0, I) noise `[B, NOISE_PARTS * H_dim]` to codes `[B, H_dim]`, as inference does."""
 
 
 @runtime_checkable

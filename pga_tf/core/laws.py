@@ -18,4 +18,9 @@ def draw(law: str, seeds: tf.Tensor, dimensions: int) -> tf.Tensor:
     if law == "uniform":
         return 2.0 * streams.uniforms_of(seeds, dimensions, "sample/code") - 1.0
     noise = streams.normals_of(seeds, dimensions, "sample/code")
-    return noise if law == "normal" else tf.math.l2_normalize(noise, axis=1) * math.sqrt(dimensions)
+    return noise if law == "normal" else on_sphere(noise)
+
+
+def on_sphere(codes: tf.Tensor) -> tf.Tensor:
+    """Codes `[B, H_dim]` onto the sphere of radius sqrt(H_dim), where the mean square per dimension is 1."""
+    return tf.math.l2_normalize(codes, axis=1) * math.sqrt(codes.shape[1])

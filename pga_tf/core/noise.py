@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+TRUNCATION = 2.0  # standard deviations, as TensorFlow's truncated normal has it
+
 
 def uniform(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
     """Draws from U(0, 1), both ends excluded: float32 of `shape` for an integer tensor `key` `[2]`."""
@@ -22,6 +24,12 @@ def _as_uniform(bits):
     return tf.minimum(moved, 1.0 - 2.0**-24)
 
 
+def truncated_normal(shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
+    """Draws from N(0, 1) cut off at `TRUNCATION`, by the inverse of its distribution function: float32 of `shape`."""
+    within = math.erf(TRUNCATION / math.sqrt(2.0))
+    return math.sqrt(2.0) * tf.math.erfinv(within * (2.0 * uniform(shape, key) - 1.0))
+
+
 def uniforms_of_each(count: int, keys: tf.Tensor) -> tf.Tensor:
     """`[B, count]`: row i is `uniform([count], keys[i])`, bit for bit, for integer keys `[B, 2]`; all rows at once."""
     words = _words(tf.cast(keys, tf.int64))
@@ -31,7 +39,7 @@ def uniforms_of_each(count: int, keys: tf.Tensor) -> tf.Tensor:
     blocks = tf.cast(tf.range(-(-count // 4)), tf.uint32)[None, :] + tf.zeros_like(mixed[0])
     like = tf.zeros_like(blocks)
     drawn = _philox([blocks, like, mixed[2] + like, mixed[3] + like], [mixed[0] + like, mixed[1] + like])
-    bits = tf.reshape(tf.stack(drawn, axis=2), [tf.shape(keys)[0], -1])[:, :count]
+    bits = tf.reshape(tf.stack(drawn, axis=2), [-1, 4 * (-(-count // 4))])[:, :count]
     return _as_uniform(bits)
 
 

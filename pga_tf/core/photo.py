@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from pga_tf.core import checks, memory
+from pga_tf.core import checks, memory, tf1_bicubic
 
 # Formats that people keep pictures in. Pillow knows more: programs to run (EPS), icons, textures, scientific data.
 FORMATS = (
@@ -21,6 +21,8 @@ EXTENSIONS = (
     ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga",
     ".icb", ".vda", ".vst", ".pcx", ".sgi", ".bw", ".psd", ".qoi",
 )  # fmt: skip
+RESIZES = ("bicubic", "bilinear", "tf1_bicubic")  # ways to bring a picture to another size
+_PILLOWS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}  # both antialias
 SIXTEEN_BITS = 65535
 DRAFT = 2  # a large JPEG is decoded at no less than so many times the side that is asked for
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
@@ -72,13 +74,14 @@ def header(path):
         return (height, width), not (image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F")))
 
 
-def decode(path, shape, *, crop, value_range=None):
+def decode(path, shape, *, crop, resize="bicubic", value_range=None):
     """The file's (first) picture as uint8 `[H, W, C]` of `shape`: upright, on white, cropped and resized.
 
-    A square `shape` other than the picture's own is made from its centre, of side `crop` or else the largest,
-    by bicubic resizing with antialiasing. A large JPEG is decoded at 1/2, 1/4 or 1/8 before.
+    A square `shape` other than the picture's own is made from its centre, of side `crop` or else the largest. A large
+    JPEG is decoded at 1/2, 1/4 or 1/8 before, if resizing antialiases.
 
     Args:
+      resize: one of `RESIZES`: bicubic or bilinear, antialiased, or as TensorFlow 1 did it (`tf1_bicubic`).
       value_range: (low, high) stored values that become 0 and 255 in pictures of more than 8 bits; what lies outside is
         clipped. Without it [0, 65535] is taken, and pictures with other values are refused.
 
@@ -86,14 +89,14 @@ def decode(path, shape, *, crop, value_range=None):
       ValueError: smaller than the crop, more pixels than this machine's memory holds, or values whose range is not
         known. OSError and others, from PIL: a damaged file.
     """
-    return read(path, shape, crop=crop, value_range=value_range).pixels
+    return read(path, shape, crop=crop, resize=resize, value_range=value_range).pixels
 
 
-def read(path, shape, *, crop, value_range=None, frames=False):
+def read(path, shape, *, crop, resize="bicubic", value_range=None, frames=False):
     """As `decode`, but a `Picture`. `frames`: whether to count them too, for which some files are read to their end."""
     height, width, channels = shape
     with Image.open(path, formats=FORMATS) as image:
-        if not crop and height == width:
+        if not crop and height == width and resize in _PILLOWS:
             image.draft(None, (DRAFT * width, DRAFT * height))
         with _room(image):
             count = _frames(image) if frames else 1
@@ -102,7 +105,7 @@ def read(path, shape, *, crop, value_range=None, frames=False):
             flat, facts = _flat(_upright(image), image, value_range, deep_colour)
             picture = flat.convert("L" if channels == 1 else "RGB")
             if crop or picture.size != (width, height):
-                picture = _resized_centre(picture, crop, (width, height))
+                picture = _resized_centre(picture, crop, (width, height), resize)
             pixels = np.asarray(picture)
     return Picture(pixels[..., None] if channels == 1 else pixels, frames=count, **facts)
 
@@ -145,13 +148,18 @@ def _upright(image):
     return ImageOps.exif_transpose(image) if _orientation(image) not in (None, 1) else image
 
 
-def _resized_centre(picture, crop, size):
+def _resized_centre(picture, crop, size, resize):
     side = crop or min(picture.size)
     if side > min(picture.size):
         raise ValueError(f"{picture.height} x {picture.width} pixels, smaller than --crop={crop}")
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     picture = picture.crop((left, top, left + side, top + side))
-    return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+    if picture.size == size:
+        return picture
+    if resize in _PILLOWS:
+        return picture.resize(size, _PILLOWS[resize])
+    pixels = tf1_bicubic.resize(np.asarray(picture), size[::-1])
+    return Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
 
 
 def _flat(image, stored, value_range, deep_colour):

@@ -15,12 +15,14 @@ class Player:
       roles: names of the networks that it trains.
       updates: how many of its updates there are in a step.
       fresh: whether each update is on a batch of real images of its own; else on the step's only one, or on none.
+      again: whether its networks are trained by other players too, and by this one's optimiser once more.
     """
 
     name: str
     roles: tuple
     updates: int = 1
     fresh: bool = False
+    again: bool = False
 
 
 def batches(players: Sequence[Player]) -> int:
@@ -51,13 +53,13 @@ def one_optimizer_each(
 def require_each_variable_once(
     players: Sequence[Player], networks: Mapping[str, list], variables: Sequence[keras.Variable]
 ) -> None:
-    """Raises `ValueError` unless every one of `variables` belongs to just one player.
+    """Raises `ValueError` unless every one of `variables` belongs to just one player, those of `again` left aside.
 
     Args:
       networks: dict of role to its variables.
     """
     owners = {}
-    for player in players:
+    for player in (player for player in players if not player.again):
         for role in player.roles:
             for variable in networks[role]:
                 owners.setdefault(id(variable), []).append(player.name)

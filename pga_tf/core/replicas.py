@@ -36,6 +36,27 @@ def batch_mean(values: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, local)
 
 
+def of_all(values: tf.Tensor) -> tf.Tensor:
+    """The rows of the global batch: `[b, ...]` to `[b * count(), ...]`, the same on every replica, differentiable.
+
+    A loss of them that each replica takes for `own` rows has, summed over replicas, the gradient of a single one.
+    """
+    if count() == 1:
+        return values
+    here = tf.one_hot(_index(), count(), dtype=values.dtype)
+    spread = tf.reshape(here, [-1, *[1] * values.shape.rank]) * values[tf.newaxis]  # zeros where others' rows belong
+    gathered = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, spread)
+    return tf.reshape(gathered, tf.concat([[-1], tf.shape(values)[1:]], axis=0))
+
+
+def own(rows: tf.Tensor) -> tf.Tensor:
+    """This replica's part of the global batch's `rows` `[b * count(), ...]`: `[b, ...]`."""
+    if count() == 1:
+        return rows
+    size = tf.shape(rows)[0] // count()
+    return rows[_index() * size : (_index() + 1) * size]
+
+
 def own_rows(draw: Callable, shape: Sequence[int | tf.Tensor], key: tf.Tensor) -> tf.Tensor:
     """`draw(shape, key)` for the global batch, of which each replica keeps its own rows: one and two see the same.
 
@@ -44,4 +65,4 @@ def own_rows(draw: Callable, shape: Sequence[int | tf.Tensor], key: tf.Tensor) -
     """
     rows = shape[0]
     values = draw([rows * count(), *shape[1:]], key)
-    return values if count() == 1 else values[_index() * rows : (_index() + 1) * rows]
+    return own(values)

@@ -83,6 +83,14 @@ class Stepwise(keras.Model):
         for player in everyone:
             _make_slots(made[player.name], self.trained_by(player))
 
+    def before(self) -> "Stepwise | None":
+        """What is trained, once, before this model's first step; None for nothing.
+
+        A compiled model on this one's networks. It says by `length` how many steps it takes at most, from which batches
+        of this one's serve, by `ending()`, a callback, when fewer are enough, and by `told()` what came of it.
+        """
+        return None
+
     def average(self, decay: float, roles: Sequence[str]) -> None:
         """Keeps moving averages of the networks of `roles` from here on; `decay` 0 keeps none."""
         weights = [v for role in roles for v in self.networks()[role]]
@@ -101,6 +109,14 @@ class Stepwise(keras.Model):
         for player, optimizer in self.optimizers.items():
             named |= {f"{player}/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
         return named | {f"average/{i}": v for i, v in enumerate(self.averages.variables if self.averages else [])}
+
+    def collapse(self, values: dict[str, float], step: int) -> str | None:
+        """Why training has come to nothing by `step` although all is finite, and the remedy; None where it has not.
+
+        `values`: means over the last steps of what `update` reports, by name.
+        """
+        del values, step
+        return None
 
     def window(self) -> dict[str, keras.Variable]:
         """What the means that are logged next have taken in so far, by name."""
@@ -188,6 +204,16 @@ class Stepwise(keras.Model):
     def normal(self, shape: Sequence[int | tf.Tensor], use: str, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
         """N(0, 1) noise of this model's seed; see `streams.normal`."""
         return streams.normal(shape, use, seed=self.seed, step=step, substep=substep)
+
+    def truncated_normal(
+        self, shape: Sequence[int | tf.Tensor], use: str, step: tf.Tensor, substep: int = 0
+    ) -> tf.Tensor:
+        """N(0, 1) noise cut off at two standard deviations; see `streams.truncated_normal`."""
+        return streams.truncated_normal(shape, use, seed=self.seed, step=step, substep=substep)
+
+    def shared_normal(self, shape: Sequence[int], use: str, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
+        """N(0, 1) noise that is the same on every replica; see `streams.shared_normal`."""
+        return streams.shared_normal(shape, use, seed=self.seed, step=step, substep=substep)
 
     def uniform(self, shape: Sequence[int | tf.Tensor], use: str, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
         """U(0, 1) noise of this model's seed; see `streams.uniform`."""

@@ -41,8 +41,13 @@ USES = (
     "evaluation/normal",  # N(0, I) to compare with
     "evaluation/choice",  # which images a score is taken over, as blocks of a kernel distance
     "evaluation/bootstrap",  # resampled images
-    # a step of a prior that is fitted by steps
-    "fit/time",  # t of a flow
+    # since then
+    "second_posterior",  # in a step: eps of q(u|z), where codes have an encoder of their own
+    "diagnostics/prior",  # z_n, for h(z_n) beside h(f(x))
+    "evaluation/draws",  # codes around that of one image
+    "input",  # in a step: noise on images before they are encoded
+    "directions",  # in a step: those along which laws of codes are compared
+    "fit/time",  # in a step of a fitted prior: t of a flow
 )
 _NUMBERS = {use: number for number, use in enumerate(USES)}
 CHOOSING = ("steer", "judge", "look")
@@ -67,6 +72,18 @@ def normal(shape: Sequence[int | tf.Tensor], use: str, *, seed: int, step: tf.Te
 def uniform(shape: Sequence[int | tf.Tensor], use: str, *, seed: int, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
     """U(0, 1) noise; all else as `normal`."""
     return replicas.own_rows(noise.uniform, shape, _step_key(use, seed, step, substep))
+
+
+def truncated_normal(
+    shape: Sequence[int | tf.Tensor], use: str, *, seed: int, step: tf.Tensor, substep: int = 0
+) -> tf.Tensor:
+    """N(0, 1) noise cut off at two standard deviations; all else as `normal`."""
+    return replicas.own_rows(noise.truncated_normal, shape, _step_key(use, seed, step, substep))
+
+
+def shared_normal(shape: Sequence[int], use: str, *, seed: int, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
+    """N(0, 1) noise that has no rows of examples: the same on every replica; all else as `normal`."""
+    return noise.standard_normal(shape, _step_key(use, seed, step, substep))
 
 
 def _step_key(use, seed, step, substep):

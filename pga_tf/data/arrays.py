@@ -9,7 +9,7 @@ import numpy as np
 
 from pga_tf.core import checks, memory, ranges
 from pga_tf.data import random_access
-from pga_tf.data.options import DataOptions
+from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.prepare import prepare_array, prepared_shape
 from pga_tf.data.source import Identity, Source
 
@@ -42,6 +42,8 @@ def from_arrays(
         memory.require(f"--dataset={name}", most, remedy=remedy)
         images = prepare_array(convert(images), shape, options, value_range=value_range)
         convert = np.asarray
+    if options.train_on == ALL:
+        splits = {**splits, "train": slice(None)}
     readers = {}
     for split, chosen in splits.items():
         members = np.arange(len(images))[chosen]

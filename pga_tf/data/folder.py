@@ -12,7 +12,7 @@ from absl import logging
 from pga_tf.core import checks, photo, pictures, ranges
 from pga_tf.core.pictures import NAMED
 from pga_tf.data import order
-from pga_tf.data.options import DataOptions
+from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.prepare import CHANNELS
 from pga_tf.data.source import Identity, Source, digest
 
@@ -45,6 +45,8 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
                 received=f"{_counted(found.names, corrupt)} and none for the {split} split",
                 remedy="add images",
             )
+    if options.train_on == ALL:
+        splits = {**splits, "train": found.names}
     readers = {split: Folder(argument, members, shape, options, corrupt, remarks) for split, members in splits.items()}
     identity = Identity(len(found.names), digest(sorted(found.sizes.items())), os.path.abspath(argument))
     return Source(name, shape, np.uint8, ranges.UINT8, readers, identity, tuple(found.lines()), remarks)
@@ -130,7 +132,8 @@ class Folder:
             return None
         try:
             path, asked = os.path.join(self._root, name), self._options
-            return photo.read(path, self._shape, crop=asked.crop, value_range=asked.range(), frames=frames)
+            prepared = {"crop": asked.crop, "resize": asked.resize, "value_range": asked.range()}
+            return photo.read(path, self._shape, **prepared, frames=frames)
         except Exception as error:  # PIL answers damaged files with errors of many types
             _note(self._all_corrupt, name, error)
             return None

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from pga_tf.data.options import ALL
 from pga_tf.data.source import Reader, Source
-
-ALL = "all"
 
 
 class Joined:
@@ -39,5 +38,5 @@ class Joined:
 
 
 def whole(source: Source) -> Source:
-    """`source` with all of its images in one split, "all"."""
-    return dataclasses.replace(source, readers={ALL: Joined(list(source.readers.values()))})
+    """`source` with all of its images in one split, "all", and no labels."""
+    return dataclasses.replace(source, readers={ALL: Joined(list(source.readers.values()))}, labels=None)

@@ -1,9 +1,11 @@
 """From `--dataset` to a `Source`."""
 
+import dataclasses
+
 from pga_tf.core import checks, files
 from pga_tf.core.options import validate
 from pga_tf.data import digits, fake, folder, npz, tfds, toy2d
-from pga_tf.data.options import DataOptions
+from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.source import Source
 
 LOADERS = {
@@ -32,7 +34,14 @@ def load(options: DataOptions) -> Source:
       InputError: an option out of its range, an unknown dataset, missing or unusable files.
     """
     kind, argument = parsed(options)
-    return LOADERS[kind](options.dataset, argument, options)
+    source = LOADERS[kind](options.dataset, argument, options)
+    return _not_held_out(source) if options.train_on == ALL else source
+
+
+def _not_held_out(source):
+    told = f"--train_on={ALL}: the {source.counts['test']:,} images of the test split are trained on too; "
+    notes = (f"{told}nothing that is measured on them is of held-out images", *source.notes)
+    return dataclasses.replace(source, notes=notes, held_out=False)
 
 
 def parsed(options: DataOptions) -> tuple[str, str]:
@@ -47,6 +56,13 @@ def parsed(options: DataOptions) -> tuple[str, str]:
             expected="one of " + ", ".join(FORMS),
             received=repr(options.dataset),
             remedy=f"did you mean {close!r}? If not, choose from the list" if close else "choose from the list",
+        )
+    if options.resize != DataOptions.resize and not options.image_size:
+        checks.refuse(
+            f"--resize={options.resize}",
+            expected="--image_size, to which images are resized",
+            received="none",
+            remedy="add --image_size=64, or another side, or leave it out",
         )
     if options.range() and kind not in ("folder", "npz"):
         checks.refuse(

@@ -6,6 +6,7 @@ from pga_tf.core import photo
 from pga_tf.core.options import option
 
 LARGEST_SIDE = 2**14
+ALL = "all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class DataOptions:
     )
     image_size: int = option(
         0,
-        "Side to which images are resized (bicubic, antialiased); 0 keeps their own size.",
+        "Side to which images are resized; 0 keeps their own size.",
         unit="pixels",
         minimum=0,
         maximum=LARGEST_SIDE,
@@ -31,6 +32,12 @@ class DataOptions:
         unit="pixels",
         minimum=0,
         maximum=LARGEST_SIDE,
+    )
+    resize: str = option(
+        photo.RESIZES[0],
+        "With --image_size: bicubic or bilinear, antialiased, or as TensorFlow 1's bicubic did it: shifted by up to "
+        "half a pixel, not antialiased.",
+        choices=photo.RESIZES,
     )
     colour: str = option(
         "auto",
@@ -49,6 +56,12 @@ class DataOptions:
         unit="fraction of the images",
         above=0.0,
         maximum=0.9,
+    )
+    train_on: str = option(
+        "train",
+        "What is trained on: the train split, or all images that the dataset has, its test split included, which is "
+        "then no longer held out.",
+        choices=("train", ALL),
     )
     strict_data: bool = option(
         False, "Stop at a corrupt image file, after decoding every file once, instead of skipping it."

@@ -41,7 +41,7 @@ def prepared_shape(shape: Sequence[int | None], options: DataOptions, *, name: s
 def prepare(
     images: tf.Tensor, shape: tuple[int, int, int], options: DataOptions, *, value_range: tuple[float, float]
 ) -> tf.Tensor:
-    """Images `[..., H', W', C']` to `[..., *shape]`, dtype and range kept: crop, colour, bicubic resize."""
+    """Images `[..., H', W', C']` to `[..., *shape]`, dtype and range kept: crop, colour, resize."""
     dtype = images.dtype
     if options.crop or options.image_size:
         images = _centre_crop(images, options.crop)
@@ -49,9 +49,8 @@ def prepare(
         grey = shape[2] == 1
         images = tf.image.rgb_to_grayscale(images) if grey else tf.image.grayscale_to_rgb(images)
     if options.image_size:
-        # The cubic overshoots at edges. PIL's bicubic has the same kernel, a = -0.5.
-        images = tf.image.resize(images, shape[:2], method="bicubic", antialias=True)
-        images = tf.clip_by_value(images, *value_range)
+        # The cubic overshoots at edges.
+        images = tf.clip_by_value(_resized(images, shape[:2], options.resize), *value_range)
         images = tf.cast(tf.round(images) if dtype == tf.uint8 else images, dtype)
     return tf.ensure_shape(images, [*images.shape[:-3], *shape])
 
@@ -67,6 +66,14 @@ def prepare_array(
         part = tf.constant(images[start : start + 1024])
         out[start : start + 1024] = prepare(part, shape, options, value_range=value_range).numpy()
     return out
+
+
+def _resized(images, size, resize):
+    if resize != "tf1_bicubic":  # PIL's bicubic and bilinear have the same kernels
+        return tf.image.resize(images, size, method=resize, antialias=True)
+    batch = images if images.shape.rank == 4 else images[None]
+    batch = tf.raw_ops.ResizeBicubic(images=batch, size=size, align_corners=False, half_pixel_centers=False)
+    return batch if images.shape.rank == 4 else batch[0]
 
 
 def _centre_crop(images, crop):

@@ -69,7 +69,8 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
         if pixels in first:
             repeated.append((name, first[pixels]))
         first.setdefault(pixels, name)
-    held_out = source.readers["test"].sample(limit) if split == "train" and "test" in source.readers else ((), ())
+    apart = split == "train" and "test" in source.readers and source.held_out
+    held_out = source.readers["test"].sample(limit) if apart else ((), ())
     corrupt = {name: reason for reader in source.readers.values() for name, reason in reader.corrupt.items()}
     return DataReport(
         name=source.name,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +25,19 @@ class Identity:
     path: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What images show, where that is known. For pictures alone: no order, identity, hash or loss knows of it.
+
+    Attributes:
+      names: of the classes. read: function of (split, count) to the int64 indices of the classes of the split's first
+        `count` images in stored order, as `Source.examples`; below 0 where an image has none.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[str, int], np.ndarray]
+
+
 class Reader(Protocol):
     """The images of one split, in whatever storage. All images are `[H, W, C]` in the source's dtype."""
 
@@ -43,7 +56,7 @@ class Reader(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Unlabelled images of one shape.
+    """Images of one shape, which nothing is trained on but themselves.
 
     Attributes:
       name: as the user wrote it, such as `tfds:mnist`.
@@ -51,6 +64,8 @@ class Source:
       value_range: (low, high) of the stored values: (0., 255.) for uint8, as declared for float32.
       readers: the splits, "train" and "test". identity: by what the data is known again.
       notes: lines on what lies there and is not used, or not as it is. remarks: what was made of files read so far.
+      held_out: whether what is not trained on is the test split; with --train_on=all it is trained on too.
+      labels: of the images, None where none are known.
     """
 
     name: str
@@ -61,6 +76,8 @@ class Source:
     identity: Identity | None = None
     notes: tuple[str, ...] = ()
     remarks: pictures.Remarks | None = None
+    held_out: bool = True
+    labels: Labels | None = None
 
     @property
     def counts(self) -> dict[str, int]:

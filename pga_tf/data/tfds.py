@@ -9,14 +9,16 @@ import numpy as np
 
 from pga_tf.core import checks, ranges
 from pga_tf.data import random_access
-from pga_tf.data.options import DataOptions
+from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.prepare import prepare, prepared_shape
 from pga_tf.data.records import Records
-from pga_tf.data.source import Identity, Source, digest
+from pga_tf.data.source import Identity, Labels, Source, digest
 
 
 def load(name: str, argument: str, options: DataOptions) -> Source:
     """uint8 `[H, W, C]` in [0, 255]; train, and test or validation or else a slice held out from train.
+
+    With `options.train_on` all, train is every split of the dataset.
 
     Raises:
       InputError: an unknown or absent dataset, or one without uint8 images of 1 or 3 channels.
@@ -24,21 +26,18 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
     builder = _builder(name, argument)
     feature = _image_feature(name, builder.info.features)
     shape = prepared_shape(feature.shape, options, name=name)
-    readers, splits = {}, _splits(name, builder.info.splits, options)
-    for split, info in splits.items():
-        # One string, one image: labels and attributes are not parsed, and decoding is left to `decode`.
-        readers[split] = Records(
-            [(file.filename, file.skip, file.take) for file in info.file_instructions],
-            count=info.num_examples,
-            record_bytes=max(builder.info.splits["train"].num_bytes // builder.info.splits["train"].num_examples, 1),
-            decode=_decoder(feature, shape, options),
-        )
+    splits = _splits(name, builder.info.splits, options)
+    # One string, one image: labels and attributes are not parsed, and decoding is left to `decode`.
+    decode = _decoder(feature, shape, options)
+    readers = {split: _records(builder, info, decode) for split, info in splits.items()}
     if sum(reader.count for reader in readers.values()) * np.prod(shape) <= random_access.LIMIT_BYTES:
         readers = {split: random_access.RandomAccess(r.count, _read_all(r, shape)) for split, r in readers.items()}
     files = {split: info.file_instructions for split, info in splits.items()}
     described = [[split, os.path.basename(f.filename), f.skip, f.take] for split, of in files.items() for f in of]
-    identity = Identity(sum(reader.count for reader in readers.values()), digest([builder.info.full_name, described]))
-    return Source(name, shape, np.uint8, ranges.UINT8, readers, identity)
+    counted = readers["train"].count if options.train_on == ALL else sum(reader.count for reader in readers.values())
+    identity = Identity(counted, digest([builder.info.full_name, described]))
+    labels = _labels(builder, splits)
+    return Source(name, shape, np.uint8, ranges.UINT8, readers, identity, labels=labels)
 
 
 def stored(name: str, argument: str) -> dict:
@@ -60,9 +59,8 @@ def undecoded(name: str, argument: str) -> Callable:
     import tensorflow_datasets
 
     features = _builder(name, argument).info.features
-    kept = {key: features[key] for key in ("image", "label") if key in features}
-    if not isinstance(kept.get("label"), tensorflow_datasets.features.ClassLabel):
-        kept.pop("label", None)
+    label = _label_feature(features)
+    kept = {"image": features["image"]} | ({"label": label} if label else {})
     parser = tensorflow_datasets.features.FeaturesDict(kept)
     skip = {"image": tensorflow_datasets.decode.SkipDecoding()}
     return lambda record: parser.deserialize_example(record, decoders=skip)
@@ -134,6 +132,42 @@ def _image_feature(name, features):
     return feature
 
 
+def _label_feature(features):
+    """The feature "label" if it holds classes, else None."""
+    import tensorflow_datasets
+
+    feature = dict(features.items()).get("label")
+    return feature if isinstance(feature, tensorflow_datasets.features.ClassLabel) else None
+
+
+def _labels(builder, splits):
+    """The `Labels` of splits as `_splits` gives them, or None. Nothing is read before they are asked for."""
+    import tensorflow_datasets
+
+    feature = _label_feature(builder.info.features)
+    if feature is None:
+        return None
+    features = tensorflow_datasets.features.FeaturesDict({"label": feature})
+
+    def read(split, count):
+        records = _records(builder, splits[split], lambda record: features.deserialize_example(record)["label"])
+        parts = records.ordered(count).take(1).as_numpy_iterator()
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    return Labels(tuple(feature.names), read)
+
+
+def _records(builder, info, decode):
+    """A `Records` of a split, by its TFDS `info`."""
+    train = builder.info.splits["train"]
+    return Records(
+        [(file.filename, file.skip, file.take) for file in info.file_instructions],
+        count=info.num_examples,
+        record_bytes=max(train.num_bytes // train.num_examples, 1),
+        decode=decode,
+    )
+
+
 def _own_splits(name, splits):
     """The dataset's own train and test split, or None where it has none to hold out."""
     checks.require_member(f"Training split of {name}", "train", splits)
@@ -144,9 +178,11 @@ def _own_splits(name, splits):
 
 
 def _splits(name, splits, options):
-    own = _own_splits(name, splits)
-    if own:
-        return own
+    chosen = _own_splits(name, splits) or _held_out(name, splits, options)
+    return {**chosen, "train": splits["all"]} if options.train_on == ALL else chosen
+
+
+def _held_out(name, splits, options):
     total = splits["train"].num_examples
     kept = total - max(round(total * options.test_fraction), 1)
     if kept < 1:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from pga_tf.core import streams
-from pga_tf.evaluation import latent, neighbours, reconstruction, scores, statistics
+from pga_tf.evaluation import latent, neighbours, posterior, reconstruction, scores, statistics
 from pga_tf.evaluation.frechet import frechet_distance
 
 CHUNK = 1000  # images drawn at a time
 SHOWN = 100  # samples in the grid
 RESTORED = 5000  # held-out images whose reconstructions are measured
 LATENT = 5000  # held-out codes whose law is looked at
-SHOWN_DIRECTIONS = 16
+SHOWN_DIRECTIONS = 16  # rows of pictures, of all or evenly spread over more of them
 RESAMPLING = 0.1  # of the codes' standard deviation, for encoders without a posterior of their own
 
 
@@ -29,7 +29,8 @@ class Subject:
     `recode(codes, source)`, h(z) for codes of source "data" or "prior"; `posterior_stddev(images)`, also None for
     deterministic encoders; `log_det(codes)`: (exact, bound), each `[N]` in nats, also None where the latent space is
     too large; `second_posterior(codes)`: (mean, stddev) by which a prior with an encoder of its own codes them, also
-    None for others.
+    None for others; `posterior_precision(codes)`: I + J'J / gamma of a VAE's decoder, `[N, H_dim, H_dim]`, also None
+    where no bound with a Gaussian likelihood is trained.
     """
 
     sample: Callable
@@ -40,6 +41,7 @@ class Subject:
     posterior_stddev: Callable | None
     log_det: Callable | None
     second_posterior: Callable | None = None
+    posterior_precision: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,8 +193,9 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
     """What the codes of held-out images look like beside the prior: (dict of plain values, images along directions).
 
     Of a stochastic encoder the aggregated codes are draws from q(z|x), one for each image; active units and directions
-    go by the means. `mmd` is between codes and prior, `mmd_mapped` between h of the one and h of the other, which for
-    perceptual methods is what Theorem 1 of the paper asks to be 0. (None, None) without an encoder.
+    go by the means. `mmd` is between aggregated codes and prior, `mmd_codes` between means f(x) and prior, `mmd_mapped`
+    between h(f(x)) and h of the prior's codes, which for perceptual methods Theorem 1 of the paper asks to be 0. (None,
+    None) without an encoder.
     """
     if subject.encode is None:
         return None, None
@@ -213,18 +216,18 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
         "aggregated": "draws from the posterior" if subject.posterior_stddev is not None else "codes",
         "latent_dim": codes.shape[1],
         "mmd": latent.mmd(codes, prior),
+        "mmd_codes": latent.mmd(means, prior),
         "direction_order": order.tolist(),
         "direction_variances": variances.tolist(),
     }
     if subject.recode is not None:
-        health["mmd_mapped"] = latent.mmd(
-            _recoded(subject, codes.astype(np.float32), "data"), _recoded(subject, prior, "prior")
-        )
+        health["mmd_mapped"] = latent.mmd(_recoded(subject, means, "data"), _recoded(subject, prior, "prior"))
     if subject.posterior_stddev is not None:
         variance = np.square(stddev)
         counts, edges = np.histogram(np.clip(variance, 0.0, 1.5), bins=30, range=(0.0, 1.5))
         health["posterior_variance"] = {"counts": counts.tolist(), "edges": edges.tolist()}
         health["posterior_variance_mean"] = variance.mean(axis=0).tolist()
+        health["r_hat"] = posterior.r_hat(variance.mean(axis=0))
     if subject.second_posterior is not None:
         mean, stddev = subject.second_posterior(codes)
         noise = streams.generator("evaluation/second_posterior").standard_normal(mean.shape, np.float32)
@@ -233,3 +236,35 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
         exact, bound = subject.log_det(means[:32])
         health["log_det_exact"], health["log_det_bound"] = float(np.mean(exact)), float(np.mean(bound))
     return health, paths[:SHOWN_DIRECTIONS]
+
+
+def of_posterior(subject: Subject, images: np.ndarray) -> tuple[dict | None, np.ndarray | None]:
+    """What the posterior tells at held-out images: (dict of plain values, images of draws), of `evaluation.posterior`.
+
+    The draws are around the code of the first image, as rows of `SHOWN_DIRECTIONS` dimensions, of which the dict's
+    `draws` tells. They are left out, None, for points. The optimum is looked at where there is one to be had, and
+    `left_out` says why it is not. (None, None) without a posterior.
+    """
+    if subject.posterior_stddev is None:
+        return None, None
+    images = images[: posterior.IMAGES]
+    means = subject.encode(images)
+    variances = np.square(subject.posterior_stddev(images).astype(np.float64))
+    found = {"images": len(images), "left_out": None}
+    if subject.posterior_precision is None:
+        found["left_out"] = "no bound with a Gaussian likelihood is trained"
+    elif means.shape[1] > posterior.LARGEST:
+        found["left_out"] = f"not looked at beyond {posterior.LARGEST} latent dimensions"
+    else:
+        found |= posterior.against_optimum(variances, subject.posterior_precision(means))
+    if images.dtype != np.uint8:
+        return found, None
+    order, caused, along = posterior.draws(means[0], variances[0], lambda z: subject.decode(z, "data"))
+    rows = np.unique(np.linspace(0, len(order) - 1, min(len(order), SHOWN_DIRECTIONS)).round().astype(int))
+    found["draws"] = {
+        "direction_order": order.tolist(),
+        "posterior_variances": variances[0][order].tolist(),
+        "image_variances": caused.tolist(),
+        "shown": rows.tolist(),
+    }
+    return found, along[rows]

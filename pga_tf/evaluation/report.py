@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pga_tf.core import checks, files
 from pga_tf.evaluation import difference, protocol, views
+from pga_tf.evaluation.posterior import NEAR_ZERO
 from pga_tf.evaluation.rounding import number, supported, with_error
 
 BETTER = {
@@ -15,6 +16,17 @@ BETTER = {
     "coverage": "higher",
 }  # fmt: skip
 ERRORS = "+- is the standard error over the choice of samples; another training or other real images may move more"
+MAPPED = "MMD of h(f(x)) and h of the prior (Theorem 1: 0)"
+HELD_OUT, LOG_P = "held-out", "log p"  # where a result has log p(z) of held-out codes, in nats
+COMPARED = {  # what is compared beside scores, by (part, number)
+    ("gap", "reconstructions"): "gap reconstructions",
+    ("reconstruction", "mse"): "reconstruction mse",
+    ("latent", "mmd"): "MMD of codes and the prior",
+    ("latent", "mmd_codes"): "MMD of f(x) and the prior",
+    ("latent", "mmd_mapped"): "MMD of h(f(x)) and h of the prior",
+    ("memory", "ratio"): "memory ratio",
+    (HELD_OUT, LOG_P): "held-out log p",
+}
 STEPS = {
     "training_images": "training images (no model: the floor)",
     "reconstructions": "reconstructions g(f(x))",
@@ -36,7 +48,8 @@ class Section(NamedTuple):
 PARTS = {  # what is told of each part of an evaluation that has it: numbers, or None
     "gap": ("images", "latent_error_data", "latent_error_prior", *STEPS),
     "reconstruction": ("images", "ssim_window", "mse", "psnr", "ssim"),
-    "latent": ("codes", "active_units", "latent_dim", "mmd"),
+    "latent": ("codes", "active_units", "latent_dim", "mmd", "mmd_codes", "mmd_mapped"),
+    "posterior": ("images", "deviation", "deviation_diagonal", "correlation", "coupling"),
     "memory": ("training_images", "ratio", "sample_copies", "samples", "held_out_copies", "held_out_images"),
 }
 
@@ -135,18 +148,33 @@ def rows(result):
         )
     if health := result.get("latent"):
         values = health["singular_values"]
-        header = ["active units", "MMD to the prior", "the same after h", "singular values (1 in N(0, I))"]
+        header = ["active units", "MMD of f(x) and the prior", MAPPED, "singular values (1 in N(0, I))"]
         row = [
             f"{health['active_units']} of {health['latent_dim']}",
-            number(health["mmd"]),
+            number(health.get("mmd_codes")),
             number(health.get("mmd_mapped")),
             f"{number(values[0])} to {number(values[-1])}, of {health['aggregated']}",
         ]
+        if "r_hat" in health:
+            header.insert(1, "MMD of draws from the posterior and the prior")
+            row.insert(1, number(health["mmd"]))
+            header.insert(1, f"posterior variances below {NEAR_ZERO} (r_hat)")
+            row.insert(1, f"{health['r_hat']} of {health['latent_dim']}")
         if "log_det_exact" in health:
             header += ["log|det dh/dz| [nats]", "bound of Eq. 7"]
             row += [number(health["log_det_exact"]), number(health["log_det_bound"])]
         note = f"of {health['codes']:,} held-out codes"
         sections.append(Section("latent", "Latent health", note, tuple(header), [tuple(row)]))
+    if (found := result.get("posterior")) and "deviation" in found:
+        header = (
+            "median |ratio - 1| to diag (I + J'J / gamma)^-1",
+            "correlation of their logarithms",
+            "median |ratio - 1| to the best diagonal covariance",
+            "mean |correlation| of two dimensions at the optimum",
+        )
+        row = tuple(number(found[name]) for name in ("deviation", "correlation", "deviation_diagonal", "coupling"))
+        note = f"of {found['images']:,} held-out images; 0 at the optimum, given the decoder"
+        sections.append(Section("posterior", "Posterior variances against the optimum", note, header, [row]))
     if memory := result.get("memory"):
         header = (
             f"distance to the nearest of {memory['training_images']:,} training images, over that of held-out ones",
@@ -211,9 +239,6 @@ def page(result, pictures):
     """A self-contained HTML page. `pictures`: dict of caption to uint8 image `[H, W, 1 or 3]`."""
     sections = {section.key: section for section in rows(result)}
     return views.report(result, sections, _card_rows(result["card"]), pictures, notes([result]))
-
-
-HELD_OUT, LOG_P = "held-out", "log p"  # where a result has log p(z) of held-out codes, in nats
 
 
 class Group(NamedTuple):
@@ -312,15 +337,9 @@ def _marks_of(better, entries):
 
 
 def _compared(group):
-    extra = [
-        ("gap", "reconstructions"),
-        ("reconstruction", "mse"),
-        ("latent", "mmd"),
-        ("memory", "ratio"),
-        (HELD_OUT, LOG_P),
-    ]
-    extra = [(section, name) for section, name in extra if any(result.get(section) for result in group)]
-    header = ["run", *(label(group[0], name) for name in group[0]["scores"]), *(f"{s} {n}" for s, n in extra)]
+    known = lambda part, name: any((result.get(part) or {}).get(name) is not None for result in group)
+    extra = [(part, name) for part, name in COMPARED if known(part, name)]
+    header = ["run", *(label(group[0], name) for name in group[0]["scores"]), *(COMPARED[key] for key in extra)]
     content = []
     for result in group:
         scores = [with_error(entry) for entry in result["scores"].values()]

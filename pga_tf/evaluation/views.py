@@ -22,6 +22,8 @@ PLACES = {
     "held-out": "reconstruction",
     "interpolations": "latent",
     "along": "latent",
+    "draws": "latent",
+    "codes": "latent",
     "samples above": "memory",
 }
 

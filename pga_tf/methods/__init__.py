@@ -6,14 +6,23 @@ from typing import Any
 import keras
 
 from pga_tf.core.registry import Registry
+from pga_tf.methods.adversarial_pga import AdversarialPGA
 from pga_tf.methods.ae import AE
+from pga_tf.methods.age import AGE
+from pga_tf.methods.alae import ALAE
+from pga_tf.methods.began import BEGAN
+from pga_tf.methods.gan import GAN
 from pga_tf.methods.lpga import LPGA
 from pga_tf.methods.lvpga import LVPGA
 from pga_tf.methods.method import Method
+from pga_tf.methods.mmd_pga import MMDPGA
 from pga_tf.methods.prior_free import PriorFree
 from pga_tf.methods.rae import RAE
+from pga_tf.methods.soft_intro_vae import SoftIntroVAE
+from pga_tf.methods.two_stage_joint import TwoStageJoint
 from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
+from pga_tf.methods.wae import WAE
 from pga_tf.networks import NetworkOptions
 
 METHODS = Registry("method")
@@ -27,10 +36,19 @@ def register(name: str, method: type[Method]) -> None:
 register("lpga", LPGA)
 register("vpga", VPGA)
 register("lvpga", LVPGA)
+register("mmd_pga", MMDPGA)
+register("adversarial_pga", AdversarialPGA)
 register("vae", VAE)
+register("two_stage_joint", TwoStageJoint)
 register("ae", AE)
 register("rae", RAE)
 register("prior_free", PriorFree)
+register("wae", WAE)
+register("soft_intro_vae", SoftIntroVAE)
+register("age", AGE)
+register("alae", ALAE)
+register("gan", GAN)
+register("began", BEGAN)
 
 
 def build(

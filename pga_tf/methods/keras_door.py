@@ -58,7 +58,7 @@ class KerasDoor(Stepwise):
                 wanted, given, latent_dim=latent_dim, image_shape=image_shape
             )
         super().__init__(given, options, latent_dim=latent_dim, seed=seed)
-        self.image_range = self.training_range(options)
+        self.image_range, self.PRIOR = self.training_range(options), self.prior_of(options)
         shape = image_shape or self.decoder.compute_output_shape((None, latent_dim))[1:]
         self.image_shape = tuple(shape)
 
@@ -163,6 +163,9 @@ class KerasDoor(Stepwise):
             if part is not None:
                 self._require(part, y, what)
                 self._require_groups(part, batch_size or KERAS_BATCH, what)
+        first = None if int(np.asarray(self.step)) else self.before()
+        if first:  # as often through the images as it takes
+            first.fit(x, batch_size=batch_size, epochs=first.length, verbose=0, callbacks=[first.ending()])
         return super().fit(x, batch_size=batch_size, validation_data=validation_data, **kwargs)
 
     def evaluate(
@@ -216,7 +219,7 @@ class KerasDoor(Stepwise):
 
     def _drawn(self, seeds):
         law = "normal" if self.PRIOR == "own" else self.PRIOR
-        codes = laws.draw(law, tf.constant(seeds), self.latent_dim)
+        codes = laws.draw(law, tf.constant(seeds), self.NOISE_PARTS * self.latent_dim)
         codes = self.map_noise(codes) if self.PRIOR == "own" else codes
         images = self.decode(codes, source="prior")
         pixels = len(self.image_shape) == 3 and not grids.is_points(self.image_shape)

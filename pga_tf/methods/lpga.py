@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from pga_tf.core.options import option
 from pga_tf.methods import jacobian
+from pga_tf.methods.ablations import refuse_idle
 from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
@@ -45,6 +46,7 @@ class LPGA(Perceptual):
 
     @staticmethod
     def roles(options: LPGAOptions) -> Roles:
+        refuse_idle(options, nll=options.weight_nll, weighed_by="--weight_nll above 0")
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -61,14 +63,14 @@ class LPGA(Perceptual):
             losses = self.terms(images, step)
             l_nll = losses["L_nll_phi"] + losses["L_nll_theta"]
             rest = self.l_lr(losses) + self.options.weight_nll * l_nll
-            loss = losses["L_r"] + self.after_warmup(step) * rest
+            loss = self.total(losses, rest, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Proposition 1 at data codes: the bound on log|det dh/dz| in nats, and for small latents its exact value."""
+        """Theorem 1, and Proposition 1 at data codes: the bound on log|det dh/dz| in nats, exact for small latents."""
         scale, kind = self.options.perturbation_scale, self.options.perturbation
         codes = self.encode(images)
         values = {"log_det_bound": jacobian.log_det_bound(self, codes, scale=scale, kind=kind)}
         if self.latent_dim <= jacobian.LARGEST_EXACT:
             values["log_det_exact"] = jacobian.log_det_exact(self, codes[:8])
-        return values
+        return super().diagnostics(images) | values

@@ -17,6 +17,7 @@ import tensorflow_probability as tfp
 
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
+from pga_tf.methods.ablations import refuse_idle
 from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
@@ -53,6 +54,7 @@ class LVPGA(Perceptual):
 
     @staticmethod
     def roles(options: LVPGAOptions) -> Roles:
+        refuse_idle(options, nll=options.weight_vr, weighed_by="--weight_vr above 0")
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -72,7 +74,7 @@ class LVPGA(Perceptual):
             losses = self.terms(images, step)
             l_nll = o.weight_vr * losses["L_vr"] + o.weight_nll * losses["L_nll_phi"]
             rest = self.l_lr(losses) + l_nll + o.weight_vkl * losses["L_vkl"]
-            loss = losses["L_r"] + self.after_warmup(step) * rest
+            loss = self.total(losses, rest, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
     def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
@@ -80,4 +82,4 @@ class LVPGA(Perceptual):
         return posteriors.diagonal_gaussian(*self.encoder(images))
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return posteriors.diagnostics(self.posterior(images))
+        return super().diagnostics(images) | posteriors.diagnostics(self.posterior(images))

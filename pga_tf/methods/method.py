@@ -16,6 +16,9 @@ from pga_tf.methods.keras_door import KerasDoor
 Roles = dict[str, networks.Encoder | networks.Decoder | networks.Critic | networks.Mapping]
 """The networks that a method takes: what it asks of each, by name."""
 
+PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
+"""What `--pixel_range` stands for where a method has it: the range in training, and the decoder's last function."""
+
 
 class Method(KerasDoor):
     """A model of images: a decoder and whatever trains it.
@@ -24,13 +27,16 @@ class Method(KerasDoor):
 
     * `roles(options)`: the networks that it takes, dict of role to spec.
     * `PRIOR`: the registered prior that its codes follow by training: "normal", "uniform", "sphere"; "own" for a map
-      from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled.
+      from noise that it trains (`map_noise`); None where one has to be fitted before it can be sampled. Where options
+      decide it, `prior_of(options)`.
+    * `NOISE_PARTS`: how many vectors of noise `map_noise` takes for a code, joined; most take one.
     * `STATISTICS`: whose batch-norm statistics codes of "prior" and, where there are such, of "data" are decoded with.
     * `GROUP`: examples of a replica that a step takes together.
     """
 
     PLAYERS = ()
     PRIOR = "normal"
+    NOISE_PARTS = 1
     STATISTICS = {"prior": "prior"}
     GROUP = 1
 
@@ -38,6 +44,12 @@ class Method(KerasDoor):
     def roles(options: Any) -> Roles:
         """dict of role to spec. Raises `InputError` for options that contradict each other."""
         raise NotImplementedError
+
+    @classmethod
+    def prior_of(cls, options: Any) -> str | None:
+        """The prior of a method with these options; what a model has as `PRIOR`."""
+        del options
+        return cls.PRIOR
 
     @staticmethod
     def training_range(options: Any) -> tuple[float, float]:
@@ -77,17 +89,9 @@ class Autoencoder(Method):
 
 
 class Deterministic(Autoencoder):
-    """An autoencoder without a posterior and without a law that its codes follow."""
+    """An autoencoder without a posterior, whose codes follow no law unless a subclass names one."""
 
     PRIOR = None
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """How the codes of a batch spread: their root mean square, the variance of each dimension, active units."""
-        codes = self.encode(images)
-        variance = tf.math.reduce_variance(codes, axis=0)
-        active = tf.cast(variance > posteriors.ACTIVE_VARIANCE, tf.float32)
-        return {
-            "code_rms": tf.sqrt(tf.reduce_mean(tf.square(codes))),
-            "code_variance": variance,
-            "active_units": tf.reduce_sum(active),
-        }
+        return posteriors.spread(self.encode(images))

@@ -13,14 +13,15 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from pga_tf.core import routing
+from pga_tf.core import routing, streams
 from pga_tf.core.options import option
+from pga_tf.methods.ablations import AblationOptions
 from pga_tf.methods.method import Autoencoder
-from pga_tf.objectives import pga
+from pga_tf.objectives import matching, pga
 
 
 @dataclasses.dataclass(frozen=True)
-class PerceptualOptions:
+class PerceptualOptions(AblationOptions):
     """Defaults are the published MNIST settings."""
 
     weight_lr_n: float = option(6e-2, "a: weight of L_lr,N", unit="factor", source="Eq. 4", minimum=0.0)
@@ -61,8 +62,7 @@ class Perceptual(Autoencoder):
         """
         shape = [tf.shape(x)[0], self.latent_dim]
         z_n, eps = self.normal(shape, "prior", step), self.normal(shape, "perturbation", step)
-        with_l_lr_h = self.options.weight_lr_h > 0
-        return forward(self.encoder, self.decoder, x, z_n, eps, perturb=perturb, with_l_lr_h=with_l_lr_h)
+        return forward(self.encoder, self.decoder, x, z_n, eps, perturb=perturb, options=self.options)
 
     def reconstruction_losses(self, x: tf.Tensor, p: Passes) -> dict[str, tf.Tensor]:
         """L_r, L_lr,N and L_lr,H of Eqs. 1-3, means over dimensions: dict of `[B]`."""
@@ -77,9 +77,29 @@ class Perceptual(Autoencoder):
         """a L_lr,N + b L_lr,H, Eq. 4: `[B]`."""
         return self.options.weight_lr_n * losses["L_lr_N"] + self.options.weight_lr_h * losses["L_lr_H"]
 
-    def after_warmup(self, step: tf.Tensor) -> tf.Tensor:
-        """1 where more than L_r trains, else 0."""
-        return tf.cast(step >= self.options.warmup_steps, tf.float32)
+    def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What Theorem 1 is about, as squared MMDs of a batch (`matching.imq_mmd`, in units of one kernel).
+
+        `mmd_codes`: f(x) against N(0, I); `mmd_mapped`: h(z_n) against h(f(x)), which the theorem asks to be 0. Of
+        one image alone there is nothing to tell.
+        """
+        if images.shape[0] == 1:
+            return {}
+        codes = self.encode(images)
+        z_n = streams.normal([tf.shape(codes)[0], self.latent_dim], "diagnostics/prior", seed=0, step=0)
+        h_data = self.encode(self.decode(codes, "data"), "reconstructions")
+        h_n = self.encode(self.decode(z_n, "prior"), "samples")
+        pairs = {"mmd_codes": (codes, z_n), "mmd_mapped": (h_n, h_data)}
+        kernels = len(matching.IMQ_SCALES)
+        return {name: tf.reduce_mean(matching.imq_mmd(*pair)) / kernels for name, pair in pairs.items()}
+
+    def total(self, losses: dict[str, tf.Tensor], rest: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """L_r in the warm-up, L_r + `rest` after it: `[B]`."""
+        weight = self.options.weight_reconstruction
+        if not weight:
+            return rest
+        l_r = losses["L_r"] if weight == 1.0 else weight * losses["L_r"]
+        return l_r + tf.cast(step >= self.options.warmup_steps, tf.float32) * rest
 
 
 def forward(
@@ -90,43 +110,47 @@ def forward(
     eps: tf.Tensor,
     *,
     perturb: Callable | None,
-    with_l_lr_h: bool,
+    options: PerceptualOptions,
 ) -> Passes:
     """The passes of encoder `f` and decoder `g` on images `x` `[B, H, W, C]`: `Passes`.
 
     Args:
       z_n, eps: noise `[B, H_dim]` from N(0, 1). perturb: as in `Perceptual.passes`.
-      with_l_lr_h: whether to spend a pass on an `h_data` that trains phi, as L_lr,H alone needs.
+      options: weights, without which a pass is saved, and ablations.
     """
     # f on data and on samples in one call. L_lr must not train g (Theorem 1), so the samples are held.
+    held_for_l_lr = tf.stop_gradient if options.lr_trains == "encoder" else tf.identity
     x_n = g(z_n, sources=("prior",), training=True)
-    codes = f(tf.concat([x, tf.stop_gradient(x_n)], axis=0), sources=("data", "samples"), training=True)
+    codes = f(tf.concat([x, held_for_l_lr(x_n)], axis=0), sources=("data", "samples"), training=True)
     z, h_n = tf.split(_mean(codes), 2)
     stddev = tf.split(codes[1], 2)[0] if isinstance(codes, tuple) else None
 
     # g(z) serves L_r, which trains f through z, and h(z), which must not: g runs on a held z, and L_r's
     # gradient at that z is carried over to f.
-    z_held = tf.stop_gradient(z)
+    routed = options.nll_trains == "decoder"
+    z_held = tf.stop_gradient(z) if routed else z
     with tf.GradientTape() as decoding:
         decoding.watch(z_held)
         x_hat = g(z_held, sources=("data",), training=True)
-        l_r = pga.reconstruction(x, x_hat)
-    l_r += routing.carry(decoding.gradient(l_r, z_held), z)
+        l_r = pga.reconstruction(x, x_hat, options.pixel_loss)
+    if routed:
+        l_r += routing.carry(decoding.gradient(l_r, z_held), z)
 
     # f is held under L_nll^theta and L_vr: trained by them, it would learn to ignore what delta changes.
+    f_held = routing.held(f) if routed else f
     delta = h_pert = None
     if perturb is None:
-        h = _mean(routing.held(f)(x_hat, sources=("reconstructions",), training=True))
+        h = _mean(f_held(x_hat, sources=("reconstructions",), training=True))
     else:
         delta = perturb(eps, stddev)
         x_pert = g(z_held + delta, sources=("perturbed",), training=True)
         pair = tf.concat([x_hat, x_pert], axis=0)
-        codes = routing.held(f)(pair, sources=("reconstructions", "perturbed"), training=True)
+        codes = f_held(pair, sources=("reconstructions", "perturbed"), training=True)
         h, h_pert = tf.split(_mean(codes), 2)
 
-    if with_l_lr_h:
+    if options.weight_lr_h:
         # A second pass on reconstructions: under batch norm their running statistics move twice in such a step.
-        h_data = _mean(f(tf.stop_gradient(x_hat), sources=("reconstructions",), training=True))
+        h_data = _mean(f(held_for_l_lr(x_hat), sources=("reconstructions",), training=True))
     else:
         h_data = tf.stop_gradient(h)
     return Passes(z, stddev, delta, h, h_pert, z_n, x_n, h_n, h_data, l_r)

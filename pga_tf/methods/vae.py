@@ -19,11 +19,10 @@ import tensorflow_probability as tfp
 from pga_tf.core import checks
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
-from pga_tf.methods.method import Autoencoder, Roles
+from pga_tf.methods.method import PIXEL_RANGES, Autoencoder, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian
 
-PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
 LOG_GAMMA_LIMIT = 20.0  # exp(-2 * 20) still is a normal float32
 
 
@@ -53,7 +52,8 @@ class VAEOptions:
 
 
 class VAE(Autoencoder):
-    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior.
+    """Images in [-1, 1] or [0, 1] by `pixel_range`. Interfaces: Encodes, Decodes, HasPosterior,
+    HasLikelihood.
 
     Args:
       networks: `encoder`, images `[B, H, W, C]` to (mean, stddev) of codes, `[B, H_dim]` each; `decoder`, codes `[B,
@@ -110,14 +110,19 @@ class VAE(Autoencoder):
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The two sides of the bound for images `[B, H, W, C]` in `image_range`: `[B]` each, nats, and the outputs."""
         mean, stddev = self._moments(x, training=True)
-        eps = self.normal([tf.shape(x)[0], self.latent_dim], "posterior", step)
-        outputs = self.decoder(mean + stddev * eps, training=True)
+        codes = mean + stddev * self.normal([tf.shape(x)[0], self.latent_dim], "posterior", step)
+        outputs = self.decoder(codes, training=True)
         if self.options.likelihood == "cross_entropy":
             nll, x_hat = gaussian.bernoulli_nll(x, outputs), tf.sigmoid(outputs)
         else:
             nll, x_hat = gaussian.gaussian_nll(x, outputs, self._gamma()), outputs
-        kl = tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)
-        return {"nll": nll, "kl": kl}, tf.reduce_mean(tf.square(x - x_hat), axis=list(range(1, len(x.shape))))
+        losses = {"nll": nll} | self.code_terms(mean, stddev, codes, step)
+        return losses, tf.reduce_mean(tf.square(x - x_hat), axis=list(range(1, len(x.shape))))
+
+    def code_terms(self, mean: tf.Tensor, stddev: tf.Tensor, codes: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """KL(q(z|x) || p(z)) of posteriors, and of codes drawn from them, `[B, H_dim]` each: "kl", `[B]`, nats."""
+        del codes, step
+        return {"kl": tf.reduce_sum(gaussian.kl_standard_normal(mean, stddev), axis=1)}
 
     def loss_scale(self) -> float:
         scale = 1.0 / math.prod(self.image_shape)
@@ -138,6 +143,10 @@ class VAE(Autoencoder):
     def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
         """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self._moments(images, training=False))
+
+    def likelihood_variance(self) -> tf.Tensor | None:
+        """gamma^2, scalar in squared units of `image_range`; None for cross-entropy."""
+        return None if self.options.likelihood == "cross_entropy" else tf.exp(2.0 * self._gamma())
 
     def decode(self, codes: tf.Tensor, source: str = "prior") -> tf.Tensor:
         images = super().decode(codes, source)

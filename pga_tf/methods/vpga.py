@@ -16,6 +16,7 @@ import tensorflow_probability as tfp
 from pga_tf.core import replicas
 from pga_tf.core.options import option
 from pga_tf.methods import posteriors
+from pga_tf.methods.ablations import ScaleOptions, refuse_idle
 from pga_tf.methods.method import Roles
 from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
 from pga_tf.networks import Decoder, Encoder
@@ -23,7 +24,7 @@ from pga_tf.objectives import gaussian, pga
 
 
 @dataclasses.dataclass(frozen=True)
-class VPGAOptions(PerceptualOptions):
+class VPGAOptions(PerceptualOptions, ScaleOptions):
     """Defaults are the published MNIST settings."""
 
     weight_vr: float = option(1e-2, "weight of L_vr", unit="factor", source="Eqs. 12, 13", minimum=0.0)
@@ -45,6 +46,7 @@ class VPGA(Perceptual):
 
     @staticmethod
     def roles(options: VPGAOptions) -> Roles:
+        refuse_idle(options, nll=options.weight_vr, weighed_by="--weight_vr above 0")
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -52,7 +54,8 @@ class VPGA(Perceptual):
         # z' = sg(mu) + sigma_phi(x) * eps: the encoder is trained through sigma alone.
         p = self.passes(x, step, perturb=lambda eps, stddev: stddev * eps)
         # sigma is proportional to the norm of z, so that shrinking all codes gains nothing.
-        sigma = tf.stop_gradient(tf.sqrt(replicas.batch_mean(tf.square(p.z))))
+        norm = tf.stop_gradient(tf.sqrt(replicas.batch_mean(tf.square(p.z))))
+        sigma = norm if self.options.vr_scale == "norm" else self.options.vr_sigma
         l_vr = pga.variational_reconstruction(p.h, p.h_pert, sigma)
         return self.reconstruction_losses(x, p) | {
             "L_vr": pga.published_scale(self.latent_dim) * l_vr,
@@ -64,7 +67,7 @@ class VPGA(Perceptual):
         with tf.GradientTape() as tape:
             losses = self.terms(images, step)
             l_vae = o.weight_vr * losses["L_vr"] + o.weight_vkl * losses["L_vkl"]
-            loss = losses["L_r"] + self.after_warmup(step) * (self.l_lr(losses) + l_vae)
+            loss = self.total(losses, self.l_lr(losses) + l_vae, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
     def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
@@ -72,4 +75,4 @@ class VPGA(Perceptual):
         return posteriors.diagonal_gaussian(*self.encoder(images))
 
     def diagnostics(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return posteriors.diagnostics(self.posterior(images))
+        return super().diagnostics(images) | posteriors.diagnostics(self.posterior(images))

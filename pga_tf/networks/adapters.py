@@ -173,6 +173,7 @@ def _in_role(name, spec, model, image_shape, latent_dim):
             "choose the method's other norm, and wrap your layers in keras.layers.SpectralNormalization",
         )
     if isinstance(spec, specs.Encoder):
+        _require_no_batch_norm(name, spec, model)
         last = code_norm(spec.code_norm)
         build_layers(last, (None, latent_dim))
         return Adapted(model, name=name, last=last)
@@ -183,10 +184,31 @@ def _in_role(name, spec, model, image_shape, latent_dim):
     if isinstance(spec, specs.Critic):
         given = image_shape if spec.of == "images" else (latent_dim,)
         found = _tried(name, model, given)
-        if isinstance(found, tuple) or tuple(found.shape[1:]) != (1,):
+        wanted, what, remedy = (1,), "one number for each example, [B, 1]", "end it in a Dense(1)"
+        if spec.output != "logit":
+            wanted = tuple(image_shape)
+            what, remedy = f"images {wanted}, as it takes", "make it an autoencoder of images"
+        if isinstance(found, tuple) or tuple(found.shape[1:]) != wanted:
             received = "several outputs" if isinstance(found, tuple) else f"{tuple(found.shape)}"
-            _refuse(name, "one number for each example, [B, 1]", received, "end it in a Dense(1)")
+            _refuse(name, what, received, remedy)
+    if isinstance(spec, specs.Mapping):
+        found, size = _tried(name, model, (latent_dim,)), spec.outputs * latent_dim
+        if isinstance(found, tuple) or tuple(found.shape[1:]) != (size,):
+            received = "several outputs" if isinstance(found, tuple) else f"{tuple(found.shape)}"
+            _refuse(name, f"vectors of {size} numbers, [B, {size}]", received, f"end it in a Dense({size})")
     return Adapted(model, name=name)
+
+
+def _require_no_batch_norm(name, spec, model):
+    if spec.batch_norm:
+        return
+    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
+        _refuse(
+            name,
+            "a model without batch norm: its slope is penalised at each image, which others must not enter",
+            "one with BatchNormalization",
+            "leave that out",
+        )
 
 
 def _input_shape(given, wanted, kind, keyword):

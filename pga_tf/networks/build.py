@@ -14,7 +14,7 @@ from pga_tf.networks import adapters, budget, dcgan, infogan, mlp, resnet, roles
 from pga_tf.networks import spectral as spectral_lib
 from pga_tf.networks.mapping import MLP
 from pga_tf.networks.norm import SourceBatchNorm, code_norm, critic_norm
-from pga_tf.networks.plan import NETWORKS, Plan
+from pga_tf.networks.plan import NETWORKS, SCALE_BLOCKS, Plan
 from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES, Stack
 from pga_tf.networks.velocity import Velocity
 
@@ -53,6 +53,14 @@ class NetworkOptions:
         "how a decoder of residual blocks doubles a map: each pixel four times, or in a corner beside three zeros",
         source="the PGA paper's ResNet has corner",
         choices=("repeat", "corner"),
+    )
+    scale_blocks: int = option(
+        SCALE_BLOCKS,
+        "residual blocks at each scale of --network=scale_resnet",
+        unit="blocks",
+        source="two in the two-stage paper, one in its released code",
+        minimum=1,
+        maximum=64,
     )
     encoder: str = option("", OWN.format("an encoder"))
     decoder: str = option("", OWN.format("a decoder"))
@@ -120,7 +128,8 @@ def build_all(
 def _encoder(role, options, image_shape, name):
     kind = {"stochastic": role.stochastic, "code_norm": role.code_norm == "batch"}
     architecture, plan = _plan(options, image_shape, latent_dim=options.latent_dim, **kind)
-    made = architecture.encoder(plan, _norm(options.batch_norm, ENCODER_SOURCES, architecture))
+    norm = _norm(options.batch_norm if role.batch_norm else "none", ENCODER_SOURCES, architecture)
+    made = architecture.encoder(plan, norm)
     return _stack([*made, *code_norm(role.code_norm)], ENCODER_SOURCES, name, plan.image_shape)
 
 
@@ -136,10 +145,24 @@ def _critic(role, options, image_shape, name):
     if role.of == "codes":
         size, norm = {"width": role.width, "depth": role.depth}, critic_norm(role.norm)
         return MLP(options.latent_dim, 1, **size, norm=norm, spectral=role.spectral, name=name)
-    architecture, plan = _plan(options, image_shape, latent_dim=1)
-    made = (architecture.critic or architecture.encoder)(plan, critic_norm(role.norm, architecture.batch_norm))
+    logit = role.output == "logit"
+    architecture, plan = _plan(options, image_shape, latent_dim=1 if logit else options.latent_dim)
+    shape = (architecture.critic or architecture.encoder) if logit else _restoring(architecture)
+    made = shape(plan, critic_norm(role.norm, architecture.batch_norm))
+    if not logit:
+        made.append(keras.layers.Activation(role.output, dtype="float32", name="output"))
     made = [spectral_lib.normalised(layer) for layer in made] if role.spectral else made
     return _stack(made, CRITIC_SOURCES, name, plan.image_shape)
+
+
+def _restoring(architecture):
+    """The shape of a critic that gives images back, as `Architecture.decoder`."""
+
+    def in_a_row(plan, norm):
+        parts = {"encoder": architecture.encoder(plan, norm), "decoder": architecture.decoder(plan, norm)}
+        return [Stack(part, known_sources=CRITIC_SOURCES, name=name) for name, part in parts.items()]
+
+    return architecture.restoring_critic or in_a_row
 
 
 def _mapping(role, options, image_shape, name):
@@ -167,8 +190,10 @@ def _plan(options, image_shape, *, latent_dim, stochastic=False, code_norm=False
     architecture = NETWORKS.get(name)
     _require_fit(name, image_shape)
     _require_unpooling(name, options)
+    _require_scale_blocks(name, options)
     filters = options.filters or architecture.filters
-    return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm, options.unpooling)
+    built_as = {"unpooling": options.unpooling, "scale_blocks": options.scale_blocks}
+    return architecture, Plan(image_shape, latent_dim, filters, stochastic, code_norm, **built_as)
 
 
 def parameter_count(network: keras.layers.Layer) -> int:
@@ -223,4 +248,15 @@ def _require_unpooling(name, options):
         expected=f"{NetworkOptions.unpooling} with --network={name}, which has no residual blocks to unpool in",
         received=options.unpooling,
         remedy=f"use {taking}, or leave it out",
+    )
+
+
+def _require_scale_blocks(name, options):
+    if options.scale_blocks == SCALE_BLOCKS or name == "scale_resnet":
+        return
+    checks.refuse(
+        "--scale_blocks",
+        expected=f"{SCALE_BLOCKS} with --network={name}, which has no scales of residual blocks",
+        received=options.scale_blocks,
+        remedy="use --network=scale_resnet, or leave it out",
     )

@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from pga_tf.core import laws
 from pga_tf.networks.plan import Plan
 
 LOG_VARIANCE_START = 2.0 * math.log(0.1)  # The PGA paper's posteriors start near a standard deviation of 0.1.
@@ -44,7 +45,7 @@ class OnSphere(keras.layers.Layer):
         return input_shape
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.math.l2_normalize(x, axis=1) * math.sqrt(x.shape[1])
+        return laws.on_sphere(x)
 
 
 def code_head(plan: Plan) -> list[keras.layers.Layer]:

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from pga_tf.networks.plan import DAI_WIPF, NETWORKS, Architecture, Plan, leaky_relu, relu, unit
+from pga_tf.networks.plan import COMPARE_GAN, DAI_WIPF, NETWORKS, Architecture, Plan, leaky_relu, relu, unit
 from pga_tf.networks.spectral import SpectralConv2D, SpectralDense
 
 UNITS = 1024
@@ -59,17 +59,48 @@ def critic(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     ]
 
 
-def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
-    """Dense 1024 and dense (H/4, W/4, 2F), deconvolution F, all with norms, and a deconvolution to C."""
+def restoring_critic(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
+    """BEGAN's in compare_gan: convolutions F, 2F, a code, dense (H/4, W/4, 2F), deconvolutions F and C."""
     grid = (*plan.grid(4), 2 * plan.filters)
+    conv = functools.partial(layers.Conv2D, kernel_size=4, strides=2, padding="same")
     deconv = functools.partial(layers.Conv2DTranspose, kernel_size=4, strides=2, padding="same")
     return [
-        *unit(layers.Dense, norm, relu, "dense_1", units=UNITS, dtype="float32"),
-        *unit(layers.Dense, norm, relu, "dense_2", units=math.prod(grid)),
+        *unit(conv, None, leaky_relu, "conv_1", filters=plan.filters),
+        *unit(conv, None, leaky_relu, "conv_2", filters=2 * plan.filters),
+        layers.Flatten(),
+        *unit(layers.Dense, norm, leaky_relu, "code", units=plan.latent_dim),
+        *unit(layers.Dense, norm, leaky_relu, "dense", units=math.prod(grid)),
         layers.Reshape(grid),
-        *unit(deconv, norm, relu, "deconv_1", filters=plan.filters),
+        *unit(deconv, norm, leaky_relu, "deconv_1", filters=plan.filters),
         deconv(plan.image_shape[-1], dtype="float32", name="deconv_2"),
     ]
 
 
-NETWORKS.register("infogan")(Architecture(encoder, decoder, filters=64, multiple=4, critic=critic, batch_norm=DAI_WIPF))
+def decoder(plan: Plan, norm: Callable | None, *, activation: Callable = relu) -> list[keras.layers.Layer]:
+    """Dense 1024 and dense (H/4, W/4, 2F), deconvolution F, all with norms, and a deconvolution to C."""
+    grid = (*plan.grid(4), 2 * plan.filters)
+    deconv = functools.partial(layers.Conv2DTranspose, kernel_size=4, strides=2, padding="same")
+    return [
+        *unit(layers.Dense, norm, activation, "dense_1", units=UNITS, dtype="float32"),
+        *unit(layers.Dense, norm, activation, "dense_2", units=math.prod(grid)),
+        layers.Reshape(grid),
+        *unit(deconv, norm, activation, "deconv_1", filters=plan.filters),
+        deconv(plan.image_shape[-1], dtype="float32", name="deconv_2"),
+    ]
+
+
+CRITICS = {"critic": critic, "restoring_critic": restoring_critic}
+NETWORKS.register("infogan")(
+    Architecture(encoder, decoder, filters=64, multiple=4, batch_norm=DAI_WIPF, **CRITICS),
+)
+# As the GANs of Lucic et al. have it (compare_gan, version 1), with which the two-stage VAE is compared.
+NETWORKS.register("infogan_leaky")(
+    Architecture(
+        encoder,
+        functools.partial(decoder, activation=leaky_relu),
+        filters=64,
+        multiple=4,
+        batch_norm=COMPARE_GAN,
+        **CRITICS,
+    )
+)

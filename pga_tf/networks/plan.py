@@ -21,8 +21,17 @@ class NormConstants(NamedTuple):
 TF_SLIM = NormConstants(1e-3, 0.99)
 """The epsilon with which PGA's networks were trained. Statistics remember 100 steps; the paper's samples need none."""
 
+COMPARE_GAN = NormConstants(1e-3, 0.999)
+"""Of the GANs that the two-stage VAE is compared with."""
+
+SCALE_BLOCKS = 2
+"""Residual blocks at each scale of the two-stage paper's ResNets."""
+
 DAI_WIPF = NormConstants(1e-5, 0.999)
 """Of the two-stage VAE's networks, whose samples are decoded by running statistics."""
+
+TOLSTIKHIN = NormConstants(1e-5, 0.9)
+"""Of the Wasserstein autoencoder's networks, whose samples are decoded by running statistics."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Plan:
     stochastic: bool
     code_norm: bool = False  # whether batch norm follows the head, and takes a bias of it away
     unpooling: str = "repeat"  # how residual blocks double a size: "repeat" or "corner"
+    scale_blocks: int = SCALE_BLOCKS  # residual blocks of `scale_resnet` at each scale
 
     def grid(self, factor: int) -> tuple[int, int]:
         """(H, W) divided by `factor`."""
@@ -52,6 +62,7 @@ class Architecture:
       filters: the published width.
       multiple: height and width must be multiples of it.
       critic: as `encoder`, for a plan with one latent dimension; None where it has the encoder's shape.
+      restoring_critic: as `decoder`, of a critic that takes images; None where it is encoder and decoder in a row.
       batch_norm: the constants of its batch norms.
       unpools: whether its decoder goes by `Plan.unpooling`.
     """
@@ -61,6 +72,7 @@ class Architecture:
     filters: int
     multiple: int
     critic: Callable | None = None
+    restoring_critic: Callable | None = None
     batch_norm: NormConstants = TF_SLIM
     unpools: bool = False
 

@@ -1,8 +1,8 @@
 """The ScaleBlock residual networks of the two-stage VAE's released settings.
 
-Base 32, two residual blocks for each scale, three scales for 32x32 images and four for 64x64, and a residual dense
-block of 512 units before the head. A residual block has a 3x3 convolution as its shortcut. Deviation: the standard
-deviation starts at 0.1 instead of 1.
+Base 32, two residual blocks for each scale (`--scale_blocks=1`: the released code's one), three scales for 32x32
+images and four for 64x64, and a residual dense block of 512 units before the head. A residual block has a 3x3
+convolution as its shortcut. Deviation: the standard deviation starts at 0.1 instead of 1.
 """
 
 import functools
@@ -16,7 +16,6 @@ from pga_tf.networks.heads import code_head
 from pga_tf.networks.plan import DAI_WIPF, NETWORKS, Architecture, Plan, relu
 from pga_tf.networks.resnet import Residual
 
-BLOCKS = 2  # for each scale
 UNITS = 512
 LARGEST = 1024  # filters
 SMALLEST_GRID = 2  # height or width that the decoder starts from
@@ -24,10 +23,10 @@ SMALLEST_GRID = 2  # height or width that the decoder starts from
 _conv = functools.partial(layers.Conv2D, kernel_size=3, padding="same")
 
 
-def _scale(filters, norm, name):
+def _scale(filters, norm, count, name):
     """Residual blocks of one size: (norm, ReLU, conv 3x3) twice, beside a conv 3x3."""
     blocks = []
-    for b in range(BLOCKS):
+    for b in range(count):
         branch = []
         for k in (1, 2):
             branch += [*([norm(name=f"norm_{k}")] if norm else []), relu(), _conv(filters, name=f"conv_{k}")]
@@ -48,7 +47,7 @@ def encoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     filters, count = plan.filters, _halvings(plan) - 1
     stack = [_conv(filters, name="conv")]
     for k in range(count):
-        stack += _scale(filters * 2**k, norm, f"scale_{k + 1}")
+        stack += _scale(filters * 2**k, norm, plan.scale_blocks, f"scale_{k + 1}")
         if k < count - 1:
             stack.append(_conv(filters * 2 ** (k + 1), strides=2, name=f"down_{k + 1}"))
     branch = [relu(), layers.Dense(UNITS, name="dense_1"), relu(), layers.Dense(UNITS, name="dense_2")]
@@ -64,7 +63,7 @@ def decoder(plan: Plan, norm: Callable | None) -> list[keras.layers.Layer]:
     stack = [layers.Dense(math.prod(grid), dtype="float32", name="dense"), layers.Reshape(grid)]
     for k, filters in enumerate(widths[1:]):
         stack.append(layers.Conv2DTranspose(filters, 3, strides=2, padding="same", name=f"up_{k + 1}"))
-        stack += _scale(filters, norm, f"scale_{k + 1}")
+        stack += _scale(filters, norm, plan.scale_blocks, f"scale_{k + 1}")
     return [*stack, _conv(plan.image_shape[-1], dtype="float32", name="conv")]
 
 

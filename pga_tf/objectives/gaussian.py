@@ -24,6 +24,18 @@ def kl_standard_normal(mean: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:
     return 0.5 * (tf.square(mean) + tf.square(stddev) - 1.0) - tf.math.log(stddev)
 
 
+def log_standard_normal(z: tf.Tensor) -> tf.Tensor:
+    """log N(z; 0, I) = - 1/2 |z|^2 - H_dim / 2 log 2 pi.
+
+    Args:
+      z: `[B, H_dim]`.
+
+    Returns:
+      `[B]`, nats.
+    """
+    return -0.5 * tf.reduce_sum(tf.square(z) + LOG_2_PI, axis=1)
+
+
 def gaussian_nll(x: tf.Tensor, x_hat: tf.Tensor, log_gamma: tf.Tensor) -> tf.Tensor:
     """- log N(x; x_hat, gamma^2 I) = sum[(x - x_hat)^2 / (2 gamma^2) + log gamma + 1/2 log 2 pi].
 

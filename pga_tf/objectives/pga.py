@@ -13,21 +13,32 @@ from pga_tf.objectives import shapes
 SMALLEST_MOVE = 1e-20  # of |h(z + delta) - h(z)|^2; far below float32's resolution of codes of any useful size
 
 
+PIXEL_LOSSES = ("l2", "l1", "huber")
+
+
 def _half_squared_distance(name_a, a, name_b, b):
     shapes.require_same_shape(name_a, a, name_b, b)
     return 0.5 * tf.reduce_sum(tf.square(a - b), axis=list(range(1, len(a.shape))))
 
 
-def reconstruction(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
-    """L_r = 1/2 |x_hat - x|^2, Eq. 1.
+def reconstruction(x: tf.Tensor, x_hat: tf.Tensor, kind: str = "l2") -> tf.Tensor:
+    """L_r = 1/2 |x_hat - x|^2, Eq. 1, or another norm of d = x_hat - x, which the paper allows for.
 
     Args:
       x, x_hat: `[B, H, W, C]`, the same range for both.
+      kind: out of `PIXEL_LOSSES`: "l2", 1/2 d^2; "l1", 1/2 |d|; "huber", 1/2 d^2 where |d| < 1, else |d| - 1/2.
 
     Returns:
-      `[B]`, squared pixel units, summed over pixels and channels. Raises `InputError` on unequal shapes.
+      `[B]`, summed over pixels and channels: squared pixel units, pixel units for "l1". Raises `InputError` on unequal
+      shapes, and on another kind.
     """
-    return _half_squared_distance("x", x, "x_hat", x_hat)
+    if kind == "l2":
+        return _half_squared_distance("x", x, "x_hat", x_hat)
+    checks.require_member("Pixel loss", kind, PIXEL_LOSSES)
+    shapes.require_same_shape("x", x, "x_hat", x_hat)
+    size = tf.abs(x_hat - x)
+    each = 0.5 * size if kind == "l1" else tf.where(size < 1.0, 0.5 * tf.square(size), size - 0.5)
+    return tf.reduce_sum(each, axis=list(range(1, len(x.shape))))
 
 
 def latent_reconstruction(z: tf.Tensor, z_hat: tf.Tensor) -> tf.Tensor:

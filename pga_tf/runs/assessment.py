@@ -8,9 +8,11 @@ import numpy as np
 from pga_tf import data
 from pga_tf.core import checks, files, grids, interfaces, ranges
 from pga_tf.core.progress import Progress
-from pga_tf.evaluation import features, measures, neighbours, protocol, protocols, report, scores, statistics
-from pga_tf.runs import codes, drawing, fitted, history, run_data, scoring, trained
+from pga_tf.evaluation import codes, features, measures, neighbours, protocol, protocols, report, scores, statistics
+from pga_tf.runs import drawing, fitted, history, run_codes, run_data, scoring, trained
 from pga_tf.runs.directory import RunDirectory
+
+LABELLED = 2000  # codes in the scatter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +135,8 @@ def of_run(config, request, prior):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
     The result is what evaluation.json holds: title, run, flags, card, scores, notes (sentences on what they lack), gap,
-    reconstruction, latent, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior or feature
-    network that is not there.
+    reconstruction, latent, posterior, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior
+    or feature network that is not there.
     """
     directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
     asked, request = request, request.of_a_run()
@@ -171,6 +173,8 @@ def of_run(config, request, prior):
         bar.describe("latent space")
         held_out = np.concatenate(list(scoring.real_images(source, "test", measures.LATENT)))
         health, paths = measures.latent_health(subject, held_out)
+        posterior, around = measures.of_posterior(subject, held_out)
+        labelled = scoring.labelled_codes(source, subject, LABELLED)
         bar.describe("memorisation")
         training_set = scoring.watched(scoring.real_images(source, "train"), bar.advance)
         memory, pairs = neighbours.memory(drawn, held_out, training_set, pool and pool.features, extract)
@@ -191,12 +195,14 @@ def of_run(config, request, prior):
         "gap": gap,
         "reconstruction": restored,
         "latent": health,
+        "posterior": posterior,
         "memory": memory,
         "curves": scoring.training_curves(directory, config.method),
         "history": history.of_run(directory),
         "commands": history.commands_of_run(config, asked, prior),
     }
-    return result, _pictures(draw, drawn.shown, held_out, pairs, paths, health)
+    pictures = _pictures(draw, drawn.shown, held_out, pairs, paths, health)
+    return result, pictures | _pictures_of_codes(posterior, around, labelled)
 
 
 def of_priors(config, request):
@@ -217,7 +223,7 @@ def of_priors(config, request):
         trained.prior_of(config)  # which says what is missing
     results, pictures, held_out = [], [], None
     if isinstance(model, interfaces.Encodes):
-        held_out = codes.of_split(drawing.Drawing(model, None, None), source, "test", scoring.LIKELIHOOD)
+        held_out = run_codes.of_split(drawing.Drawing(model, None, None), source, "test", scoring.LIKELIHOOD)
     total = request.real_count(source) + len(names) * request.seeds * request.num_samples
     with Progress("real images", total) as bar:
         real, card = request.real(source, network, extract, bar)
@@ -285,6 +291,27 @@ def _told(source):
     return [line.removeprefix("warning: ") for line in source.notices()]
 
 
+def _pictures_of_codes(posterior, around, labelled):
+    """What the page shows of single codes and of all, where there is such: dict of caption to picture."""
+    pictures = {}
+    if around is not None:
+        draws = posterior["draws"]
+        told = zip(draws["direction_order"], draws["posterior_variances"], draws["image_variances"], strict=True)
+        rows = [f"z{d}: lambda {spread:.3f}, variance {caused:.4g}" for d, spread, caused in told]
+        caption = (
+            "draws around the code of a held-out image, moved by N(0, 1) along one dimension in each row (lambda: its "
+            "posterior variance; variance: of a pixel over the draws, in 0..255 squared)"
+        )
+        bands = around.swapaxes(0, 1).reshape(-1, *around.shape[2:])
+        pictures[caption] = drawing.picture_of_bands(bands, around.shape[1], [rows[i] for i in draws["shown"]])
+    if labelled is not None:
+        held, labels, names = labelled
+        points, share = codes.plane(held)
+        seen = "both dimensions" if held.shape[1] == 2 else f"two principal components, {share:.0%} of the variance"
+        pictures[f"codes of {len(held):,} held-out images by label: {seen}"] = codes.scatter(points, labels, names)
+    return pictures
+
+
 def _pictures(draw, shown, held_out, pairs, paths, health):
     """What the page shows: dict of caption to picture."""
     pictures = {"samples": drawing.picture(shown)}
@@ -298,14 +325,16 @@ def _pictures(draw, shown, held_out, pairs, paths, health):
     if not draw.encodes:
         return pictures
     restored = draw.reconstructions(held_out[:32], ranges.UINT8)
-    directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
-    caused = [f"z{dimension}: {variance:.2g}" for dimension, variance in directions]
-    return pictures | {
+    pictures |= {
         "held-out images above their reconstructions": drawing.picture_of_bands(restored, 16),
         "interpolations between held-out images, linear between codes": drawing.picture_of_paths(
             draw.interpolations(held_out[:16], ranges.UINT8, 10), 10
         ),
-        "along single latent directions (dimension: pixel variance that it causes)": drawing.picture_of_bands(
-            paths.swapaxes(0, 1).reshape(-1, *shape), paths.shape[1], caused
-        ),
     }
+    if "posterior_variance" not in health:  # else `_pictures_of_codes` shows directions by it
+        directions = list(zip(health["direction_order"], health["direction_variances"], strict=True))[: len(paths)]
+        caused = [f"z{dimension}: {variance:.2g}" for dimension, variance in directions]
+        caption = "along single latent directions (dimension: pixel variance that it causes)"
+        bands = paths.swapaxes(0, 1).reshape(-1, *shape)
+        pictures[caption] = drawing.picture_of_bands(bands, paths.shape[1], caused)
+    return pictures

@@ -9,6 +9,7 @@ from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
 from pga_tf.priors import OWN, PRIORS
+from pga_tf.runs import optimizers
 from pga_tf.runs.directory import RunDirectory
 
 
@@ -32,8 +33,16 @@ class OptimizerOptions:
         minimum=0.0,
         maximum=0.999999,
     )
-    schedule: str = option("constant", "learning rate over time", choices=("constant", "halving", "cosine"))
+    schedule: str = option(
+        "constant",
+        "learning rate over time",
+        choices=("constant", "halving", "drops", "exponential", "cosine", "linear"),
+    )
     halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
+    drops: str = option("", "with --schedule=drops: 30:2,50:5 is half the rate from epoch 30 on, a tenth from 50 on")
+    last_rate: float = option(
+        0.01, "with --schedule=exponential: the rate at the end, of the peak", unit="factor", above=0.0, maximum=1.0
+    )
     weight_decay: float = option(
         0.0,
         "decoupled decay of kernels, times the learning rate; biases, norms and gamma have none",
@@ -263,7 +272,14 @@ def validate(config):
     METHODS.get(config.run.method)
     for field in dataclasses.fields(config):
         options.validate(getattr(config, field.name))
-    run = config.run
+    run, drops = config.run, optimizers.parsed_drops(config.optimizer.drops)
+    if bool(drops) != (config.optimizer.schedule == "drops"):
+        checks.refuse(
+            "--schedule and --drops",
+            expected="both --schedule=drops and the drops, or neither",
+            received=f"--schedule={config.optimizer.schedule} --drops={config.optimizer.drops}",
+            remedy="add --drops=30:2,50:5" if not drops else "use --schedule=drops, or leave --drops out",
+        )
     roles = METHODS.get(run.method).roles(config.method)
     for role in config.network.own():
         if role not in roles:
@@ -287,7 +303,7 @@ def validate(config):
             received=f"--stop_after={run.stop_after} without it",
             remedy="add --evaluate_every=1000",
         )
-    if run.evaluate_every and METHODS.get(run.method).PRIOR is None:
+    if run.evaluate_every and METHODS.get(run.method).prior_of(config.method) is None:
         checks.refuse(
             "--evaluate_every",
             expected=f"0, for --method={run.method} has no prior to draw samples from before one is fitted",

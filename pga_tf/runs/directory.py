@@ -132,8 +132,8 @@ class RunDirectory:
         changeable = {*CHANGEABLE, *ALLOWANCES}
         if self.read_data() and new.get("dataset", "").partition(":")[0] == old.get("dataset", "").partition(":")[0]:
             changeable.add("dataset")  # whether these are the same images is seen by looking at them
-        # A cosine's shape depends on its length.
-        if new.get("schedule") == "cosine":
+        # The shape of these depends on their length.
+        if new.get("schedule") in ("cosine", "exponential", "linear"):
             changeable -= {"steps", "epochs"}
         if new.get("prior_schedule") == "cosine":
             changeable -= {"prior_steps"}
@@ -146,7 +146,7 @@ class RunDirectory:
             if all(name in allowing for name in names):
                 remedy += ", or add " + " ".join(f"--{allowing[name]}" for name in names) + " to go on all the same"
             if set(names) <= {"steps", "epochs", "prior_steps"}:
-                remedy += "; the length of a cosine cannot be changed, with --schedule=constant it can"
+                remedy += "; the length of this schedule cannot be changed, with --schedule=constant it can"
             asked = {name: f"--{name}={new[name]}" if name in new else f"no --{name}" for name in names}
             differing = ", ".join(f"{asked[name]} (the run there: {old.get(name, 'none')})" for name in names)
             checks.refuse(
@@ -174,7 +174,7 @@ class RunDirectory:
         files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{flagfiles.framed(values)}")  # which says: a run
 
     def write_data(self, facts):
-        """Writes by what the run's images are known again: dataset, count, digest and path."""
+        """Writes by what the run's images are known again (dataset, count, digest, path), and how they were made."""
         files.write_text(self.data, json.dumps(facts) + "\n")
 
     def read_data(self):

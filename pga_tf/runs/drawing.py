@@ -106,6 +106,23 @@ def require_encoder(model, what):
         )
 
 
+PANEL = ("reconstruct (originals above)", "interpolate", "sample")
+PANEL_COLUMNS = 8  # images in a row of a cell, which has four
+
+
+def panel_row(draw, images, value_range, seed):
+    """Pictures of a run for the heads of `PANEL` (Geng et al., 2020, figure 6); None for what needs a missing encoder.
+
+    `images`: held-out ones in `value_range`, of which up to 16 are reconstructed and up to 8 interpolated between.
+    """
+    n = PANEL_COLUMNS
+    restored = interpolated = None
+    if draw.encodes:
+        restored = grids.tile_rows(draw.reconstructions(images[: 2 * n], value_range), ("", ""), n)
+        interpolated = grids.tile_rows(draw.interpolations(images[:n], value_range, n), ("",), n)
+    return restored, interpolated, grids.tile_rows(draw.samples(4 * n, seed), ("",), n)
+
+
 def picture(images, columns=None):
     """One uint8 picture `[H, W, C]` of many images: a grid, or a scatter plot of points."""
     if grids.is_points(images.shape[1:]):

@@ -1,22 +1,29 @@
 """Optimisers of players, and learning rates as functions of the step alone."""
 
+import itertools
+import math
+
 import keras
 import tensorflow as tf
+
+from pga_tf.core import checks
 
 
 @keras.saving.register_keras_serializable("pga_tf")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Constant, halving or cosine decay, after a linear rise.
+    """Constant, or a decay by halving, by drops, exponential, linear or as a cosine, after a linear rise.
 
     Args:
-      peak: learning rate after the rise. kind: "constant", "halving" or "cosine".
-      warmup: steps of the rise. halve_steps: steps between halvings. total_steps: where the cosine reaches 0.
+      peak: learning rate after the rise. kind: "constant", "halving", "drops", "exponential", "linear" or "cosine".
+      warmup: steps of the rise. halve_steps: steps between halvings. total_steps: where cosine and line reach 0 and the
+        exponential `last`, a share of the peak. drops: pairs (step, divisor) of the rate from that step on.
       updates: how often the optimiser is applied in a step; its own count of them is what Keras asks by.
     """
 
-    def __init__(self, peak, kind, warmup, halve_steps, total_steps, updates=1):
+    def __init__(self, peak, kind, warmup, halve_steps, total_steps, updates=1, *, drops=(), last=0.01):
         self.peak, self.kind, self.warmup = peak, kind, warmup
         self.halve_steps, self.total_steps, self.updates = halve_steps, total_steps, updates
+        self.drops, self.last = drops, last
 
     def __call__(self, iterations):
         return self.at_step(iterations // self.updates)
@@ -27,15 +34,43 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         rate = tf.constant(self.peak, tf.float32)
         if self.kind == "halving":
             rate *= 0.5 ** tf.floor(step / self.halve_steps)
-        elif self.kind == "cosine":
-            done = tf.clip_by_value((step - self.warmup) / max(self.total_steps - self.warmup, 1), 0.0, 1.0)
+        elif self.kind == "drops":
+            for first, divisor in self.drops:
+                rate /= tf.where(step < first, 1.0, divisor)
+        elif self.kind == "exponential":
+            rate *= self.last ** (step / self.total_steps)
+        done = tf.clip_by_value((step - self.warmup) / max(self.total_steps - self.warmup, 1), 0.0, 1.0)
+        if self.kind == "cosine":
             rate *= 0.5 * (1.0 + tf.cos(3.141592653589793 * done))
+        elif self.kind == "linear":
+            rate *= 1.0 - done
         if self.warmup:
             rate *= tf.minimum((step + 1.0) / self.warmup, 1.0)
         return rate
 
     def get_config(self):
         return dict(vars(self))
+
+
+def parsed_drops(text):
+    """ "30:2,50:5" as [(30.0, 2.0), (50.0, 5.0)]: epochs, and what the rate is divided by from each on.
+
+    Raises `InputError` for a text that is no list of such pairs, with epochs that rise and divisors above 0.
+    """
+    try:
+        pairs = [tuple(map(float, pair.split(":"))) for pair in text.split(",") if text]
+        epochs = [0.0, *(epoch for epoch, _ in pairs), math.inf]
+        fine = all(a < b for a, b in itertools.pairwise(epochs)) and all(0.0 < d < math.inf for _, d in pairs)
+    except ValueError:
+        fine = False
+    if not fine:
+        checks.refuse(
+            "--drops",
+            expected="EPOCH:DIVISOR, ... with epochs that rise from above 0, as 30:2,50:5",
+            received=repr(text),
+            remedy="correct it",
+        )
+    return pairs
 
 
 PEAKS = {"sgd": 0.1, "adam": 1e-3, "rmsprop": 1e-3}
@@ -70,6 +105,8 @@ def of_players(options, players, own, *, steps_per_epoch, total_steps, loss_scal
             max(1, round(options.halve_every * steps_per_epoch)),
             total_steps,
             player.updates,
+            drops=[(round(epoch * steps_per_epoch), divisor) for epoch, divisor in parsed_drops(options.drops)],
+            last=options.last_rate,
         )
         beta_1, beta_2 = of_its_own("beta_1", options.momentum), of_its_own("beta_2", options.beta_2)
         made[player.name] = _optimizer(options, schedule, beta_1, beta_2, loss_scale)

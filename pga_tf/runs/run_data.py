@@ -42,6 +42,7 @@ def record(config, source):
     """Writes down by what the images of a run are known again."""
     if source.identity:
         facts = {"dataset": source.name, **dataclasses.asdict(source.identity)}
+        facts |= {"train_on": config.data.train_on, "resize": config.data.resize if config.data.image_size else "none"}
         RunDirectory(config.run.workdir).write_data(facts)
 
 

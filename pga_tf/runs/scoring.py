@@ -8,7 +8,7 @@ import tensorflow as tf
 from pga_tf.core import checks, grids, interfaces, ranges, signals, streams
 from pga_tf.evaluation import features, protocol, scores, statistics
 from pga_tf.evaluation.measures import Subject
-from pga_tf.methods import METHODS, jacobian
+from pga_tf.methods import METHODS, jacobian, posteriors
 
 BATCH = 250
 POINTS = (-1.0, 1.0)  # the range of points as scores see them
@@ -48,6 +48,13 @@ def subject(draw):
         stddev = compiled(
             lambda images: model.posterior(ranges.rescale(images, value_range, model.image_range)).stddev()
         )
+    precision = None
+    if stddev and isinstance(model, interfaces.HasLikelihood) and model.likelihood_variance() is not None:
+
+        def precision(codes):
+            decode, variance = lambda z: model.decode(z, source="data"), model.likelihood_variance()
+            return posteriors.optimal_precision(decode, tf.constant(codes), variance).numpy()
+
     log_det = None
     if model.latent_dim <= jacobian.LARGEST_EXACT:
         scale = getattr(model.options, "perturbation_scale", 1e-2)
@@ -62,6 +69,7 @@ def subject(draw):
         recode=lambda codes, source: recode[prior_source if source == "prior" else source](codes),
         posterior_stddev=stddev,
         log_det=log_det,
+        posterior_precision=precision,
     )
 
 
@@ -90,6 +98,21 @@ def real_images(source, split, count=0):
         return
     for images in source.ordered(split, BATCH).as_numpy_iterator():
         yield quantised(images, source)
+
+
+def labelled_codes(source, subject, count):
+    """Codes of the first `count` test images whose labels are known: (codes `[N, H_dim]`, labels `[N]`, names) or None.
+
+    None without labels, without an encoder, and for codes that span no plane.
+    """
+    if source.labels is None or subject.encode is None:
+        return None
+    labels = source.labels.read("test", count)
+    known = labels >= 0
+    if known.sum() < 2:
+        return None
+    codes = subject.encode(quantised(source.examples("test", count), source)[known])
+    return (codes, labels[known], source.labels.names) if codes.shape[1] > 1 else None
 
 
 def images_at(source, split, indices):
@@ -143,19 +166,22 @@ def real_identity(source, split, count, network):
         held += len(images)
     entry = {"dataset": source.name, "split": split, "count": held, "image_shape": list(source.image_shape)}
     entry["sha256"] = digest.hexdigest()[:16]
+    if split != "train" and not source.held_out:
+        entry["trained_on"] = True
     if network is None:
         return None, entry
     key = {"features": network.card(), "sha256": digest.hexdigest(), "keep": statistics.NEIGHBOURS}
     return protocol.plain(key | {"versions": protocol.versions()}), entry
 
 
-def in_training(run, source):
+def in_training(config, source):
     """The score that `--evaluate_every` asks for: (function of a `Drawing` to a dict of floats, its protocol card).
 
     A cheap protocol, to steer a run by and not to report: `evaluate_samples` draws against every second image of the
     test split. Neither these draws nor the other images have had a say in which checkpoint is kept when it is scored.
     Raises `InputError` if there are no features for such images, or too few test images.
     """
+    run, prior = config.run, METHODS.get(config.run.method).prior_of(config.method)
     name = run.evaluate_features or features.default(
         source.name, source.image_shape, inception_path=run.evaluate_inception_path
     )
@@ -188,11 +214,12 @@ def in_training(run, source):
             "count": len(held_out),
             "image_shape": list(source.image_shape),
             "sha256": digest.hexdigest()[:16],
-        },
+        }
+        | ({} if source.held_out else {"trained_on": True}),
         generated={
             "count": run.evaluate_samples,
             "seeds": "of draws to steer by",
-            "prior": METHODS.get(run.method).PRIOR,
+            "prior": prior,
         },
     )
 

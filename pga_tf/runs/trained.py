@@ -73,4 +73,4 @@ def noted_prior(config):
     noted = directory.read_own_prior()
     if noted:
         fitted.require_known(config, noted, f"--prior in {directory.own_prior}")
-    return noted or METHODS.get(config.run.method).PRIOR
+    return noted or METHODS.get(config.run.method).prior_of(config.method)

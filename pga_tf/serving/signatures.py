@@ -53,7 +53,9 @@ class Served:
                 "interpolate": (self._interpolate, [a, b, t]),
                 "score": (self._score, [image]),
             }
-        return {name: tf.function(self._servable(f), input_signature=s) for name, (f, s) in found.items()}
+        return {
+            name: tf.function(self._servable(f), input_signature=s, autograph=False) for name, (f, s) in found.items()
+        }
 
     def _servable(self, function):
         """`function`, of a batch that may be empty, computed with the stored weights where there are any."""

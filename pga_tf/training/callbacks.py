@@ -39,7 +39,10 @@ class Clock(keras.callbacks.Callback):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step."""
+    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step.
+
+    And `CollapseError` where the model says that its training has come to nothing.
+    """
 
     def __init__(self, clock):
         super().__init__()
@@ -49,6 +52,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         for name in self.model.meters:  # in the order of the paper; `logs` is sorted by name
             if not np.isfinite(logs[name]):
                 raise checks.NonFiniteError(f"{name} is {float(logs[name])} at step {self.clock.step}")
+        reason = self.model.collapse({name: float(logs[name]) for name in self.model.meters}, self.clock.step)
+        if reason:
+            raise checks.CollapseError(f"at step {self.clock.step} {reason}")
 
 
 class Shown(keras.callbacks.Callback):
@@ -246,14 +252,26 @@ class Evaluate(Work):
             self.best.write()
             self.run_directory.write_best({**self.mark, "step": step, "value": self.lowest})
             self.best.rotate()  # only now, so that what is known of the best is never of one that is gone
+        covered_before = self._covered()
         self.run_directory.append_scores({"step": step, "protocol": self.mark["protocol"], **values})
         self.say(f"step {step:,}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        if values.get("recall") == 0.0 and not covered_before:
+            self.say(
+                f"collapsed: at step {step:,} and at the score before it, recall is 0, no held-out image is near a "
+                "sample. Remedy: go back to an earlier checkpoint with another --seed, a lower --learning_rate or "
+                "another loss, unless scores recover"
+            )
         with self.writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(f"scores/{name}", value)
         self.writer.flush()
         if self.gave_up():
             self.model.stop_training = True
+
+    def _covered(self):
+        """Whether the last score, one of before a resumption too, found samples near held-out images, or is none."""
+        scored = [line for line in self.run_directory.read_scores() if line.get("protocol") == self.mark["protocol"]]
+        return not scored or scored[-1].get("recall", 1.0) > 0.0
 
     def gave_up(self):
         """Whether the scores so far, those of before a resumption among them, end training."""

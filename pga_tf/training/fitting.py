@@ -12,7 +12,7 @@ from pga_tf import priors
 from pga_tf.core import checks, files, memory, options, signals, streams
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import latent
-from pga_tf.runs import codes, drawing, fitted, optimizers, run_data, scoring, trained
+from pga_tf.runs import drawing, fitted, optimizers, run_codes, run_data, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.config import OptimizerOptions, PriorConfig
 from pga_tf.runs.directory import RunDirectory
@@ -59,7 +59,7 @@ def fit(config, model, fit_options, own, *, out=print):
     memory.require("--prior_batch_size", of_a_batch, remedy="lower it")
     prior = fitted.make(kind, model.latent_dim, own, seed)
     draw = drawing.Drawing(model, None, None)
-    held_out = codes.of_split(draw, source, "test", HELD_OUT)
+    held_out = run_codes.of_split(draw, source, "test", HELD_OUT)
     _require_codes(held_out)
     directory.create()
     with directory.locked():
@@ -141,7 +141,7 @@ def _error_of_gain(prior, normal, held_out, parts=4):
 
 
 def _fit_at_once(draw, prior, fit_options, source, out):
-    found = codes.of_split(draw, source, "train", fit_options.prior_codes)
+    found = run_codes.of_split(draw, source, "train", fit_options.prior_codes)
     out(f"fitting {fit_options.name} to {len(found):,} codes of {found.shape[1]} dimensions")
     with Progress("iteration", things="iterations") as progress:
         return prior.fit(found, report=progress.to)
@@ -178,12 +178,12 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
         loss_scale=prior.loss_scale(),
     )
     prior.compile(made, jit_compile=False)
-    prior.prepare = codes.sampler(model, seed, "fit/codes")
+    prior.prepare = run_codes.sampler(model, seed, "fit/codes")
     remedy = f"move {directory.path} away to fit that prior anew"
     checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out, remedy=remedy)
     start = checkpoints.resume()
     if not start and hasattr(prior, "adapt"):
-        prior.adapt(codes.of_split(drawing.Drawing(model, None, None), source, "train", ADAPTED_TO))
+        prior.adapt(run_codes.of_split(drawing.Drawing(model, None, None), source, "train", ADAPTED_TO))
     owed = directory.read_owed(start)
     if start >= total and not owed:
         return None

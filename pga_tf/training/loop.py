@@ -47,7 +47,7 @@ def train(config, *, callbacks=(), out=print):
         directory.require_same_config(experiment.config)
         _require_same_shape(directory, shape, experiment.source)
         changed |= {"data": experiment.data_changed} if experiment.data_changed else {}
-    score = scoring.in_training(run, experiment.source) if run.evaluate_every else None
+    score = scoring.in_training(experiment.config, experiment.source) if run.evaluate_every else None
     report = data.inspect(experiment.source)
     out(data.format_report(report, experiment.model.image_range))
     if run.dry_run:
@@ -144,7 +144,7 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         callbacks = [
             clock,
             callbacks_lib.StopOnNonFinite(clock),
-            callbacks_lib.Shown(clock, type(model).LOSSES, progress),
+            callbacks_lib.Shown(clock, model.LOSSES, progress),
             callbacks_lib.Logs(clock, directory, writer, run.log_every),
             *works,
             callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
@@ -154,17 +154,30 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         try:
             callbacks_lib.settle(works, model, directory)
             if start < clock.total and not notice.received and not _gave_up(run, directory, score):
+                if not start and not _before(experiment, notice, progress.say):
+                    return notice.received  # nothing is saved: the same command begins anew
                 steps.take(model, experiment.batches(start), clock.total - start, callbacks)
         except checks.NonFiniteError as error:
-            raise checks.NonFiniteError(
-                f"Training stopped: {error}. The last good checkpoint is {checkpoints.latest() or 'none yet'}. "
-                "Remedy: lower --learning_rate, or look at the data if the first step failed."
-            ) from None
+            known = isinstance(error, checks.CollapseError)  # which says what to do by itself
+            remedy = "" if known else " Remedy: lower --learning_rate, or look at the data if the first step failed."
+            last = f"The last {'' if known else 'good '}checkpoint is {checkpoints.latest() or 'none yet'}."
+            raise type(error)(f"Training stopped: {error}. {last}{remedy}") from None
         finally:
             progress.close()
             writer.close()
         _save_last(checkpoints, averaging, clock, notice)
         return notice.received
+
+
+def _before(experiment, notice, say):
+    """Trains what comes before the first step; returns whether it came to its end."""
+    with experiment.strategy.scope():
+        first = experiment.model.before()
+    if not first:
+        return True
+    steps.take(first, experiment.batches(0), first.length, [first.ending(), callbacks_lib.StopWhenNoted(notice)])
+    say(f"before step 1: {first.told()}")
+    return not notice.received
 
 
 def _save_last(checkpoints, averaging, clock, notice):

@@ -13,16 +13,16 @@ from pipelines import examples as examples_lib
 from pipelines.components.artifacts import IMAGES, SCHEMA
 
 
-def transform(examples: str, schema: str, transformed: str, image_size: int, crop: int) -> dict:
+def transform(examples: str, schema: str, transformed: str, image_size: int, crop: int, resize: str) -> dict:
     """Writes `transformed/images.npz` for `--dataset=npz:FILE`: uint8 `images` `[N, H, W, C]` and bool `test` `[N]`.
 
-    Pictures become what `folder:PATH` makes of them (upright, on white, centre crop, bicubic resize), in their source's
+    Pictures become what `folder:PATH` makes of them (upright, on white, centre crop, resize), in their source's
     order, so that training on a source that needs neither crop nor resize sees the same bytes in the same order as
     `pga_tf.train` would. Corrupt ones, where the schema allows any, are left out. Images pass through one by one, and
     the steps that read a large array map it, so that data may be larger than memory; the disk holds them twice here.
 
     Args:
-      image_size, crop: as in `pga_tf.data.DataOptions`; colour is the schema's.
+      image_size, crop, resize: as in `pga_tf.data.DataOptions`; colour is the schema's.
 
     Raises:
       InputError: no image of a split can be decoded.
@@ -34,7 +34,7 @@ def transform(examples: str, schema: str, transformed: str, image_size: int, cro
     with tempfile.TemporaryFile(dir=transformed) as pixels:
         for item in examples_lib.in_order(examples):
             try:
-                image = examples_lib.decode(item.encoded, shape, crop=crop)
+                image = examples_lib.decode(item.encoded, shape, crop=crop, resize=resize)
             except Exception:  # PIL answers damaged files with errors of many types; StatisticsGen has named them
                 left_out += 1
                 continue

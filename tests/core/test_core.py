@@ -47,6 +47,14 @@ def test_noise_is_standard_normal():
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.01
 
 
+def test_truncated_noise_is_a_normal_law_cut_off_at_two_deviations():
+    draw = lambda: noise.truncated_normal([20000], tf.constant([3, 7], tf.int64))
+    values = draw().numpy()
+    assert np.abs(values).max() < 2.0
+    assert scipy.stats.kstest(values, scipy.stats.truncnorm(-2, 2).cdf).pvalue > 1e-3
+    np.testing.assert_allclose(tf.function(draw, jit_compile=True)(), values, rtol=1e-4, atol=1e-6)
+
+
 def test_noise_is_the_same_eagerly_in_graphs_and_under_xla():
     draw = lambda key: noise.standard_normal([7, 5], key)
     for dtype in (tf.int32, tf.int64):

@@ -8,8 +8,8 @@ import tensorflow as tf
 from pga_tf.core import averages, players
 from pga_tf.core.players import Player
 from pga_tf.core.stepwise import Stepwise
+from pga_tf.methods.gan import GAN
 from tests.methods import builders
-from tests.methods.toys import ToyWGANGP
 
 
 def _step(model, count=1):
@@ -19,7 +19,7 @@ def _step(model, count=1):
 
 
 def test_the_clock_counts_steps_however_often_optimisers_are_applied():
-    model = builders.build("toy_wgan_gp", critic_updates=5)
+    model = builders.build("gan", critic_updates=5)
     _step(model, 3)
     assert model.step.dtype == "int64"
     assert int(model.step) == 3
@@ -28,7 +28,7 @@ def test_the_clock_counts_steps_however_often_optimisers_are_applied():
 
 
 def test_each_player_has_an_optimiser_of_its_own():
-    model = builders.build("toy_wgan_gp")
+    model = builders.build("gan")
     given = keras.optimizers.Adam(1e-3)
     model.compile(given)
     assert model.optimizers["critic"] is given
@@ -42,7 +42,7 @@ def test_each_player_has_an_optimiser_of_its_own():
 
 
 def test_a_player_that_is_not_named_does_not_move():
-    model = builders.build("toy_wgan_gp")
+    model = builders.build("gan")
     model.compile({"critic": keras.optimizers.SGD(0.1), "generator": keras.optimizers.SGD(0.0)})
     before = {role: [np.array(v) for v in group] for role, group in model.networks().items()}
     _step(model)
@@ -53,12 +53,13 @@ def test_a_player_that_is_not_named_does_not_move():
 
 
 def test_players_step_one_after_another_and_the_generator_against_the_new_critic():
-    """The toy's step by hand: two critics' updates on images of their own, then one of the generator."""
-    model, twin = (builders.build("toy_wgan_gp", critic_updates=2) for _ in range(2))
+    """WGAN-GP's step by hand: two critics' updates on images of their own, then one of the generator."""
+    model, twin = (builders.build("gan", critic_updates=2, **builders.WGAN_GP) for _ in range(2))
     images = builders.images(model)
     assert images.shape[1] == 2
+    noise = lambda k: 2.0 * twin.uniform([8, builders.LATENT], "prior", 0, k) - 1.0
     for k in range(2):
-        y = twin.decoder(twin._noise(8, 0, k), sources=("prior",), training=True)
+        y = twin.decoder(noise(k), sources=("prior",), training=True)
         x, share = images[:, k], twin.uniform([8], "penalty", 0, k)[:, None, None, None]
         with tf.GradientTape() as tape:
             with tf.GradientTape() as inner:
@@ -73,7 +74,7 @@ def test_players_step_one_after_another_and_the_generator_against_the_new_critic
         ):
             v.assign_sub(0.05 * (0.0 if g is None else g))
     with tf.GradientTape() as tape:
-        loss = -tf.reduce_mean(twin.critic(twin.decoder(twin._noise(8, 0, 2), sources=("prior",), training=True)))
+        loss = -tf.reduce_mean(twin.critic(twin.decoder(noise(2), sources=("prior",), training=True)))
     for v, g in zip(
         twin.decoder.trainable_variables, tape.gradient(loss, twin.decoder.trainable_variables), strict=True
     ):
@@ -83,13 +84,13 @@ def test_players_step_one_after_another_and_the_generator_against_the_new_critic
         np.testing.assert_allclose(received, expected, atol=2e-6)
 
 
-class TwoOwners(ToyWGANGP):
+class TwoOwners(GAN):
     @classmethod
     def players(cls, options):
         return (Player("critic", ("critic",)), Player("generator", ("decoder", "critic")))
 
 
-class NoOwner(ToyWGANGP):
+class NoOwner(GAN):
     @classmethod
     def players(cls, options):
         return (Player("critic", ("critic",)),)
@@ -97,7 +98,7 @@ class NoOwner(ToyWGANGP):
 
 @pytest.mark.parametrize(("method", "received"), [(TwoOwners, "critic, generator"), (NoOwner, "none")])
 def test_a_variable_that_no_player_trains_or_two_is_refused(method, received):
-    model = builders.build("toy_wgan_gp")
+    model = builders.build("gan")
     networks = {"decoder": model.decoder, "critic": model.critic}
     with pytest.raises(ValueError, match=f"expected one player that trains it, received {received}"):
         method(**networks, options=method.Options(), latent_dim=builders.LATENT)
@@ -162,7 +163,7 @@ def test_norm_statistics_of_averaged_weights_are_measured_with_these_weights():
             assert np.abs(own[statistic.path][0] - expected).max() > 1e-3
 
 
-@pytest.mark.parametrize("method", ["prior_free", "toy_wgan_gp", "rae"])
+@pytest.mark.parametrize("method", ["prior_free", "gan", "began", "rae"])
 def test_a_pass_through_trains_nothing(method):
     model = builders.build(method, batch_norm="per_source", ema=0.9)
     model.pass_through(builders.images(model), tf.constant(5, tf.int64), tf.constant(0.0))

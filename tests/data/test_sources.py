@@ -16,6 +16,9 @@ def test_digits_are_the_scans_of_scikit_learn():
     both = np.concatenate([source.examples("train", 1500), source.examples("test", 297)])[..., 0]
     np.testing.assert_allclose(both * (16 / 255), load_digits().images, atol=0.5 * 16 / 255)
     assert (both.min(), both.max()) == (0, 255)
+    labels = np.concatenate([source.labels.read("train", 2000), source.labels.read("test", 297)])
+    np.testing.assert_array_equal(labels, load_digits().target)
+    np.testing.assert_array_equal(source.labels.read("test", 5), load_digits().target[1500:1505])
 
 
 @pytest.mark.parametrize("shape", toy2d.SHAPES)

@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 
 from pga_tf.core.checks import InputError
-from pga_tf.data import DataOptions, format_report, inspect, load, random_access, records
+from pga_tf.data import DataOptions, format_report, inspect, load, random_access, records, whole
+from pga_tf.data import tfds as tfds_source
+from tests.data import transcribed
 
 BYTES = (0.0, 255.0)
 COUNT = 50
+NOISE = np.random.default_rng(0).integers(0, 256, (14, 10, 8, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """`tiny` (10x8x3, train and test), `tiny_train` (train alone, several sizes), `tiny_text` (no image)."""
+    """Datasets on disk, of images 10x8x3.
+
+    `tiny` (train and test), `tiny_split` (and validation), `tiny_train` (train alone, several sizes), `tiny_text` (no
+    image).
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -41,8 +48,9 @@ def data_dir(tmp_path_factory):
     def images(start, count, sizes=((10, 8),)):
         return [np.full((*sizes[i % len(sizes)], 3), start + i, np.uint8) for i in range(count)]
 
+    noise = {"train": NOISE[:8], "validation": NOISE[8:11], "test": NOISE[11:]}
     label = tfds.features.ClassLabel(num_classes=2)
-    labelled = [{"image": i, "label": 1} for i in images(0, COUNT)]
+    labelled = [{"image": i, "label": i[0, 0, 0] % 2} for i in images(0, COUNT)]
     build(
         "tiny",
         {"image": image, "label": label},
@@ -51,6 +59,7 @@ def data_dir(tmp_path_factory):
     )
     several = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
     build("tiny_train", {"image": several}, train=[{"image": i} for i in images(0, 20, ((10, 8), (12, 16)))])
+    build("tiny_split", {"image": image}, **{s: [{"image": i} for i in noise[s]] for s in noise})
     build("tiny_text", {"label": label}, train=[{"label": 0}, {"label": 1}])
     return root
 
@@ -94,12 +103,50 @@ def test_stored_order_is_read_in_full(storage):
     assert "warning: 30 of 30 images looked at are near constant" in format_report(report, (0.0, 1.0))
 
 
+def test_labels_are_those_of_the_images_and_nothing_else_knows_of_them(storage, monkeypatch):
+    source = load(DataOptions(dataset="tfds:tiny"))
+    assert source.labels.names == ("0", "1")
+    for count in (4, COUNT, 1000):
+        labels = source.labels.read("train", count)
+        np.testing.assert_array_equal(labels, source.examples("train", count)[:, 0, 0, 0] % 2)
+    assert labels.dtype == np.int64
+    assert source.labels.read("test", 1000).tolist() == [0] * 7
+    monkeypatch.setattr(tfds_source, "_labels", lambda builder, splits: None)
+    without = load(DataOptions(dataset="tfds:tiny"))
+    assert without.labels is None
+    assert without.identity == source.identity
+    np.testing.assert_array_equal(stream(without, 10), stream(source, 10))
+    assert whole(source).labels is None
+    assert load(DataOptions(dataset="tfds:tiny_train", image_size=6)).labels is None
+
+
 def test_a_test_split_is_held_out_where_there_is_none(storage):
     source = load(DataOptions(dataset="tfds:tiny_train", image_size=6, colour="grey", test_fraction=0.25))
     assert (source.image_shape, source.counts) == ((6, 6, 1), {"train": 15, "test": 5})
     values = [v for split in ("train", "test") for v in source.examples(split, 20)[:, 0, 0, 0]]
     assert sorted(values) == list(range(20))
     assert sorted(stream(source, 3, batch_size=5).reshape(-1)) == sorted(values[:15])
+
+
+def test_every_split_is_trained_on_where_that_is_asked_for(storage):
+    wanted = [transcribed.as_bytes(image[2:8, 1:7], 4) for image in NOISE]
+    asked = {"dataset": "tfds:tiny_split", "crop": 6, "image_size": 4, "resize": "tf1_bicubic"}
+    apart, every = (load(DataOptions(train_on=what, **asked)) for what in ("train", "all"))
+    assert (apart.counts, every.counts) == ({"train": 8, "test": 3}, {"train": 14, "test": 3})
+    assert every.identity.count == 14
+    assert every.identity.digest != apart.identity.digest
+
+    def members(images):
+        assert all(min(np.abs(image.astype(int) - w).max() for w in wanted) <= 1 for image in images)
+        return sorted(int(np.argmin([np.abs(image.astype(int) - w).sum() for w in wanted])) for image in images)
+
+    assert members(every.examples("train", 20)) == list(range(14))
+    assert members(next(iter(every.batches("train", 14, seed=1, value_range=BYTES))).numpy()) == list(range(14))
+    assert members(apart.examples("train", 20)) == list(range(8))
+    assert members(every.examples("test", 20)) == members(apart.examples("test", 20)) == [11, 12, 13]
+    assert "the 3 images of the test split are trained on too" in every.notes[0]
+    whole = load(DataOptions(dataset="tfds:tiny_train", image_size=6, test_fraction=0.25, train_on="all"))
+    assert whole.counts == {"train": 20, "test": 5}
 
 
 def test_images_of_several_sizes_need_image_size(data_dir, monkeypatch):
@@ -162,9 +209,9 @@ def test_images_come_as_they_are_stored_with_their_labels(data_dir, monkeypatch)
     items = [item for part in sources.parts("tfds:tiny") for item in sources.read(part)]
     assert [item.index for item in items] == list(range(COUNT + 7))
     assert [item.split for item in items] == ["train"] * COUNT + ["eval"] * 7
-    assert [item.label for item in items] == [1] * COUNT + [0] * 7
     assert items[0].encoded.startswith(b"\x89PNG")
     source = load(DataOptions(dataset="tfds:tiny"))
+    assert [item.label for item in items] == [*(source.examples("train", COUNT)[:, 0, 0, 0] % 2), *([0] * 7)]
     decoded = np.stack([examples.decode(item.encoded) for item in items])
     np.testing.assert_array_equal(decoded[:COUNT], source.examples("train", COUNT))
     without = [item for part in sources.parts("tfds:tiny_train") for item in sources.read(part)]

@@ -108,7 +108,7 @@ def test_latent_health_of_a_posterior_with_a_dead_unit():
     spread = lambda x: np.tile(np.float32([0.01, 0.01, 1.0]), (len(x), 1))
     dead = subject(encode=lambda x: encode(x) * np.float32([1, 1, 0]), posterior_stddev=spread)
     health, _ = measures.latent_health(dead, HELD_OUT)
-    assert health["active_units"] == 2
+    assert health["active_units"] == health["r_hat"] == 2
     # the dead unit's posterior is N(0, 1): its draws match the prior although its mean never moves
     np.testing.assert_allclose(health["singular_values"], 1.0, atol=0.1)
     assert abs(health["mmd"]) < 5e-3
@@ -141,6 +141,14 @@ def test_mmd_after_h_is_of_the_mapped_codes():
     codes, prior = encode(HELD_OUT), codes_of(99, 0, len(HELD_OUT))
     assert health["mmd_mapped"] == pytest.approx(latent.mmd(codes, prior + 0.5), rel=1e-6)
     assert health["mmd_mapped"] > 10 * abs(health["mmd"])
+
+
+def test_what_is_mapped_are_means(real):
+    """Theorem 1 is about h(f(x)), where f(x) of a stochastic encoder is its mean."""
+    spread = subject(posterior_stddev=lambda x: np.full((len(x), DIM), 2.0, np.float32), recode=lambda z, source: z)
+    health, _ = measures.latent_health(spread, HELD_OUT)
+    assert health["mmd"] > 0.05 > 0.01 > abs(health["mmd_mapped"])
+    assert health["mmd_codes"] == health["mmd_mapped"]  # this h is the identity
 
 
 def test_without_an_encoder_what_needs_one_is_left_out(real):
@@ -183,7 +191,9 @@ def test_no_two_uses_of_noise_share_a_stream(real, monkeypatch):
     )
     measures.gap(model, extract, real, TRAINING, None, advance=int)
     measures.latent_health(model, HELD_OUT)
+    measures.of_posterior(model, HELD_OUT)
     assert sorted(drawn) == [
+        ("evaluation/draws", 0),
         ("evaluation/normal", 0),
         ("evaluation/posterior", 0),
         ("evaluation/resampling", 0),

@@ -28,6 +28,7 @@ def result(model, seeds=(0, 1), title="a run"):
         "gap": measures.gap(model, extract, real, TRAINING, floor, advance=int),
         "reconstruction": measures.restored(model, HELD_OUT),
         "latent": measures.latent_health(model, HELD_OUT)[0],
+        "posterior": measures.of_posterior(model, HELD_OUT)[0],
         "memory": facts,
     }
 
@@ -35,7 +36,8 @@ def result(model, seeds=(0, 1), title="a run"):
 @pytest.fixture(scope="module")
 def two_seeds():
     posterior = lambda x: np.full((len(x), DIM), 0.2, np.float32)
-    found = result(subject(posterior_stddev=posterior))
+    precision = lambda z: np.tile(np.diag([20.0, 30.0, 40.0]), (len(z), 1, 1))
+    found = result(subject(posterior_stddev=posterior, posterior_precision=precision))
     found["latent"] |= {"log_det_exact": 1.5, "log_det_bound": 2.5}
     found["memory"] |= {"sample_copies": 3, "held_out_copies": 37}
     return found
@@ -148,8 +150,14 @@ def test_every_number_of_the_page_is_the_records(whole, page):
     restored = [float(value) for value in page.tiles(section(page, "reconstruction")).values()]
     assert restored == pytest.approx([found["reconstruction"][name] for name in ("mse", "psnr", "ssim")], rel=6e-4)
     latent = page.tiles(section(page, "latent"))
-    assert found["latent"]["mmd"] == close(latent["MMD to the prior"])
-    assert found["latent"]["mmd_mapped"] == close(latent["the same after h"])
+    assert latent["posterior variances below 0.5 (r_hat)"] == "3 of 3"
+    # lambda of 0.04 against 1/20, 1/30, 1/40
+    assert latent["median |ratio - 1| to diag (I + J'J / gamma)^-1"] == "0.2"
+    assert latent["correlation of their logarithms"] == "-"
+    assert found["latent"]["mmd"] == close(latent["MMD of draws from the posterior and the prior"])
+    assert found["latent"]["mmd_codes"] == close(latent["MMD of f(x) and the prior"])
+    assert report.number(found["latent"]["mmd_codes"]) != report.number(found["latent"]["mmd"])
+    assert found["latent"]["mmd_mapped"] == close(latent[report.MAPPED])
     assert (latent["log|det dh/dz| [nats]"], latent["bound of Eq. 7"]) == ("1.5", "2.5")
     memory = list(page.tiles(section(page, "memory")).values())
     assert memory[1:] == ["3 of 300", "37 of 2,000"]
@@ -322,6 +330,21 @@ def test_notes_stand_beside_the_scores_of_every_table(two_seeds):
         assert page.count('role="note">Only 24 real images &lt;so few&gt;.') == 1
         assert text.index("note: ") < text.index(report.label(found, "frechet"))
     assert "note: " not in report.text(two_seeds)
+
+
+def test_theorem_1_stands_in_a_comparison_where_it_is_defined(two_seeds):
+    bare = two_seeds | {"latent": None, "title": "without an encoder"}
+    text, page = report.compare([two_seeds, bare], [None, None])
+    lines = text.splitlines()
+    header, row, other = (re.split(r"\s{2,}", line.strip()) for line in lines[lines.index("Scores") + 1 :][:3])
+    for name in ("mmd", "mmd_codes", "mmd_mapped"):
+        place = header.index(report.COMPARED["latent", name])
+        assert row[place].split()[0] == report.number(two_seeds["latent"][name])
+        assert other[place] == "-"
+        assert header[place] in page
+    assert "MMD" not in report.compare([bare, bare], [None, None])[0]
+    unmapped = two_seeds | {"latent": two_seeds["latent"] | {"mmd_mapped": None}}
+    assert "MMD of h(f(x))" not in report.compare([unmapped], [None])[0]
 
 
 def test_an_evaluation_without_features_shows_what_there_is(two_seeds):

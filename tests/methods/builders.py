@@ -10,6 +10,8 @@ from pga_tf.runs import fitted
 from pga_tf.runs.drawing import Drawing
 
 LATENT = 3
+WGAN_GP = {"loss": "wasserstein", "penalty": "wgan_gp", "critic_norm": "layer", "weight_penalty": 0.1}
+"""Options of `gan`: a penalised critic; lambda is a toy's, for the rate of the tests."""
 
 
 def build(

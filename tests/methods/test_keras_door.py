@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import pga_tf
+from pga_tf.core import interfaces
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.networks import Critic, Encoder
@@ -46,6 +47,9 @@ def of_users(name, **options):
     for role, spec in kind.roles(kind.Options()).items():
         if isinstance(spec, Encoder):
             made[role] = encoder(2 if spec.stochastic else 1)
+        elif isinstance(spec, Critic) and spec.output != "logit":
+            code = encoder()
+            made[role] = keras.Model(code.input, decoder(last=spec.output)(code.output))
         else:
             made[role] = critic() if isinstance(spec, Critic) else decoder()
     return kind(**made, **options)
@@ -69,19 +73,24 @@ def test_a_users_script(name, tmp_path):
     assert int(model.step) == 6
     found = model.evaluate(digits(16, seed=1), verbose=0, return_dict=True)
     assert found["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-4)  # nothing moved by looking
-    restored = model.predict(digits(4), verbose=0)
-    np.testing.assert_allclose(restored, model.reconstruct(model.in_training_range(digits(4))), atol=1e-5)
-    np.testing.assert_allclose(model(digits(4)), restored, atol=1e-5)
+    given = served = digits(4) if isinstance(model, interfaces.Encodes) else np.eye(4, 3, dtype=np.float32)
+    restored = model.predict(given, verbose=0)
+    if isinstance(model, interfaces.Encodes):
+        served = model.in_training_range(given)
+        np.testing.assert_allclose(restored, model.reconstruct(served), atol=1e-5)
+    else:
+        np.testing.assert_allclose(restored, model.decode(given), atol=1e-5)
+    np.testing.assert_allclose(model(given), restored, atol=1e-5)
 
     model.save(tmp_path / "m.keras")
     for path in ("m.keras", "kept.keras"):
         loaded = keras.models.load_model(tmp_path / path)
-        np.testing.assert_array_equal(loaded.predict(digits(4), verbose=0), restored)
+        np.testing.assert_array_equal(loaded.predict(given, verbose=0), restored)
     assert int(loaded.step) == 6
     assert loaded.optimizers.keys() == model.optimizers.keys()
     model.export(tmp_path / "served", verbose=False)
-    served = tf.saved_model.load(tmp_path / "served")
-    np.testing.assert_allclose(served.serve(model.in_training_range(digits(4))), restored, atol=1e-5)
+    archive = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(archive.serve(served), restored, atol=1e-5)
     if model.PRIOR is None:
         with pytest.raises(InputError, match=rf"{type(model).__name__}.sample: expected a method with a prior"):
             model.sample(2)
@@ -200,7 +209,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(make, message):
 
 
 def test_a_method_without_an_encoder_gives_images_of_codes():
-    model = builders.build("toy_wgan_gp", network="mlp", critic_updates=2)
+    model = builders.build("gan", network="mlp", critic_updates=2, **builders.WGAN_GP)
     model.compile("adam")
     history = model.fit(digits(32), batch_size=16, verbose=0).history  # a batch is cut into two
     assert "loss" in history

@@ -1,12 +1,13 @@
 """Where one method becomes another: the limits of Eq. 16, and the bound of Proposition 1 on a real network."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pga_tf import methods, networks
 from pga_tf.core import streams
-from pga_tf.methods import jacobian, perceptual
+from pga_tf.methods import adversarial_pga, jacobian, perceptual
 from pga_tf.objectives import pga
 from tests.methods import builders
 
@@ -31,6 +32,63 @@ def test_lvpga_becomes_lpga_when_sigma_goes_to_0():
         np.testing.assert_allclose(variable, value, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["mmd_pga", "adversarial_pga"])
+def test_without_matching_and_by_likelihood_a_matched_method_is_lpga(method):
+    matched = builders.build(
+        method, code_law="likelihood", weight_match=0.0, weight_code=0.3, warmup_steps=1, batch_norm="per_source"
+    )
+    lpga = builders.build("lpga", weight_nll=0.3, warmup_steps=1, batch_norm="per_source")
+    for step in range(3):
+        x = builders.images(lpga, seed=step)
+        logs, expected = matched.train_step(x), lpga.train_step(x)
+        np.testing.assert_allclose(logs["loss"], expected["loss"], rtol=1e-6)
+    for role in ("encoder", "decoder"):
+        for received, wanted in zip(matched.networks()[role], lpga.networks()[role], strict=True):
+            np.testing.assert_allclose(received, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["mmd_pga", "adversarial_pga"])
+def test_without_any_matching_a_matched_method_is_an_autoencoder_with_l_lr(method):
+    none = builders.build(method, weight_match=0.0, weight_code=0.0, weight_lr_n=0.5, warmup_steps=0)
+    lpga = builders.build("lpga", weight_nll=0.0, weight_lr_n=0.5, warmup_steps=0)
+    x = builders.images(lpga)
+    none.train_step(x)
+    lpga.train_step(x)
+    for role in ("encoder", "decoder"):
+        for received, wanted in zip(none.networks()[role], lpga.networks()[role], strict=True):
+            np.testing.assert_allclose(received, wanted, rtol=0, atol=1e-6)
+
+
+class Linear:
+    """A critic C(z) = c'z of codes `[B, 3]`, with a Keras network's face."""
+
+    def __init__(self, c):
+        self.c = keras.Variable(c[:, np.newaxis])
+        self.trainable_variables, self.non_trainable_variables = [self.c], []
+
+    def __call__(self, codes, training=False):
+        return codes @ self.c
+
+    def stateless_call(self, constants, state, codes, training=False):
+        return codes @ constants[0], state
+
+
+def test_hinge_losses_of_codes_are_those_of_a_linear_critic_by_hand():
+    rng = np.random.default_rng(0)
+    c, r, q = (rng.normal(size=shape).astype(np.float32) for shape in ((3,), (8, 3), (8, 3)))
+    critic, generated = Linear(c), tf.Variable(q)
+    with tf.GradientTape(persistent=True) as tape:
+        l_c, fooled, margin = adversarial_pga._against(critic, tf.constant(r), generated)
+    np.testing.assert_allclose(l_c, np.maximum(1 - r @ c, 0) + np.maximum(1 + q @ c, 0), rtol=1e-5)
+    np.testing.assert_allclose(fooled, -(q @ c), rtol=1e-5)
+    np.testing.assert_allclose(margin, (r - q) @ c, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(tape.gradient(fooled, generated), np.tile(-c, (8, 1)), rtol=1e-6)
+    assert tape.gradient(fooled, critic.c.value) is None
+    assert tape.gradient(l_c, generated) is None
+    slope = -(r * (r @ c < 1)[:, None]).sum(axis=0) + (q * (q @ c > -1)[:, None]).sum(axis=0)
+    np.testing.assert_allclose(tape.gradient(l_c, critic.c.value)[:, 0], slope, rtol=1e-4, atol=1e-5)
+
+
 def test_lvpga_without_code_nll_has_the_form_of_vpga():
     """Eq. 16 with g = 0: the same terms as Eq. 13, all equal but L_vr, whose law differs."""
     lvpga, vpga = builders.build("lvpga", perturbation_scale=1e-4), builders.build("vpga")
@@ -44,10 +102,12 @@ def test_lvpga_without_code_nll_has_the_form_of_vpga():
     # L_vr of both from the same passes, by hand
     z_n, eps = (streams.normal([8, builders.LATENT], use, seed=0, step=0) for use in ("prior", "perturbation"))
     scaled = lambda eps, stddev: stddev * eps
-    p = perceptual.forward(vpga.encoder, vpga.decoder, x, z_n, eps, perturb=scaled, with_l_lr_h=False)
+    p = perceptual.forward(vpga.encoder, vpga.decoder, x, z_n, eps, perturb=scaled, options=vpga.options)
     moved, delta = (p.h - p.h_pert).numpy(), p.delta.numpy()
     rms = np.sqrt((p.z.numpy() ** 2).mean(axis=0))
     np.testing.assert_allclose(right["L_vr"], ((moved / rms) ** 2).mean(axis=1), rtol=1e-4)
+    fixed = builders.build("vpga", vr_scale="fixed", vr_sigma=0.5)  # of the same weights
+    np.testing.assert_allclose(fixed.terms(x, step)["L_vr"], ((moved / 0.5) ** 2).mean(axis=1), rtol=1e-4)
     log_ratio = 0.5 * np.log((moved**2).sum(axis=1) / (delta**2).sum(axis=1))
     np.testing.assert_allclose(left["L_vr"], log_ratio, atol=1e-3)  # delta differs by a thousandth
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from pga_tf.core import streams
+from pga_tf.core.checks import InputError
 from tests.methods import builders
 
 PIXELS = 8 * 8 * 1
@@ -100,3 +101,44 @@ def test_the_posterior_of_a_cv_vae_has_one_stddev_for_every_x_and_its_encoder_no
     assert model.encoder(x).shape == (8, builders.LATENT)
     assert any("log_variance" in v.path for v in full.encoder.variables)
     assert not any("log_variance" in v.path for v in model.encoder.variables)
+
+
+def test_joint_training_bounds_the_divergence_by_a_vae_of_codes():
+    """E log q(z|x) - log p(z|u) + KL(q(u|z) || N(0, I)), by TFP's densities from the same networks and noise."""
+    model = builders.build("two_stage_joint", joint_width=16, joint_depth=1)
+    model.log_second_gamma.assign(-0.3)
+    x, step, size = builders.images(model), tf.constant(3, tf.int64), [8, builders.LATENT]
+    losses, _ = model.terms(x, step)
+    mean, stddev = model.encoder(x)
+    codes = mean + stddev * streams.normal(size, "posterior", seed=0, step=3)
+    u_mean, log_stddev = tf.split(model.second_encoder(codes), 2, axis=1)
+    q_u = tfp.distributions.MultivariateNormalDiag(u_mean, tf.exp(log_stddev))
+    u = u_mean + tf.exp(log_stddev) * streams.normal(size, "second_posterior", seed=0, step=3)
+    p_z = tfp.distributions.MultivariateNormalDiag(model.second_decoder(u), tf.fill(size, np.float32(np.exp(-0.3))))
+    q_z = tfp.distributions.MultivariateNormalDiag(mean, stddev)
+    prior = tfp.distributions.MultivariateNormalDiag(tf.zeros(size), tf.ones(size))
+    expected = -q_z.entropy() - p_z.log_prob(codes) + tfp.distributions.kl_divergence(q_u, prior)
+    np.testing.assert_allclose(losses["kl"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(losses["second_nll"], -p_z.log_prob(codes), rtol=1e-4)
+
+
+def test_joint_training_trains_the_first_encoder_by_the_second_stage():
+    model = builders.build("two_stage_joint", joint_width=16, joint_depth=1)
+    networks = model.networks()
+    with tf.GradientTape(persistent=True) as tape:
+        losses, _ = model.terms(builders.images(model), tf.constant(0, tf.int64))
+        values = {loss: tf.reduce_sum(losses[loss]) for loss in ("nll", "kl")}
+    for loss, trained in {"nll": {"encoder", "decoder"}, "kl": set(networks) - {"decoder"}}.items():
+        gradients = tape.gradient(values[loss], networks)
+        assert {name for name, group in gradients.items() if any(g is not None and np.any(g) for g in group)} == trained
+
+
+def test_samples_of_joint_training_have_the_noise_of_the_second_stage():
+    model = builders.build("two_stage_joint", joint_width=16, joint_depth=1)
+    noise = np.random.default_rng(0).normal(size=(5, 2 * builders.LATENT)).astype(np.float32)
+    u, around = np.split(noise, 2, axis=1)
+    model.log_second_gamma.assign(np.log(0.5))
+    np.testing.assert_allclose(model.map_noise(noise), model.second_decoder(u) + 0.5 * around, rtol=1e-5, atol=1e-6)
+    assert model.sample(3).shape == (3, 8, 8, 1)
+    with pytest.raises(InputError, match="--prior=second_vae"):
+        builders.build("two_stage_joint", posterior_stddev=0.1)

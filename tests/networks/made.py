@@ -13,8 +13,11 @@ SIZES = {
     "scale_resnet": (32, 32, 3),
     "sngan_64": (64, 64, 3),
     "wae": (64, 64, 3),
+    "wae_celeba": (64, 64, 3),
+    "wae_mnist": (28, 28, 1),
 }
-NARROW = {"resnet_32": 16, "scale_resnet": 8, "sngan_64": 4, "wae": 8}  # widths for tests, where the published is slow
+# Widths for tests, where the published is slow.
+NARROW = {"resnet_32": 16, "scale_resnet": 8, "sngan_64": 4, "wae": 8, "wae_celeba": 8, "wae_mnist": 8}
 
 
 def make(network, image_shape=None, *, stochastic=False, output="tanh", **options):

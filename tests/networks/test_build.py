@@ -91,7 +91,7 @@ def test_images_need_not_be_square():
     [
         ("conv_mnist", (30, 30), 4, "mlp"),
         ("conv_32", (28, 28), 8, "conv_8, conv_mnist, infogan, mlp"),
-        ("conv_64", (64, 40), 16, "conv_32, conv_8, conv_mnist, infogan, mlp, resnet_32, wae"),
+        ("conv_64", (64, 40), 16, "conv_32, conv_8, conv_mnist, infogan, mlp, resnet_32, wae, wae_celeba, wae_mnist"),
         ("resnet_32", (36, 32), 8, "conv_8, conv_mnist, infogan, mlp"),
     ],
 )

@@ -1,5 +1,7 @@
 """Every registered network as its paper has it: parameter counts by hand, where norms sit, critics."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -82,6 +84,18 @@ PUBLISHED = [
         conv(5, 3, 128) + conv(5, 128, 256) + conv(5, 256, 512) + conv(5, 512, 1024) + dense(8 * 8 * 1024, 64),
         dense(64, 8 * 8 * 1024) + conv(5, 1024, 512) + conv(5, 512, 256) + conv(5, 256, 128) + conv(5, 128, 3),
     ),
+    (
+        "wae_mnist",
+        8,
+        conv(4, 1, 128) + conv(4, 128, 256) + conv(4, 256, 512) + conv(4, 512, 1024) + dense(2 * 2 * 1024, 8),
+        dense(8, 7 * 7 * 1024) + conv(4, 1024, 512) + conv(4, 512, 256) + conv(4, 256, 1),
+    ),
+    (
+        "wae_celeba",
+        64,
+        conv(5, 3, 128) + conv(5, 128, 256) + conv(5, 256, 512) + conv(5, 512, 1024) + dense(4 * 4 * 1024, 64),
+        dense(64, 8 * 8 * 1024) + conv(5, 1024, 512) + conv(5, 512, 256) + conv(5, 256, 128) + conv(5, 128, 3),
+    ),
 ]  # fmt: skip
 
 
@@ -160,10 +174,22 @@ def test_unpooling_is_refused_where_there_is_nothing_to_unpool(network):
         make(network, filters=4, unpooling="corner")
 
 
+def test_a_scale_has_as_many_residual_blocks_as_are_asked_for():
+    counts = {}
+    for count in (1, 2, 3):
+        parts = [part for net in make("scale_resnet", filters=2, scale_blocks=count) for part in net._flatten_layers()]
+        counts[count] = sum(re.fullmatch(r"scale_\d_block_\d", part.name) is not None for part in parts)
+    assert counts == {1: 7, 2: 14, 3: 21}  # three scales down, four up
+    with pytest.raises(InputError, match=r"--scale_blocks: expected 2 with --network=wae.*use --network=scale_resnet"):
+        make("wae", filters=2, scale_blocks=1)
+
+
 @pytest.mark.parametrize("network", networks.names())
 def test_batch_norm_has_the_constants_of_the_networks_authors(network):
-    """Epsilon and momentum of Dai and Wipf's networks are theirs; all others have TF-slim's epsilon."""
-    wanted = (1e-5, 0.999) if network in ("infogan", "wae", "scale_resnet") else (1e-3, 0.99)
+    """Epsilon and momentum of Dai and Wipf's networks and of WAE's are theirs; all others have TF-slim's epsilon."""
+    own = dict.fromkeys(("infogan", "wae", "scale_resnet"), (1e-5, 0.999))
+    own |= dict.fromkeys(("wae_mnist", "wae_celeba"), (1e-5, 0.9))
+    wanted = own.get(network, (1e-3, 0.99))
     options = networks.NetworkOptions(network=network, filters=4, batch_norm="per_source")
     for role in (networks.Encoder(), networks.Decoder("tanh"), networks.Critic(norm="batch")):
         (net,) = networks.build_all({"network": role}, options, SIZES[network]).values()
@@ -182,7 +208,8 @@ def test_the_newer_networks_are_normalised_where_their_papers_put_it():
         [v.shape[0] for v in net.trainable_variables if v.name == "gamma"]
         for net in make(name, filters=filters, batch_norm="shared")
     ]
-    assert gammas("wae", 2) == [[2, 4, 8, 16], [8, 4, 2]]
+    assert gammas("wae", 2) == gammas("wae_celeba", 2) == [[2, 4, 8, 16], [8, 4, 2]]
+    assert gammas("wae_mnist", 2) == [[2, 4, 8, 16], [8, 4]]
     # each residual block: two norms, the first of its input's width, which is the scale's
     assert gammas("scale_resnet", 2) == [[2] * 4 + [4] * 4 + [8] * 4, [16] * 4 + [8] * 4 + [4] * 4 + [2] * 4]
     assert gammas("sngan_64", 2) == [[2, 2, 4, 4, 8, 8, 16, 16, 32], [32, 16, 16, 8, 8, 4, 4, 2, 2]]

@@ -50,3 +50,9 @@ def test_bernoulli_nll_equals_scipy_for_binary_images():
 def test_unequal_shapes_are_refused(loss):
     with pytest.raises(InputError, match="the same shape"):
         loss(tf.zeros([2, 3, 3, 1]), tf.zeros([2, 3, 1, 1]))
+
+
+def test_the_log_of_the_prior_equals_scipy():
+    z = RNG.normal(size=(6, 3))
+    expected = scipy.stats.norm.logpdf(z).sum(axis=1)
+    np.testing.assert_allclose(gaussian.log_standard_normal(tf.constant(z)), expected, rtol=1e-12)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 
 from pga_tf.core.checks import InputError
@@ -18,6 +19,17 @@ def test_reconstruction_equals_eq_1():
     x, x_hat = _normal(5, 4, 3, 2), _normal(5, 4, 3, 2)
     expected = 0.5 * ((x_hat - x) ** 2).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(pga.reconstruction(x, x_hat), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["l1", "huber"])
+def test_other_norms_of_eq_1(kind):
+    x, x_hat = 2 * _normal(5, 4, 3, 2), 2 * _normal(5, 4, 3, 2)
+    size = np.abs(x_hat - x)
+    assert (size < 1).any()
+    each = {"l1": 0.5 * size, "huber": scipy.special.huber(1.0, size)}[kind]
+    np.testing.assert_allclose(pga.reconstruction(x, x_hat, kind), each.sum(axis=(1, 2, 3)), rtol=1e-12)
+    with pytest.raises(InputError, match="Pixel loss"):
+        pga.reconstruction(x, x_hat, "l3")
 
 
 def test_latent_reconstruction_equals_eq_2():

@@ -201,25 +201,28 @@ def test_transform_gives_training_the_source_itself(out, tmp_path):
     examples, statistics, transformed = out("examples"), out("statistics"), out("transformed")
     example_gen(examples, "digits", 0.1, 3)
     statistics_gen(examples, statistics)
-    transform(examples, schema_of(statistics, out("schema")), transformed, 0, 0)
+    transform(examples, schema_of(statistics, out("schema")), transformed, 0, 0, "bicubic")
     made = data.load(data.DataOptions(dataset=artifacts.dataset(transformed)))
     source = data.load(data.DataOptions(dataset="digits"))
     for split in ("train", "test"):
         np.testing.assert_array_equal(made.examples(split, 2000), source.examples(split, 2000))
 
 
-def test_transform_makes_of_photographs_what_the_folder_source_does(photos, out):
+@pytest.mark.parametrize("resize", data.folder.photo.RESIZES)
+def test_transform_makes_of_photographs_what_the_folder_source_does(photos, out, resize):
     examples, statistics, transformed = out("examples"), out("statistics"), out("transformed")
     Image.fromarray(pixels(99, (20, 30, 3))).save(photos / "wide.jpg")
     items = generated(f"folder:{photos}", examples)
     statistics_gen(examples, statistics)
-    transform(examples, schema_of(statistics, out("schema"), image_size=8, crop=10), transformed, 8, 10)
+    transform(examples, schema_of(statistics, out("schema"), image_size=8, crop=10), transformed, 8, 10, resize)
     with np.load(pathlib.Path(transformed, artifacts.IMAGES)) as stored:
         images, test = stored["images"], stored["test"]
     everything = sorted([*items["train"], *items["eval"]], key=lambda item: item.index)
     for item, image, held_out in zip(everything, images, test, strict=True):
         np.testing.assert_array_equal(
-            image, data.folder.photo.decode(photos / item.name, (8, 8, 3), crop=10), err_msg=item.name
+            image,
+            data.folder.photo.decode(photos / item.name, (8, 8, 3), crop=10, resize=resize),
+            err_msg=item.name,
         )
         assert held_out == (item.split == "eval")
 
@@ -235,7 +238,7 @@ def test_transform_never_holds_all_images(out):
             writers[split][0].write(examples_lib.serialised(examples_lib.Item(i, encoded), (side, side, 3), "x"))
     pathlib.Path(schema, artifacts.SCHEMA).write_text(json.dumps({"height": side, "width": side, "channels": 3}))
     tracemalloc.start()
-    transform(examples, schema, transformed := out("transformed"), 0, 0)
+    transform(examples, schema, transformed := out("transformed"), 0, 0, "bicubic")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 80 * side * side * 3 / 2

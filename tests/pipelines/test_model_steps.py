@@ -198,6 +198,8 @@ def test_what_cannot_be_is_refused_before_any_work():
     with pytest.raises(ValueError, match="--prior: expected a prior to fit, for --method=ae has none of its own"):
         helpers.tiny("root", prior="", method="ae")
     helpers.tiny("root", prior="mixture", method="ae")
+    with pytest.raises(ValueError, match=r"--train_on: expected train, for a model is blessed by .*received all"):
+        helpers.tiny("root", train_on="all")
     with pytest.raises(ValueError, match=r"--beam_pipeline_args: .*No closing quotation"):
         helpers.tiny("root", options={"beam_pipeline_args": "--runner='Direct"})
 

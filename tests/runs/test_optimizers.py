@@ -6,16 +6,17 @@ import keras
 import numpy as np
 import pytest
 
+from pga_tf.core.checks import InputError
 from pga_tf.core.players import Player
 from pga_tf.core.stepwise import Stepwise
 from pga_tf.runs import build, optimizers
+from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import OptimizerOptions
-from tests.methods.toys import ToyWGANGP, ToyWGANGPOptions
 from tests.training import helpers
 
 
-def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100):
-    schedule = optimizers.Schedule(peak, kind, warmup, halve_steps, total_steps)
+def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100, **more):
+    schedule = optimizers.Schedule(peak, kind, warmup, halve_steps, total_steps, **more)
     return [float(schedule(step)) for step in steps]
 
 
@@ -26,7 +27,12 @@ def _rates(steps, *, kind, peak=0.4, warmup=0, halve_steps=10, total_steps=100):
         ({"kind": "constant", "warmup": 4}, {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.4, 99: 0.4}),
         ({"kind": "halving"}, {0: 0.4, 9: 0.4, 10: 0.2, 19: 0.2, 20: 0.1, 30: 0.05}),
         ({"kind": "halving", "warmup": 20}, {0: 0.02, 9: 0.2, 10: 0.11, 19: 0.2, 20: 0.1}),
+        ({"kind": "drops", "drops": [(30, 2.0), (50, 5.0)]}, {0: 0.4, 29: 0.4, 30: 0.2, 49: 0.2, 50: 0.04, 99: 0.04}),
+        ({"kind": "exponential"}, {0: 0.4, 50: 0.04, 75: 0.4 * 10**-1.5, 100: 0.004}),
+        ({"kind": "exponential", "last": 0.25, "warmup": 2}, {0: 0.2, 50: 0.2, 100: 0.1}),
         ({"kind": "cosine"}, {0: 0.4, 25: 0.2 + 0.1 * 2**0.5, 50: 0.2, 100: 0.0, 150: 0.0}),
+        ({"kind": "linear"}, {0: 0.4, 25: 0.3, 99: 0.004, 100: 0.0, 150: 0.0}),
+        ({"kind": "linear", "warmup": 20}, {0: 0.02, 20: 0.4, 60: 0.2, 100: 0.0}),
         ({"kind": "cosine", "warmup": 20}, {0: 0.02, 9: 0.2, 19: 0.4, 20: 0.4, 60: 0.2, 100: 0.0}),
     ],
     ids=str,
@@ -78,12 +84,20 @@ def test_options_reach_the_optimiser():
     assert _build(optimizer="rmsprop", beta_2=0.99).rho == 0.99
 
 
+@dataclasses.dataclass(frozen=True)
+class CriticsOptions:
+    """Of a method with a critic that has a rate and a beta of its own."""
+
+    critic_learning_rate: float = 0.02
+    critic_beta_1: float = 0.25
+
+
 def test_a_players_own_options_are_its_own_and_the_others_are_shared():
-    own = ToyWGANGPOptions(critic_updates=3, critic_learning_rate=0.02, critic_beta_1=0.25)
+    own, both = CriticsOptions(), (Player("critic", ("critic",), updates=3), Player("generator", ("decoder",)))
     shared = OptimizerOptions(
         optimizer="adam", learning_rate=0.4, momentum=0.75, beta_2=0.9, weight_decay=0.5, schedule="cosine"
     )
-    made = optimizers.of_players(shared, ToyWGANGP.players(own), own, steps_per_epoch=1, total_steps=10)
+    made = optimizers.of_players(shared, both, own, steps_per_epoch=1, total_steps=10)
     critic, generator = made["critic"], made["generator"]
     assert (critic.beta_1, generator.beta_1) == (0.25, 0.75)
     assert critic.beta_2 == generator.beta_2 == 0.9
@@ -198,6 +212,30 @@ def test_epochs_of_a_halving_become_steps():
         optimizer.iterations.assign(step)
         rates.append(float(optimizer.learning_rate))
     assert rates == pytest.approx([0.4, 0.2])
+
+
+def test_epochs_of_drops_and_the_end_of_an_exponential_become_steps():
+    released = _build(schedule="drops", drops="30:2,50:5,100:10", learning_rate=0.4, total_steps=1000)
+    rates = [float(released._learning_rate(epoch * 2.5 + shift)) for epoch in (30, 50, 100) for shift in (-1, 0)]
+    assert rates == pytest.approx([0.4, 0.2, 0.2, 0.04, 0.04, 0.004])
+    loaded = optimizers.Schedule.from_config(released._learning_rate.get_config())
+    assert float(loaded(125)) == pytest.approx(0.04)
+    smooth = _build(schedule="exponential", last_rate=0.25, learning_rate=0.4, total_steps=50)
+    assert float(smooth._learning_rate(25)) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    "drops", ["30", "30:2:5", "x:2", "30:2,30:5", "50:2,30:5", "0:2", "30:0", "30:-2", "30:inf", ","]
+)
+def test_drops_that_are_none_are_refused(drops, tmp_path):
+    with pytest.raises(InputError, match=rf"--drops: expected EPOCH:DIVISOR.*received '{drops}'.*Remedy"):
+        config_lib.validate(helpers.config(tmp_path, schedule="drops", drops=drops))
+
+
+@pytest.mark.parametrize("given", [{"schedule": "drops"}, {"drops": "30:2"}, {"schedule": "cosine", "drops": "30:2"}])
+def test_drops_and_their_schedule_go_together(given, tmp_path):
+    with pytest.raises(InputError, match="--schedule and --drops: expected both"):
+        config_lib.validate(helpers.config(tmp_path, **given))
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("adam", 0.001), ("rmsprop", 0.001)])

@@ -27,6 +27,15 @@ def test_a_second_stage_shows_the_moments_of_its_own_codes():
     assert scoring.subject(builders.drawing(model)).second_posterior is None
 
 
+@pytest.mark.parametrize(
+    ("train_on", "split", "said"), [("all", "test", True), ("all", "train", None), ("train", "test", None)]
+)
+def test_a_card_says_where_its_real_images_were_trained_on(train_on, split, said):
+    source = data.load(data.DataOptions(dataset="digits", train_on=train_on))
+    _, entry = scoring.real_identity(source, split, 10, None)
+    assert entry.get("trained_on") is said
+
+
 def test_curves_are_roots_of_what_was_logged(tmp_path):
     directory = RunDirectory(tmp_path)
     for step, error in ((100, 0.25), (200, 0.04)):
@@ -72,9 +81,9 @@ def scored(tmp_path):
     assert len(held_out) == 256
 
     def make(**values):
-        run = helpers.config(tmp_path, evaluate_every=1, evaluate_features="pixels", **values).run
+        config = helpers.config(tmp_path, evaluate_every=1, evaluate_features="pixels", **values)
         with mock.patch.object(scoring.statistics, "collect", wraps=scoring.statistics.collect) as collect:
-            score, card = scoring.in_training(run, source)
+            score, card = scoring.in_training(config, source)
         (images,) = collect.call_args.args[0]
         indices = [np.flatnonzero((held_out == image).all(axis=(1, 2, 3))).item() for image in images]
         assert card["real"]["count"] == len(indices)

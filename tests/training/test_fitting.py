@@ -14,8 +14,8 @@ from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
 from pga_tf.priors.mixture import Mixture
-from pga_tf.runs import codes, fitted, trained
 from pga_tf.runs import config as config_lib
+from pga_tf.runs import fitted, run_codes, trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.runs.drawing import Drawing
@@ -171,12 +171,12 @@ def test_fitting_resumes_where_it_was_stopped(prior, config, tmp_path):
 
 def test_codes_of_a_stochastic_encoder_are_drawn_afresh_and_again_the_same(config):
     model, _ = trained.load_model(config)
-    codes_of = codes.sampler(model, 3, "fit/codes")
+    codes_of = run_codes.sampler(model, 3, "fit/codes")
     images = tf.zeros([4, 8, 8, 1])
     first, again, later = (codes_of(images, tf.constant(step, tf.int64)) for step in (7, 7, 8))
     np.testing.assert_array_equal(first, again)
     assert (first.numpy() != later.numpy()).all()
-    judged = codes.sampler(model, 3, "codes/test")(images, tf.constant(7, tf.int64))
+    judged = run_codes.sampler(model, 3, "codes/test")(images, tf.constant(7, tf.int64))
     assert (first.numpy() != judged.numpy()).all()  # a prior is not judged by noise that it was fitted to
     spread = model.posterior(images).stddev().numpy()
     assert np.abs(first - model.encode(images)).max() < 6 * spread.max()
@@ -187,7 +187,7 @@ def test_the_latent_map_keeps_the_generator_of_the_smallest_mmd(config):
     folder = RunDirectory(config.run.workdir).prior("latent_map")
     scores = [line["mmd"] for line in RunDirectory(folder).read_scores()]
     draw, _ = trained.load(config, prior="latent_map")
-    held_out = codes.of_split(draw, data.load(config.data), "test", fitting.HELD_OUT)
+    held_out = run_codes.of_split(draw, data.load(config.data), "test", fitting.HELD_OUT)
     assert fitting.mmd(draw.prior, held_out) == pytest.approx(min(scores), rel=1e-3)
 
 

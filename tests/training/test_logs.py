@@ -75,6 +75,8 @@ def test_tensorboard_has_the_pictures_and_the_methods_own_quantities(events):
         assert [event.step for event in events.Tensors(tag)] == [4, 8]
         width, height, png = tf.make_ndarray(events.Tensors(tag)[-1].tensor_proto)
         assert tf.io.decode_png(png).shape[:2] == (int(height), int(width))
+    for name in ("mmd_codes", "mmd_mapped"):
+        assert _plugin(events, f"diagnostics/{name}") == "scalars"
     for name in ("log_det_bound", "log_det_exact"):
         assert _plugin(events, f"diagnostics/{name}") == "histograms"
         assert _plugin(events, f"diagnostics/{name}_mean") == "scalars"

@@ -18,22 +18,14 @@ from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import loop
 from tests.methods import builders
-from tests.methods.toys import ToyWGANGPOptions
 from tests.training import helpers
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-WITH_TOYS = """import runpy
-from tests.methods import toys
-runpy.run_module("pga_tf.train", run_name="__main__")
-"""
-
-
 def start(config):
-    """The command in a process of its own, which knows the tests' own methods too where one of those is trained."""
-    command = ["-c", WITH_TOYS] if config.run.method.startswith("toy") else ["-m", "pga_tf.train"]
-    command = [sys.executable, *command, *helpers.flags(config)]
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "pga_tf.train", *helpers.flags(config)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -59,8 +51,10 @@ def steps_of(workdir):
 HARDEST = {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "cosine", "ema": 0.9}
 LPGA = HARDEST | {"method": "lpga", "batch_norm": "per_source"}
 WGAN_GP = HARDEST | {
-    "method": "toy_wgan_gp",
+    "method": "gan",
     "network": "mlp",
+    "critic_updates": 5,
+    **builders.WGAN_GP,
 }  # five updates of a critic in a step, each on images of its own
 
 
@@ -84,7 +78,7 @@ def test_sigkill_then_the_same_command_gives_the_weights_of_an_unbroken_run(tmp_
     assert steps_of(tmp_path / "broken") == list(range(20, 241, 20))  # none twice, none missing
 
 
-@pytest.fixture(scope="module", params=[LPGA, WGAN_GP], ids=["lpga", "toy_wgan_gp"])
+@pytest.fixture(scope="module", params=[LPGA, WGAN_GP], ids=["lpga", "wgan_gp"])
 def whole(request, tmp_path_factory):
     """A run of 8 steps with all its checkpoints: its settings and directory."""
     settings = request.param | {"network": "mlp", "checkpoint_every": 2, "keep_checkpoints": 9, "log_every": 1}
@@ -105,7 +99,7 @@ def test_a_run_goes_on_from_any_checkpoint_bit_for_bit(whole, tmp_path):
     helpers.assert_same_state(state, helpers.state(path))
     assert helpers.step_of(state) == 8
     counts = {int(value) for name, value in state.items() if "iteration" in name}
-    assert counts == ({8, 40} if settings["method"] == "toy_wgan_gp" else {8})
+    assert counts == ({8, 40} if settings["method"] == "gan" else {8})
     a, b = ([line | {"images_per_second": 0} for line in helpers.logged(run)] for run in (path, parts))
     assert a == b
 
@@ -113,8 +107,8 @@ def test_a_run_goes_on_from_any_checkpoint_bit_for_bit(whole, tmp_path):
 def test_the_rate_that_is_logged_is_that_of_the_step_just_taken(whole):
     settings, path = whole
     peaks = {"": 1e-3}
-    if settings["method"] == "toy_wgan_gp":
-        peaks = {"/critic": ToyWGANGPOptions().critic_learning_rate, "/generator": 1e-3}
+    if settings["method"] == "gan":
+        peaks = {"/critic": 1e-3, "/generator": 1e-3}
     for line in helpers.logged(path):
         share = 0.5 * (1.0 + np.cos(np.pi * (line["step"] - 1) / 8))
         found = {name: value for name, value in line.items() if name.startswith("learning_rate")}

@@ -21,11 +21,11 @@ def scores(monkeypatch):
     """Makes in-training scores those of the list that it gives, one for each evaluation of the run so far."""
     found = [9.0, 7.0, float("nan"), 8.0, 7.5, 6.0, 6.5, 6.0, 7.0, 5.0]
 
-    def in_training(run, source):
+    def in_training(config, source):
         del source
 
         def score(drawing):
-            return {"frechet": found[int(drawing.model.step) // run.evaluate_every - 1], "kernel": 1.0}
+            return {"frechet": found[int(drawing.model.step) // config.run.evaluate_every - 1], "kernel": 1.0}
 
         return score, {"protocol": "of a test"}
 
