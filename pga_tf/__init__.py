@@ -53,14 +53,17 @@ _HOMES = {
     **dict.fromkeys(("Run", "Scores", "load", "train", "evaluate"), "pga_tf.run"),
     "InputError": "pga_tf.core.checks",
 }
+_ROOMS = ("priors",)  # packages that are used by name: pga_tf.priors.fit
 __all__ = sorted(_HOMES)
 
 
 def __dir__():
-    return [*globals(), *_HOMES]
+    return [*globals(), *_HOMES, *_ROOMS]
 
 
 def __getattr__(name):
+    if name in _ROOMS:
+        return importlib.import_module(f"pga_tf.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'pga_tf' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -32,7 +32,7 @@ def main():
     model, _ = trained.load_model(config, FLAGS.checkpoint)
     if not fitting.fit(config, model, fit, own):
         return signals.STATUS
-    given = {"workdir": FLAGS.workdir, "prior": fit.prior}
+    given = {"workdir": FLAGS.workdir, "prior": fit.name}
     given |= {"checkpoint": FLAGS.checkpoint} if FLAGS.checkpoint != "last" else {}
     print(f"  samples:      {commands.line('sample', **given)}")
     print(f"  scores:       {commands.line('evaluate', **given)}")

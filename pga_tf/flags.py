@@ -13,7 +13,7 @@ from absl import flags
 from pga_tf.core import checks, options
 from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
-from pga_tf.runs.config import GROUPS, Config, FitOptions, at_home, of_run
+from pga_tf.runs.config import GROUPS, Config, FitOptions, at_home, fit_options, of_run
 
 _DEFINE = {
     bool: flags.DEFINE_boolean,
@@ -78,7 +78,7 @@ def prior_from_flags(flag_values=flags.FLAGS):
     Without a `--prior` there are no options of one (None). One that is not fitted, such as an explicit
     `--prior=normal`, switches off the prior of a flagfile, with whatever options that one has there.
     """
-    fit = FitOptions(**_given((field.name for field in dataclasses.fields(FitOptions)), flag_values))
+    fit = fit_options(_given((field.name for field in dataclasses.fields(FitOptions)), flag_values))
     if not fit.prior:
         foreign = _given(_prior_fields(), flag_values)
         for flag in foreign:
@@ -157,6 +157,8 @@ def prior_help():
         own = dataclasses.fields(PRIORS.get(prior).Options)
         if own:
             lines += ["", f"with --prior={prior}:"] + [_help_line(field, field.default) for field in own]
+        if others := getattr(PRIORS.get(prior), "FITTED_WITH", {}):
+            lines += ["  defaults of fitting: " + " ".join(f"--{name}={value}" for name, value in others.items())]
     return "\n".join(lines)
 
 

@@ -155,7 +155,9 @@ class Run:
         for option in given:
             checks.require_member(f"Option of {name}", option, known)
         make = lambda cls: cls(**{f.name: given[f.name] for f in dataclasses.fields(cls) if f.name in given})
-        fit_options, own = make(config_lib.FitOptions), make(PRIORS.get(name).Options)
+        own = make(PRIORS.get(name).Options)
+        of_fit = {f.name for f in dataclasses.fields(config_lib.FitOptions)}
+        fit_options = config_lib.fit_options({n: value for n, value in given.items() if n in of_fit})
         return fitting.fit(self.config, self.model, fit_options, own, out=out)
 
     def evaluate(self, prior: str = "", **values: Any) -> Scores:

@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import scipy.stats
 from PIL import Image
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -25,9 +26,10 @@ from pga_tf.core.checks import InputError
 from pga_tf.evaluation import features, protocol, rounding
 from pga_tf.priors.mixture import MixtureOptions
 from pga_tf.runs import config as config_lib
-from pga_tf.runs import scoring, trained
+from pga_tf.runs import run_codes, scoring, trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
+from pga_tf.runs.drawing import Drawing
 from pga_tf.training import fitting, loop
 from tests import commands, markup
 from tests.training import helpers
@@ -353,21 +355,34 @@ def test_every_prior_of_a_run_is_scored_in_one_table(run, tmp_path, capsys):
     copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
     config = config_lib.of_run(copy)
     model, _ = trained.load_model(config)
-    assert fitting.fit(config, model, FitOptions(prior="mixture"), MixtureOptions(components=2), out=str)
+    for name in ("", "two"):
+        assert fitting.fit(config, model, FitOptions("mixture", name), MixtureOptions(components=2), out=str)
     capsys.readouterr()
     evaluate(f"--workdir={copy}", "--priors=all", "--num_samples=100", "--seeds=2", cache)
     printed = capsys.readouterr().out
     results = json.loads((copy / "evaluation" / "priors.json").read_text())
-    assert [result["title"] for result in results] == ["normal", "mixture"]
-    assert [result["card"]["generated"]["prior"] for result in results] == ["normal", "mixture"]
+    by_name = {result["title"]: result for result in results}
+    assert by_name.keys() == {"normal", "mixture", "two"}
+    assert [result["card"]["generated"]["prior"] for result in results] == list(by_name)
+    distances = [result["scores"]["frechet"]["value"] for result in results]
+    assert distances == sorted(distances)  # the nearest comes first
+    assert by_name["mixture"]["scores"] == by_name["two"]["scores"]  # the same fit under another name
+    model_codes = run_codes.of_split(Drawing(model, None, None), data.load(config.data), "test", scoring.LIKELIHOOD)
+    expected = scipy.stats.multivariate_normal(np.zeros(model.latent_dim)).logpdf(model_codes[:500]).mean()
+    assert by_name["normal"]["held-out"]["log p"] == pytest.approx(expected, rel=1e-4)
+    assert by_name["mixture"]["held-out"]["log p"] > expected
+    assert "held-out log p" in printed
+    page = markup.Page((copy / "evaluation" / "priors.html").read_text())
+    charts = [node["aria-label"] for node in page.all("svg")]
+    assert any(label.startswith("log p(z) of held-out codes") for label in charts)
     for result in results:
         assert rounding.with_error(result["scores"]["frechet"]) in printed
-    assert (copy / "evaluation" / "priors.html").read_text().count("<img") == 2
+    assert (copy / "evaluation" / "priors.html").read_text().count("<img") == 3
 
     evaluate(f"--workdir={copy}", "--prior=mixture", "--num_samples=100", "--seeds=2", cache)
     alone = load(RunDirectory(copy).prior("mixture"))
-    assert alone["scores"]["precision"] == results[1]["scores"]["precision"]
-    assert alone["card"] == results[1]["card"]
+    assert alone["scores"]["precision"] == by_name["mixture"]["scores"]["precision"]
+    assert alone["card"] == by_name["mixture"]["card"]
 
 
 def test_real_images_may_be_those_of_training(run, tmp_path):

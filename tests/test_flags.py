@@ -76,7 +76,7 @@ def test_flags_after_the_flagfile_override_it():
 
 def test_a_priors_flags_are_checked_before_anything_is_trained():
     fit, own = parse_prior("--prior=mixture", "--components=4", "--prior_steps=7")
-    assert (fit.prior, fit.prior_steps, own.components) == ("mixture", 7, 4)
+    assert (fit.prior, fit.prior_steps, own.components) == ("mixture", 7, "4")
     assert parse_prior() == (config_lib.FitOptions(), None)  # the method's own
     assert parse_prior("--prior=normal") == (config_lib.FitOptions(prior="normal"), NoOptions())
     both = f"--flagfile={ROOT}/flagfiles/ae_digits.flags"
@@ -84,8 +84,12 @@ def test_a_priors_flags_are_checked_before_anything_is_trained():
     assert parse_prior(both, "--prior=normal")[0].prior == "normal"  # the flagfile's --components goes with it
     with pytest.raises(InputError, match=r"--components: expected a --prior that has it.*add --prior=mixture"):
         parse_prior("--components=4")
-    with pytest.raises(InputError, match=r"--components: expected a value >= 1"):
-        parse_prior("--prior=mixture", "--components=0")
+    for wrong in ("0", "-3", "ten", "1.5", ""):
+        with pytest.raises(InputError, match=r"--components: expected auto, or a whole number"):
+            parse_prior("--prior=mixture", f"--components={wrong}")
+    for other in ([], ["--components=4", "--covariance=diagonal"]):
+        with pytest.raises(InputError, match=r"--mixture=dirichlet: expected a number of --components, and"):
+            parse_prior("--prior=mixture", "--mixture=dirichlet", *other)
     with pytest.raises(InputError, match=r"--map_width: expected a flag of --prior=mixture"):
         parse_prior("--prior=mixture", "--map_width=4")
     with pytest.raises(InputError, match="did you mean 'second_vae'"):
@@ -185,7 +189,7 @@ def test_a_run_trained_with_a_prior_is_sampled_with_it(tmp_path, capsys):
     assert commands.call("train", *training, *own) == 0
     assert RunDirectory(tmp_path).read_own_prior() == "mixture"
     fit, options = parse_prior(f"--flagfile={RunDirectory(tmp_path).own_prior}")
-    assert (fit.prior, options.components) == ("mixture", 2)
+    assert (fit.prior, options.components) == ("mixture", "2")
     commands.call("sample", f"--workdir={tmp_path}", "--grid=2x2")
     assert capsys.readouterr().out.split()[-1].endswith("grid_mixture_seed0.png")
     # gone on with and without a --prior it keeps the one it has, for a plain autoencoder has none of its own

@@ -47,6 +47,7 @@ USES = (
     "evaluation/draws",  # codes around that of one image
     "input",  # in a step: noise on images before they are encoded
     "directions",  # in a step: those along which laws of codes are compared
+    "fit/time",  # in a step of a fitted prior: t of a flow
 )
 _NUMBERS = {use: number for number, use in enumerate(USES)}
 CHOOSING = ("steer", "judge", "look")
@@ -91,18 +92,17 @@ def _step_key(use, seed, step, substep):
 
 def normals_of(seeds: tf.Tensor, dimensions: int, use: str) -> tf.Tensor:
     """N(0, 1) noise `[B, dimensions]`, float32: row i is a function of int64 seeds[i] and of `use` alone."""
-    return _of_each(noise.standard_normal, seeds, dimensions, use)
+    return _of_each(noise.normals_of_each, seeds, dimensions, use)
 
 
 def uniforms_of(seeds: tf.Tensor, dimensions: int, use: str) -> tf.Tensor:
     """U(0, 1) noise `[B, dimensions]`, float32: row i is a function of int64 seeds[i] and of `use` alone."""
-    return _of_each(noise.uniform, seeds, dimensions, use)
+    return _of_each(noise.uniforms_of_each, seeds, dimensions, use)
 
 
 def _of_each(draw, seeds, dimensions, use):
-    second = tf.constant(-1 - _NUMBERS[use], tf.int64)
-    one = lambda seed: draw([dimensions], tf.stack([seed, second]))
-    return tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec([dimensions], tf.float32))
+    second = tf.fill(tf.shape(seeds), tf.constant(-1 - _NUMBERS[use], tf.int64))
+    return draw(dimensions, tf.stack([seeds, second], axis=1))
 
 
 def sample_seeds(count: int, *, seed: int = 0, start: int = 0) -> np.ndarray:

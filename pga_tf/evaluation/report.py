@@ -17,6 +17,7 @@ BETTER = {
 }  # fmt: skip
 ERRORS = "+- is the standard error over the choice of samples; another training or other real images may move more"
 MAPPED = "MMD of h(f(x)) and h of the prior (Theorem 1: 0)"
+HELD_OUT, LOG_P = "held-out", "log p"  # where a result has log p(z) of held-out codes, in nats
 COMPARED = {  # what is compared beside scores, by (part, number)
     ("gap", "reconstructions"): "gap reconstructions",
     ("reconstruction", "mse"): "reconstruction mse",
@@ -24,6 +25,7 @@ COMPARED = {  # what is compared beside scores, by (part, number)
     ("latent", "mmd_codes"): "MMD of f(x) and the prior",
     ("latent", "mmd_mapped"): "MMD of h(f(x)) and h of the prior",
     ("memory", "ratio"): "memory ratio",
+    (HELD_OUT, LOG_P): "held-out log p",
 }
 STEPS = {
     "training_images": "training images (no model: the floor)",
@@ -311,7 +313,8 @@ def _group(members, card):
     for section, name in extra:
         values = [(result.get(section) or {}).get(name) for result in members]
         # Near 1 is best for memorisation, and neither side of it is better.
-        columns.append(("" if section == "memory" else "lower", [{"value": v, "error": None} for v in values]))
+        better = {"memory": "", HELD_OUT: "higher"}.get(section, "lower")
+        columns.append((better, [{"value": v, "error": None} for v in values]))
     marks = [_marks_of(better, entries) for better, entries in columns]
     return Group(members, header, content, list(zip(*marks, strict=True)), card)
 

@@ -93,6 +93,9 @@ def comparison(title, groups, differing, shown, note, notes):
         name = group.results[0]["names"]["frechet"] + (f", protocol {i + 1}" if len(groups) > 1 else "")
         scores = [(result["title"], result["scores"]["frechet"]) for result in group.results]
         charts.append(plots.ranking(name, [(run, entry["value"], entry["error"]) for run, entry in scores]))
+        densities = [(result["title"], (result.get("held-out") or {}).get("log p"), None) for result in group.results]
+        if any(value is not None for _, value, _ in densities):
+            charts.append(plots.ranking("log p(z) of held-out codes, nats: higher is better", densities))
     tables = [
         [
             list(zip(row, marks, strict=True))

@@ -3,7 +3,7 @@
 from pga_tf.networks.adapters import adapted
 from pga_tf.networks.budget import activations
 from pga_tf.networks.build import NetworkOptions, build, build_all, names, parameter_count, resolved, table
-from pga_tf.networks.roles import Critic, Decoder, Encoder, Mapping
+from pga_tf.networks.roles import Critic, Decoder, Encoder, Flow, Mapping
 from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Critic",
     "Decoder",
     "Encoder",
+    "Flow",
     "Mapping",
     "NetworkOptions",
     "activations",

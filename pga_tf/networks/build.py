@@ -16,6 +16,7 @@ from pga_tf.networks.mapping import MLP
 from pga_tf.networks.norm import SourceBatchNorm, code_norm, critic_norm
 from pga_tf.networks.plan import NETWORKS, SCALE_BLOCKS, Plan
 from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES, Stack
+from pga_tf.networks.velocity import Velocity
 
 
 def names() -> list[str]:
@@ -81,7 +82,7 @@ def resolved(options: NetworkOptions, image_shape: Sequence[int]) -> NetworkOpti
 
 
 def build(
-    role: roles.Encoder | roles.Decoder | roles.Critic | roles.Mapping,
+    role: roles.Encoder | roles.Decoder | roles.Critic | roles.Mapping | roles.Flow,
     options: NetworkOptions,
     image_shape: Sequence[int],
     *,
@@ -90,7 +91,7 @@ def build(
     """A built network for a role, a Keras layer whose weights exist.
 
     Args:
-      role: an `Encoder`, `Decoder`, `Critic` or `Mapping`. options: `NetworkOptions`. image_shape: (H, W, C).
+      role: an `Encoder`, `Decoder`, `Critic`, `Mapping` or `Flow`. options: `NetworkOptions`. image_shape: (H, W, C).
 
     `encoder(images, sources=("data",), training=False)` takes `[S * B, H, W, C]`: S equal segments, one for
     each source out of `ENCODER_SOURCES`. `decoder(codes, sources=("data",), training=False)` takes codes
@@ -105,6 +106,7 @@ def build(
         roles.Decoder: _decoder,
         roles.Critic: _critic,
         roles.Mapping: _mapping,
+        roles.Flow: _flow,
     }[type(role)](role, options, image_shape, name)
 
 
@@ -167,6 +169,11 @@ def _mapping(role, options, image_shape, name):
     del image_shape
     dim = options.latent_dim
     return MLP(dim, role.outputs * dim, width=role.width, depth=role.depth, join=role.join, name=name)
+
+
+def _flow(role, options, image_shape, name):
+    del image_shape
+    return Velocity(options.latent_dim, width=role.width, depth=role.depth, name=name)
 
 
 def _stack(made, known_sources, name, input_shape):

@@ -64,6 +64,14 @@ class Critic:
 
 
 @dataclasses.dataclass(frozen=True)
+class Flow:
+    """Codes `[B, H_dim]` and times `[B]` to velocities `[B, H_dim]`: `depth` residual blocks of `width`."""
+
+    width: int
+    depth: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Mapping:
     """Codes or noise `[B, H_dim]` to vectors `[B, outputs * H_dim]`.
 

@@ -48,6 +48,7 @@ class LatentMap(Stepwise):
 
     Options = LatentMapOptions
     FIT = "steps"
+    FITTED_WITH = {}
     DECODED_AS = "data"
     KEEPS_BEST = True  # of the generators met, the one whose codes have the smallest MMD to held-out codes
     PLAYERS = (Player("map_critic", ("critic",)), Player("map_generator", ("generator",)))

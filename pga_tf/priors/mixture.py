@@ -1,14 +1,17 @@
-"""A Gaussian mixture with full covariances, fitted to codes by expectation-maximisation. Interface: Samples.
+"""A mixture of Gaussians, fitted to codes by expectation-maximisation. Interface: Samples.
 
 The prior that regularised autoencoders fit afterwards (Ghosh et al., From Variational to Deterministic Autoencoders,
-ICLR 2020). scikit-learn fits it; afterwards it is a TFP distribution. The paper's scores on MNIST and CelebA are with a
+ICLR 2020), there of ten components. How many are right depends on the codes: `--components=auto` takes the
+number whose mixture gives held-out codes the highest likelihood. The paper's scores on MNIST and CelebA are with a
 Dirichlet process over the components' weights, of concentration 1 / K, and scikit-learn's priors over their means and
-covariances (`--component_weights=dirichlet_process`): that is fitted by variational EM, and used at its means.
+covariances (`--mixture=dirichlet`): that is fitted by variational EM, by scikit-learn, and used at its means.
+Afterwards either is a TFP distribution.
 """
 
 import dataclasses
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,24 +19,58 @@ import tensorflow_probability as tfp
 
 from pga_tf.core import checks, streams
 from pga_tf.core.options import option, validate
-from pga_tf.priors import draws
+from pga_tf.priors import draws, em
 
-# EM ends before where an iteration gains less than 1e-3 nats a code; variational EM, whose bound is of all codes
-# together, takes as many as the released code lets it.
-MOST_ITERATIONS = {"likelihood": 300, "dirichlet_process": 100}
+AUTO = "auto"
+CANDIDATES = (1, 2, 5, 10, 20, 50, 100, 200)
+HELD_OUT = 0.1, 5000  # share of the codes that candidates are compared by, and the most
+# EM of a mixture that is kept ends where an iteration gains less nats a code; of a candidate, sooner.
+GAIN, MOST_ITERATIONS = 1e-3, 300
+GAIN_OF_CANDIDATE, MOST_OF_CANDIDATE = 2e-2, 20
+MOST_ON_ALL = 10  # of the chosen one, on all codes; more iterations bring held-out codes nothing
+MOST_VARIATIONAL = 100  # as many as the released code lets it; its bound is of all codes together
 
 
 @dataclasses.dataclass(frozen=True)
 class MixtureOptions:
-    """What is set of a mixture; ten components are those of the paper."""
+    """What is set of a mixture. `components`: a number, as text or not, or "auto"."""
 
-    components: int = option(10, "Gaussians of the mixture", unit="components", minimum=1)
-    component_weights: str = option(
-        "likelihood",
-        "how the components' weights are fitted: by maximum likelihood, or under a Dirichlet process of 1 / components",
-        source="Ghosh et al.",
-        choices=("likelihood", "dirichlet_process"),
+    components: str = option(
+        AUTO,
+        "Gaussians of the mixture, or auto: as many, of 1, 2, 5, 10, 20, 50, 100 and 200, as are likeliest for codes "
+        "that are held out",
+        unit="components",
     )
+    mixture: str = option(
+        "em",
+        "em: maximum likelihood; dirichlet: variational EM with a Dirichlet process of 1 / components over the weights",
+        source="Ghosh et al.",
+        choices=("em", "dirichlet"),
+    )
+    covariance: str = option(
+        "full",
+        "of each Gaussian: full, low_rank (--rank directions and the same noise in all others), or diagonal, which "
+        "take fewer codes",
+        choices=em.COVARIANCES,
+    )
+    rank: int = option(16, "with --covariance=low_rank", unit="directions", minimum=1)
+
+    def __post_init__(self):
+        object.__setattr__(self, "components", str(self.components))
+        if self.components != AUTO and not (self.components.isdecimal() and 0 < int(self.components) < 2**31):
+            checks.refuse(
+                "--components",
+                expected=f"{AUTO}, or a whole number of Gaussians >= 1",
+                received=self.components,
+                remedy=f"the default is {AUTO}",
+            )
+        if self.mixture == "dirichlet" and (self.components == AUTO or self.covariance != "full"):
+            checks.refuse(
+                "--mixture=dirichlet",
+                expected="a number of --components, and --covariance=full",
+                received=f"--components={self.components} --covariance={self.covariance}",
+                remedy="add --components=10, which is the paper's, or leave --mixture out",
+            )
 
 
 class Mixture:
@@ -45,64 +82,139 @@ class Mixture:
 
     def __init__(self, latent_dim: int, options: MixtureOptions | None = None, *, seed: int = 0):
         self.options, self.latent_dim, self.seed = validate(options or MixtureOptions()), latent_dim, seed
-        k = self.options.components
+        self._hold(1 if self.options.components == AUTO else int(self.options.components))
+
+    def _hold(self, k):
+        """Makes the variables of `k` components."""
         self.weights = tf.Variable(tf.fill([k], 1.0 / k), trainable=False, name="weights")
-        self.means = tf.Variable(tf.zeros([k, latent_dim]), trainable=False, name="means")
-        self.factors = tf.Variable(tf.eye(latent_dim, batch_shape=[k]), trainable=False, name="factors")
+        self.means = tf.Variable(tf.zeros([k, self.latent_dim]), trainable=False, name="means")
+        self.factors = tf.Variable(tf.eye(self.latent_dim, batch_shape=[k]), trainable=False, name="factors")
         self.sample = draws.sampler(self._draw)
+
+    def allocate(self, shapes: dict[str, tuple]) -> None:
+        """Makes room for a fitted state whose arrays have these shapes."""
+        if self.options.components == AUTO and len(shapes["weights"]) == 1:
+            self._hold(shapes["weights"][0])
 
     def state(self) -> dict[str, tf.Variable]:
         """The variables that sampling needs, by name."""
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
-    def fit(self, codes: np.ndarray, *, report: Callable[[int, float], None] | None = None) -> dict[str, float]:
+    def fit(self, codes: np.ndarray, *, report: Callable[[int, str], None] | None = None) -> dict[str, Any]:
         """Fits to codes `[N, H_dim]`, and returns what was found, by name.
 
         Args:
-          report: called after each iteration with its number, from 1 on, and the mean log-likelihood of a code, nats.
+          report: called after each iteration with how many there were, and words on it.
 
         Raises `InputError` for fewer codes than would fix the covariances.
         """
+        self._require(len(codes))
+        codes = np.asarray(codes, np.float64)
+        report = report or (lambda *_: None)
+        offset, scale = codes.mean(axis=0), np.maximum(codes.std(axis=0), 1e-8)
+        if self.options.mixture == "dirichlet":
+            found, facts = self._dirichlet(codes, report)
+        else:
+            found, facts = self._em((codes - offset) / scale, scale, report)
+            found = found.moved(offset, scale)
+        self._hold(len(found.weights))
+        self.weights.assign(found.weights)
+        self.means.assign(found.means)
+        self.factors.assign(np.linalg.cholesky(found.covariances))
+        return facts
+
+    def _require(self, count):
+        """Raises `InputError` where `count` codes are too few."""
+        o = self.options
+        k = CANDIDATES[0] if o.components == AUTO else int(o.components)
+        least = em.fewest(k, self.latent_dim, o.covariance, o.rank)
+        if count >= max(least, 2):
+            return
+        others = [kind for kind in em.COVARIANCES if em.fewest(k, self.latent_dim, kind, o.rank) <= count]
+        offered = f"--covariance={others[0]}, " if others and o.mixture == "em" else ""
+        checks.refuse(
+            f"--components={o.components} with --covariance={o.covariance}",
+            expected=f"at least {max(least, 2):,} codes for {k} covariances in {self.latent_dim}-D",
+            received=count,
+            remedy=f"use {offered}{'fewer components or ' if k > 1 else ''}more images",
+        )
+
+    def _em(self, codes, scale, report):
+        """(`em.Gaussians`, facts) of codes of unit variance, which were divided by `scale` `[H_dim]`."""
+        o, iterations, log_scale = self.options, 0, float(np.log(scale).sum())
+
+        def run(fit, start, gain, most, said=""):
+            nonlocal iterations
+            trail = fit.iterate(start)
+            (value, found), gained = next(trail), np.inf
+            for _ in range(most):
+                before, (value, found) = value, next(trail)
+                iterations, gained = iterations + 1, value - before
+                report(iterations, f"{said}log-likelihood {value - log_scale:.5g}")
+                if gained < gain:
+                    break
+            return value - log_scale, found, gained < gain
+
+        how = {"covariance": o.covariance, "rank": o.rank, "seed": self.seed, "units": scale / scale.max()}
+        facts = {}
+        if o.components == AUTO:
+            start, facts = self._chosen(codes, log_scale, how, run)
+        with em.EM(codes, **how) as fit:
+            start = start if facts else fit.start(int(o.components))
+            value, found, converged = run(fit, start, GAIN, MOST_ON_ALL if facts else MOST_ITERATIONS)
+        if not converged and not facts:
+            from sklearn.exceptions import ConvergenceWarning
+
+            warnings.warn(f"EM had not converged after {MOST_ITERATIONS} iterations", ConvergenceWarning, stacklevel=3)
+        return found, {"log_likelihood": value, "iterations": iterations, "components": len(found.weights), **facts}
+
+    def _chosen(self, codes, log_scale, how, run):
+        """(the candidate that gives held-out codes the highest likelihood, facts)."""
+        order = np.random.default_rng(self.seed).permutation(len(codes))
+        count = max(1, min(int(HELD_OUT[0] * len(codes)), HELD_OUT[1]))
+        held_out, rest = codes[order[:count]], codes[order[count:]]
+        scores, best = {}, None
+        with em.EM(rest, **how) as fit:
+            for k in CANDIDATES:
+                if scores and len(rest) < em.fewest(k, self.latent_dim, how["covariance"], how["rank"]):
+                    break
+                _, found, _ = run(fit, fit.start(k), GAIN_OF_CANDIDATE, MOST_OF_CANDIDATE, f"{k} components, ")
+                scores[k] = fit.score(found, held_out) - log_scale
+                if scores[k] == max(scores.values()):
+                    best = found
+                elif k > 5:
+                    break  # from there on more Gaussians only overfit, and cost the most
+        return best, {"held_out_log_likelihood": max(scores.values()), "candidates": scores}
+
+    def _dirichlet(self, codes, report):
+        """(`em.Gaussians`, facts) at the means of scikit-learn's variational posterior."""
         import threadpoolctl
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
-        k, kind = self.options.components, self.options.component_weights
-        if len(codes) < k * (self.latent_dim + 1):
-            checks.refuse(
-                f"--components={k}",
-                expected=f"at least {k * (self.latent_dim + 1)} codes for {k} covariances in {self.latent_dim}-D",
-                received=len(codes),
-                remedy="use fewer components or more images",
-            )
-        codes = np.asarray(codes, np.float64)
         # One iteration a call, each from where the last one ended: scikit-learn tells of none before its fit is over.
-        how = {"covariance_type": "full", "random_state": self.seed, "max_iter": 1, "warm_start": True}
-        if kind == "likelihood":
-            fitted = GaussianMixture(k, **how)
-        else:
-            fitted = BayesianGaussianMixture(
-                n_components=k,
-                weight_concentration_prior_type=kind,
-                weight_concentration_prior=1.0 / k,
-                **how,
-            )
-        # With two threads, fits to 60,000 codes of 32 dimensions had not ended after 6 and 10 minutes; with one they
-        # took 40 seconds.
+        k = int(self.options.components)
+        fitted = BayesianGaussianMixture(
+            n_components=k,
+            weight_concentration_prior_type="dirichlet_process",
+            weight_concentration_prior=1.0 / k,
+            random_state=self.seed,
+            max_iter=1,
+            warm_start=True,
+        )
+        used = GaussianMixture(k)  # its own score is under the whole posterior
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # which says that one iteration was not enough
-            for iteration in range(1, MOST_ITERATIONS[kind] + 1):
+            for iteration in range(1, MOST_VARIATIONAL + 1):
                 fitted.fit(codes)
-                if report is not None:
-                    report(iteration, _log_likelihood(fitted, codes))
+                used.weights_, used.means_ = fitted.weights_, fitted.means_
+                used.precisions_cholesky_ = fitted.precisions_cholesky_
+                value = float(used.score(codes))
+                report(iteration, f"log-likelihood {value:.5g}")
                 if fitted.converged_:
                     break
-        if not fitted.converged_ and kind == "likelihood":
-            warnings.warn(f"EM had not converged after {iteration} iterations", ConvergenceWarning, stacklevel=2)
-        self.weights.assign(fitted.weights_)
-        self.means.assign(fitted.means_)
-        self.factors.assign(np.linalg.cholesky(fitted.covariances_))
-        return {"log_likelihood": _log_likelihood(fitted, codes), "iterations": iteration}
+        found = em.Gaussians(fitted.weights_, fitted.means_, fitted.covariances_)
+        return found, {"log_likelihood": value, "iterations": iteration, "components": k}
 
     def distribution(self) -> tfp.distributions.MixtureSameFamily:
         """The mixture as a TFP distribution over codes `[H_dim]`."""
@@ -119,18 +231,6 @@ class Mixture:
         """int64 seeds `[B]` to float32 codes `[B, H_dim]`; code i depends on seed i alone, whatever the batch."""
         uniform = streams.uniforms_of(seeds, 1, "sample/component")[:, 0]
         upper = tf.cumsum(self.weights)
-        component = tf.minimum(tf.searchsorted(upper, uniform, side="right"), self.options.components - 1)
+        component = tf.minimum(tf.searchsorted(upper, uniform, side="right"), self.weights.shape[0] - 1)
         eps = streams.normals_of(seeds, self.latent_dim, "sample/code")
         return tf.gather(self.means, component) + tf.linalg.matvec(tf.gather(self.factors, component), eps)
-
-
-def _log_likelihood(fitted, codes):
-    """Mean log-likelihood of a code, nats, under the mixture that `fitted`, of scikit-learn, stands for."""
-    from sklearn.mixture import GaussianMixture
-
-    if isinstance(fitted, GaussianMixture):
-        return float(fitted.lower_bound_)
-    used = GaussianMixture(len(fitted.weights_))  # a variational one's own score is under its whole posterior
-    used.weights_, used.means_ = fitted.weights_, fitted.means_
-    used.precisions_cholesky_ = fitted.precisions_cholesky_
-    return float(used.score(codes))

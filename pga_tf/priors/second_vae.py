@@ -41,6 +41,7 @@ class SecondVAE(Stepwise):
 
     Options = SecondVAEOptions
     FIT = "steps"
+    FITTED_WITH = {}
     DECODED_AS = "data"
     KEEPS_BEST = False  # the last one is used
     PLAYERS = (Player("second", ("encoder", "decoder")),)

@@ -6,10 +6,10 @@ import pathlib
 import numpy as np
 
 from pga_tf import data
-from pga_tf.core import checks, files, grids, ranges
+from pga_tf.core import checks, files, grids, interfaces, ranges
 from pga_tf.core.progress import Progress
-from pga_tf.evaluation import codes, features, measures, neighbours, protocol, protocols, scores, statistics
-from pga_tf.runs import drawing, fitted, history, run_data, scoring, trained
+from pga_tf.evaluation import codes, features, measures, neighbours, protocol, protocols, report, scores, statistics
+from pga_tf.runs import drawing, fitted, history, run_codes, run_data, scoring, trained
 from pga_tf.runs.directory import RunDirectory
 
 LABELLED = 2000  # codes in the scatter
@@ -201,7 +201,10 @@ def of_run(config, request, prior):
 
 
 def of_priors(config, request):
-    """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures)."""
+    """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures).
+
+    The nearest comes first. Where codes are there and a prior has a density, log p(z) of held-out ones is beside it.
+    """
     directory, request = RunDirectory(config.run.workdir), request.of_a_run()
     files.require_folder(directory.evaluation)
     files.require_places(directory.evaluation / name for name in ("priors.html", "priors.json"))
@@ -213,7 +216,9 @@ def of_priors(config, request):
     names = [*([own] if own else []), *fitted.names(config)]
     if not names:
         trained.prior_of(config)  # which says what is missing
-    results, pictures = [], []
+    results, pictures, held_out = [], [], None
+    if isinstance(model, interfaces.Encodes):
+        held_out = run_codes.of_split(drawing.Drawing(model, None, None), source, "test", scoring.LIKELIHOOD)
     total = request.real_count(source) + len(names) * request.seeds * request.num_samples
     with Progress("real images", total) as bar:
         real, card = request.real(source, network, extract, bar)
@@ -229,8 +234,12 @@ def of_priors(config, request):
             results.append(
                 {"title": name, "names": request.names(network), "card": card_of_it, "notes": notes, "scores": found}
             )
+            if held_out is not None and (value := scoring.log_p(draw.prior, held_out)) is not None:
+                results[-1][report.HELD_OUT] = {report.LOG_P: value}
             pictures.append(drawing.picture(drawn.shown))
-    return f"{directory.path.resolve().name}, step {step:,}: every prior", results, pictures
+    order = sorted(range(len(results)), key=lambda i: results[i]["scores"]["frechet"]["value"])
+    title = f"{directory.path.resolve().name}, step {step:,}: every prior, that of the smallest distance first"
+    return title, [results[i] for i in order], [pictures[i] for i in order]
 
 
 def of_images(given, against, request, *, title, prepared):

@@ -1,13 +1,14 @@
 """The whole configuration of a run: one frozen dataclass of options for each thing that is configured."""
 
 import dataclasses
+import re
 
 from pga_tf.core import checks, files, options
 from pga_tf.core.options import option
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions
-from pga_tf.priors import PRIORS
+from pga_tf.priors import OWN, PRIORS
 from pga_tf.runs import optimizers
 from pga_tf.runs.directory import RunDirectory
 
@@ -137,6 +138,9 @@ class FitOptions:
     """How a prior is fitted. Those with "steps" do not concern priors that are fitted at once."""
 
     prior: str = option("", "distribution over codes, by its registered name; default: the method's own")
+    prior_name: str = option(
+        "", "what this fit is called, so that a run may have several of one kind; default: as --prior"
+    )
     prior_steps: int = option(20000, "length of fitting", unit="steps", minimum=1)
     prior_batch_size: int = option(64, "for fitting", unit="examples", minimum=1)
     prior_learning_rate: float = option(1e-4, "of Adam", unit="factor", above=0.0)
@@ -151,6 +155,30 @@ class FitOptions:
     prior_codes: int = option(
         0, "codes for a prior that is fitted at once; 0: one for each training image", unit="codes", minimum=0
     )
+
+    def __post_init__(self):
+        name = self.prior_name
+        if name and not self.prior:
+            checks.refuse("--prior_name", expected="a --prior to call so", received="no --prior", remedy="name one")
+        taken = name in (*PRIORS.names(), OWN) and name != self.prior
+        if name and (taken or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name)):
+            checks.refuse(
+                "--prior_name",
+                expected="letters, digits, _, . and -, and no name of another prior",
+                received=repr(name),
+                remedy=f"call it {self.prior}_2, say",
+            )
+
+    @property
+    def name(self):
+        """What the fit is called, and its folder."""
+        return self.prior_name or self.prior
+
+
+def fit_options(given):
+    """The `FitOptions` of settings by name; what is not among them is as the prior that they name has it."""
+    kind = PRIORS.get(given["prior"]) if given.get("prior") else None
+    return FitOptions(**getattr(kind, "FITTED_WITH", {}) | given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +261,8 @@ def of_values(values):
     names = {key: [field.name for field in dataclasses.fields(cls)] for key, cls in groups.items()}
     for name in values:
         checks.require_member("Option", name, [known for group in names.values() for known in group])
-    made = {key: cls(**{name: values[name] for name in names[key] if name in values}) for key, cls in groups.items()}
+    groups["fit"] = lambda **given: fit_options(given)
+    made = {key: make(**{name: values[name] for name in names[key] if name in values}) for key, make in groups.items()}
     fit, own = made.pop("fit"), made.pop("own", None)
     return validate(Config(**made)), options.validate(fit), options.validate(own) if own else None
 

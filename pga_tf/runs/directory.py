@@ -254,7 +254,8 @@ class RunDirectory:
         if not self.own_prior.exists():
             return ""
         remedy = "move that file away; --prior names the prior then"
-        name = flagfiles.read_values(self.own_prior, remedy).get("prior", "")
+        values = flagfiles.read_values(self.own_prior, remedy)
+        name = values.get("prior_name") or values.get("prior", "")
         if not name:
             checks.refuse(str(self.own_prior), expected="--prior=NAME", received="none", remedy=remedy)
         return name

@@ -35,14 +35,27 @@ def make(kind, latent_dim, own, seed):
 
 
 def names(config):
-    """Names of the priors that were fitted to a run."""
-    folder = RunDirectory(config.run.workdir).prior
-    return [name for name in priors.PRIORS.names() if (folder(name) / FITTED).exists()]
+    """Names of the priors that were fitted to a run: those called as the registry does, in its order, then others."""
+    found = {path.parent.name for path in RunDirectory(config.run.workdir).prior("").glob(f"*/{FITTED}")}
+    known = [name for name in priors.PRIORS.names() if name in found]
+    return [*known, *sorted(found - {*known})]
+
+
+def require_known(config, name, what="--prior"):
+    """Raises `InputError` for a name that no prior of the registry, and none that was fitted to the run, has."""
+    checks.require_member(what, name, dict.fromkeys([*priors.PRIORS.names(), priors.OWN, *names(config)]))
+
+
+def kind_of(config, name):
+    """The registered name of the prior that a run calls `name`."""
+    return name if name in priors.PRIORS.names() else _record(config, name)["prior"]
 
 
 def command(config, name="mixture"):
     """The command that fits the prior `name` to a run."""
-    return commands.line("fit_prior", workdir=config.run.workdir, prior=name)
+    kind = kind_of(config, name)
+    named = {} if kind == name else {"prior_name": name}
+    return commands.line("fit_prior", workdir=config.run.workdir, prior=kind, **named)
 
 
 def write(path, prior):
@@ -51,11 +64,16 @@ def write(path, prior):
 
 
 def read(path, prior, remedy):
-    """Values of `prior` by name in a file of `write`. Raises `InputError`, with `remedy`, for one that is not whole."""
-    state = prior.state()
+    """Values of `prior` by name in a file of `write`. Raises `InputError`, with `remedy`, for one that is not whole.
+
+    A prior whose state is as large as its codes made it is given the sizes of the file.
+    """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            values = {name: stored[name] for name in state}
+            values = {name: stored[name] for name in prior.state()}
+        if hasattr(prior, "allocate"):
+            prior.allocate({name: value.shape for name, value in values.items()})
+        state = prior.state()
         for name, variable in state.items():
             here, there = tuple(np.shape(variable)), values[name].shape
             if here != there:
@@ -104,7 +122,8 @@ def is_of(config, model, name):
 
 def _anew(config, name):
     """The remedy for a fitted prior that cannot be used."""
-    return f"move {RunDirectory(config.run.workdir).prior(name)} away and fit it anew: {command(config, name)}"
+    anew = f": {command(config, name)}" if name in priors.PRIORS.names() else ""
+    return f"move {RunDirectory(config.run.workdir).prior(name)} away and fit it anew{anew}"
 
 
 def _record(config, name):
@@ -122,9 +141,10 @@ def load(config, model, name):
     Raises `InputError` if it has to be fitted and was not, was fitted to other weights than `model` has, or cannot be
     read.
     """
-    if name == priors.OWN or priors.PRIORS.get(name).FIT == "nothing":
+    require_known(config, name)
+    if name == priors.OWN or priors.PRIORS.get(kind_of(config, name)).FIT == "nothing":
         return unfitted(model, name)
-    kind = priors.PRIORS.get(name)
+    kind = priors.PRIORS.get(kind_of(config, name))
     directory = RunDirectory(RunDirectory(config.run.workdir).prior(name))
     path = directory.path / FITTED
     if not path.exists():

@@ -266,3 +266,14 @@ def training_curves(directory, method_options):
     if steps and method_options.likelihood == "learned_gamma":
         curves["gamma"] = (steps, values)
     return curves
+
+
+LIKELIHOOD = 500  # codes that log p is taken over: that of a flow takes a derivative for each dimension
+
+
+def log_p(prior, codes):
+    """Mean log p(z) of the first codes of `[N, H_dim]` under a prior, nats; None where it has no density."""
+    if not hasattr(prior, "log_prob"):
+        return None
+    values = [prior.log_prob(tf.constant(codes[i : i + 100])) for i in range(0, min(len(codes), LIKELIHOOD), 100)]
+    return float(np.mean(np.concatenate(values)))

@@ -1,6 +1,5 @@
 """A trained run, ready to draw from."""
 
-from pga_tf import priors
 from pga_tf.core import checks
 from pga_tf.evaluation.protocols import OURS, PROTOCOLS
 from pga_tf.methods import METHODS
@@ -28,8 +27,7 @@ def load(config, checkpoint="last", prior="", protocol=PROTOCOLS[OURS]):
     Raises `InputError` where there is no such checkpoint, or no such prior for it.
     """
     prior = prior or prior_of(config)
-    if prior != priors.OWN:
-        priors.PRIORS.get(prior)  # an unknown name is refused before anything is built
+    fitted.require_known(config, prior)  # an unknown name is refused before anything is built
     model, step = load_model(config, checkpoint)
     return drawing.Drawing(model, fitted.load(config, model, prior), prior, protocol), step
 
@@ -76,6 +74,6 @@ def noted_prior(config):
     """As `prior_of`, but None where there is none. Raises `InputError` for a prior.flags that cannot be read."""
     directory = RunDirectory(config.run.workdir)
     noted = directory.read_own_prior()
-    if noted and noted != priors.OWN:
-        checks.require_member(f"--prior in {directory.own_prior}", noted, [*priors.PRIORS.names(), priors.OWN])
+    if noted:
+        fitted.require_known(config, noted, f"--prior in {directory.own_prior}")
     return noted or METHODS.get(config.run.method).prior_of(config.method)

@@ -84,7 +84,9 @@ class Served:
         return self._model.encode(ranges.rescale(images, UNIT, self._model.image_range))
 
     def _sample(self, seed):
-        return {"image": self._images(self._prior.sample(seed), self._prior.DECODED_AS)}
+        # not the compiled one, whose one trace would hold the stored weights of the first signature that asked for it
+        draw = getattr(self._prior.sample, "python_function", self._prior.sample)
+        return {"image": self._images(draw(seed), self._prior.DECODED_AS)}
 
     def _sample_png(self, seed):
         pixels = ranges.to_uint8(_finite("image", self._sample(seed)["image"]), UNIT)

@@ -9,17 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import priors
-from pga_tf.core import checks, files, interfaces, memory, options, signals, streams
+from pga_tf.core import checks, files, memory, options, signals, streams
 from pga_tf.core.progress import Progress
 from pga_tf.evaluation import latent
-from pga_tf.runs import drawing, fitted, optimizers, run_data, trained
+from pga_tf.runs import drawing, fitted, optimizers, run_codes, run_data, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.config import OptimizerOptions, PriorConfig
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks, steps
 
 HELD_OUT = 2000  # codes of the test split that a fit is judged by
-BATCH = 250
+ADAPTED_TO = 10_000  # codes of the training split that a prior sees before its first step
 
 
 def fit(config, model, fit_options, own, *, out=print):
@@ -44,7 +44,7 @@ def fit(config, model, fit_options, own, *, out=print):
     seed = config.run.seed
     record = PriorConfig(fit_options, own, seed, fitted.fingerprint(model))
     run_directory = RunDirectory(config.run.workdir)
-    directory = RunDirectory(run_directory.prior(fit_options.prior), say=out)
+    directory = RunDirectory(run_directory.prior(fit_options.name), say=out)
     trained.noted_prior(config)  # one that cannot be read is refused before anything is fitted
     directory.require_same_config(record, remedy="delete that folder to fit it anew, or pass its options")
     if not directory.config.exists() and list(directory.checkpoints.glob("step-*")):
@@ -59,7 +59,7 @@ def fit(config, model, fit_options, own, *, out=print):
     memory.require("--prior_batch_size", of_a_batch, remedy="lower it")
     prior = fitted.make(kind, model.latent_dim, own, seed)
     draw = drawing.Drawing(model, None, None)
-    held_out = _codes(draw, source, "test", HELD_OUT)
+    held_out = run_codes.of_split(draw, source, "test", HELD_OUT)
     _require_codes(held_out)
     directory.create()
     with directory.locked():
@@ -71,7 +71,7 @@ def fit(config, model, fit_options, own, *, out=print):
         for line in source.notices():
             out(line)
         if stopped_by is None:
-            _conclude(prior, facts, held_out, directory, fit_options.prior, out)
+            _conclude(prior, facts, held_out, directory, fit_options.name, out)
             if not trained.noted_prior(config):
                 run_directory.write_own_prior(dataclasses.asdict(fit_options) | dataclasses.asdict(own))
         else:
@@ -84,17 +84,34 @@ def _conclude(prior, facts, held_out, directory, name, out):
     """Keeps the prior, or the best one met, with what is known of it."""
     if best := _best(prior, directory, out):
         fitted.assign(prior, best)
+    if getattr(prior, "averages", None):
+        prior.averages.apply()
     facts["mmd"] = mmd(prior, held_out)
-    facts["mmd_normal"] = mmd(priors.PRIORS.get("normal")(prior.latent_dim), held_out)
+    normal = priors.PRIORS.get("normal")(prior.latent_dim)
+    facts["mmd_normal"] = mmd(normal, held_out)
+    facts["mmd_error"] = _error_of_gain(prior, normal, held_out)
+    if (found := scoring.log_p(prior, held_out)) is not None:
+        facts["held_out_log_p"] = found
     fitted.write(directory.path / fitted.FITTED, prior)
     files.write_text(directory.path / "facts.json", json.dumps(facts) + "\n")
-    numbers = ", ".join(f"{key} {value:.4g}" for key, value in facts.items())
+    numbers = ", ".join(f"{key} {value:.4g}" for key, value in facts.items() if not isinstance(value, dict))
     out(f"fitted {name}: {numbers}\n  prior:        {directory.path}")
-    if facts["mmd"] > facts["mmd_normal"]:
-        out(
-            f"warning: {name} is further from held-out codes than N(0, I) is (MMD {facts['mmd']:.4g} and "
-            f"{facts['mmd_normal']:.4g}): sample with another prior, or fit this one for longer"
-        )
+    if "candidates" in facts:
+        out("  held-out log-likelihood: " + ", ".join(f"{k} {value:.4g}" for k, value in facts["candidates"].items()))
+    out(_gain(name, facts))
+
+
+def _gain(name, facts):
+    """What a fitted prior has gained over N(0, I), in a sentence; a warning where that is nothing."""
+    ours, normal = facts["mmd"], facts["mmd_normal"]
+    both = f"(MMD {ours:.4g} and {normal:.4g})"
+    advice = "sample with another prior, or fit this one for longer"
+    if ours > normal:
+        return f"warning: {name} is further from held-out codes than N(0, I) is {both}: {advice}"
+    if normal - ours <= facts["mmd_error"]:
+        return f"warning: {name} is not seen to be nearer to held-out codes than N(0, I) {both}: {advice}"
+    left = f"{max(ours, 0.0) / normal:.2g} of its squared MMD is left"
+    return f"  gained:       nearer to held-out codes than N(0, I): {left} {both}"
 
 
 def _best(prior, directory, out):
@@ -115,41 +132,24 @@ def mmd(prior, held_out):
     return latent.mmd(held_out, prior.sample(seeds).numpy())
 
 
+def _error_of_gain(prior, normal, held_out, parts=4):
+    """Twice the standard error of the difference between both's MMD, from that of each part of the codes."""
+    if len(held_out) < 2 * parts:
+        return 0.0
+    differences = [mmd(normal, part) - mmd(prior, part) for part in np.array_split(held_out, parts)]
+    return 2.0 * float(np.std(differences, ddof=1)) / math.sqrt(parts)
+
+
 def _fit_at_once(draw, prior, fit_options, source, out):
-    codes = _codes(draw, source, "train", fit_options.prior_codes)
-    out(f"fitting {fit_options.prior} to {len(codes):,} codes of {codes.shape[1]} dimensions")
+    found = run_codes.of_split(draw, source, "train", fit_options.prior_codes)
+    out(f"fitting {fit_options.name} to {len(found):,} codes of {found.shape[1]} dimensions")
     with Progress("iteration", things="iterations") as progress:
-        return prior.fit(codes, report=lambda k, value: progress.to(k, f"log-likelihood {value:.5g}"))
+        return prior.fit(found, report=progress.to)
 
 
-def _codes(draw, source, split, limit):
-    """Codes of a split's images, drawn from q(z|x) where the encoder is stochastic: `[N, H_dim]`."""
-    sample = tf.function(_code_sampler(draw.model, 0, f"codes/{split}"), autograph=False, reduce_retracing=True)
-    parts, held, reader = [], 0, source.ordered(split, BATCH)
-    for i, images in enumerate(reader.as_numpy_iterator()):
-        parts.append(sample(draw.in_range(images, source.value_range), tf.constant(i, tf.int64)).numpy())
-        held += len(images)
-        if limit and held >= limit:
-            break
-    return np.concatenate(parts)[: limit or None]
-
-
-def _code_sampler(model, seed, use):
-    """A function of images in the model's range and a step to codes, noise keyed by (seed, use, step)."""
-
-    def codes_of(images, step):
-        if not isinstance(model, interfaces.HasPosterior):
-            return tf.stop_gradient(model.encode(images))
-        posterior = model.posterior(images)
-        noise = streams.normal([tf.shape(images)[0], model.latent_dim], use, seed=seed, step=step)
-        return tf.stop_gradient(posterior.mean() + posterior.stddev() * noise)
-
-    return codes_of
-
-
-def _require_codes(codes):
-    if not np.isfinite(codes).all() or len(codes) < 2 or not np.ptp(codes, axis=0).any():
-        received = "none or one" if len(codes) < 2 else "equal or non-finite ones"
+def _require_codes(found):
+    if not np.isfinite(found).all() or len(found) < 2 or not np.ptp(found, axis=0).any():
+        received = "none or one" if len(found) < 2 else "equal or non-finite ones"
         checks.refuse(
             "Codes to fit a prior to",
             expected="finite codes that differ from each other",
@@ -178,10 +178,12 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
         loss_scale=prior.loss_scale(),
     )
     prior.compile(made, jit_compile=False)
-    prior.prepare = _code_sampler(model, seed, "fit/codes")
+    prior.prepare = run_codes.sampler(model, seed, "fit/codes")
     remedy = f"move {directory.path} away to fit that prior anew"
     checkpoints = Checkpoints(directory.checkpoints, prior, keep=2, say=out, remedy=remedy)
     start = checkpoints.resume()
+    if not start and hasattr(prior, "adapt"):
+        prior.adapt(run_codes.of_split(drawing.Drawing(model, None, None), source, "train", ADAPTED_TO))
     owed = directory.read_owed(start)
     if start >= total and not owed:
         return None
@@ -189,7 +191,7 @@ def _fit_steps(config, model, prior, fit_options, source, held_out, directory, o
     best = _best(prior, directory, out)
     writer = tf.summary.create_file_writer(os.fsencode(directory.logs))
     clock = callbacks.Clock(start, total, fit_options.prior_batch_size)
-    out(f"fitting {fit_options.prior}: {total:,} steps of {fit_options.prior_batch_size} codes, after step {start:,}")
+    out(f"fitting {fit_options.name}: {total:,} steps of {fit_options.prior_batch_size} codes, after step {start:,}")
     batches = source.batches(
         "train", fit_options.prior_batch_size, seed=seed, start_step=start, value_range=model.image_range
     )
@@ -234,7 +236,8 @@ class Judge(callbacks.Work):
         self.lowest = min(found, default=math.inf) if best else math.inf
 
     def work(self):
-        value = mmd(self.model, self.held_out)
+        with self.model.averaged():
+            value = mmd(self.model, self.held_out)
         if self.model.KEEPS_BEST and value < self.lowest:
             fitted.write(self.run_directory.path / fitted.BEST, self.model)
         self.lowest = min(value, self.lowest)

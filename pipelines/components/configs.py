@@ -31,7 +31,8 @@ def training_config(text, *, dataset, workdir):
 def prior_options(text):
     """(FitOptions, the prior's own options or, where none is named, None) of lines of flags."""
     values = _values(text)
-    fit = options.from_text(FitOptions, values)
+    of_prior = getattr(PRIORS.get(values["prior"]), "FITTED_WITH", {}) if values.get("prior") else {}
+    fit = options.from_text(FitOptions, {name: str(value) for name, value in of_prior.items()} | values)
     return fit, options.from_text(PRIORS.get(fit.prior).Options, values) if fit.prior else None
 
 

@@ -43,7 +43,7 @@ def prior_fitter(run: str, transformed: str, run_with_priors: str, flags: str) -
             continue
         if not fitting.fit(config, trained.load_model(config)[0], fit, own, out=warnings):
             raise signals.Stopped("a signal; the same command goes on from the last checkpoint")
-        figures[fit.prior] = json.loads((pathlib.Path(RunDirectory(copy).prior(fit.prior)) / "facts.json").read_text())
+        figures[fit.name] = json.loads((pathlib.Path(RunDirectory(copy).prior(fit.name)) / "facts.json").read_text())
     fit, own = wanted[0]
     RunDirectory(copy).write_own_prior(dataclasses.asdict(fit) | (dataclasses.asdict(own) if own else {}))
     return {"prior": trained.prior_of(config)} | figures

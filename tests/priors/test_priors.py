@@ -124,7 +124,7 @@ def test_a_dirichlet_process_weighs_components_as_its_equations_say():
     clusters = [np.array(c) + 0.15 * rng.normal(size=(n, 2)) for c, n in zip(centres, counts, strict=True)]
     codes = np.concatenate(clusters).astype(np.float32).astype(np.float64)
     clusters = np.split(codes, np.cumsum(counts)[:-1])
-    prior = Mixture(2, MixtureOptions(components=3, component_weights="dirichlet_process"))
+    prior = Mixture(2, MixtureOptions(components=3, mixture="dirichlet"))
     found = prior.fit(codes)
     order = [int(np.argmin([np.linalg.norm(m - c.mean(axis=0)) for c in clusters])) for m in prior.means.numpy()]
     assert sorted(order) == [0, 1, 2]
@@ -150,7 +150,7 @@ def test_a_dirichlet_process_weighs_components_as_its_equations_say():
 
 def test_mixture_of_too_few_codes_is_refused():
     with pytest.raises(InputError, match="at least 30 codes"):
-        Mixture(2).fit(standard(20, seed=0))
+        Mixture(2, MixtureOptions(components=10)).fit(standard(20, seed=0))
 
 
 def test_hinge_losses_by_hand():

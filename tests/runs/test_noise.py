@@ -9,7 +9,7 @@ import tensorflow as tf
 from pga_tf import data
 from pga_tf.core import streams
 from pga_tf.priors import PRIORS
-from pga_tf.runs import fitted, scoring
+from pga_tf.runs import fitted, run_codes, scoring
 from pga_tf.training import averaging, fitting
 from tests.methods import builders
 from tests.recording import keys_drawn
@@ -45,10 +45,10 @@ def _uses(model, name, monkeypatch):
     record("diagnostics", lambda: model.diagnostics(builders.images(model)))
     prior = fitted.make(PRIORS.get(name), builders.LATENT, PRIORS.get(name).Options(), SEED)
     for split in ("train", "test"):
-        record(f"codes of {split}", lambda split=split: fitting._codes(draw, source, split, COUNT))
+        record(f"codes of {split}", lambda split=split: run_codes.of_split(draw, source, split, COUNT))
     if PRIORS.get(name).FIT == "steps":
         prior.compile("adam")
-        prior.prepare = fitting._code_sampler(model, SEED, "fit/codes")
+        prior.prepare = run_codes.sampler(model, SEED, "fit/codes")
         record("fitting", lambda: [prior.train_step(builders.images(model, seed=i)) for i in range(2)])
     draw.prior = prior
     record("judging", lambda: fitting.mmd(prior, np.zeros([COUNT, builders.LATENT], np.float32)))

@@ -6,8 +6,10 @@ import keras
 import numpy as np
 
 from pga_tf.priors import PRIORS
+from pga_tf.priors.flow_matching import FlowMatchingOptions
 from pga_tf.priors.latent_map import LatentMapOptions
 from pga_tf.priors.mixture import MixtureOptions
+from pga_tf.priors.realnvp import RealNVPOptions
 from pga_tf.priors.second_vae import SecondVAEOptions
 from pga_tf.runs import build
 from pga_tf.serving import export, gate
@@ -17,6 +19,8 @@ OWN = {
     "mixture": MixtureOptions(components=2),
     "second_vae": SecondVAEOptions(second_width=8, second_depth=1),
     "latent_map": LatentMapOptions(map_width=8, map_depth=1),
+    "flow_matching": FlowMatchingOptions(flow_width=8, flow_depth=1, flow_steps=2),
+    "realnvp": RealNVPOptions(couplings=2, coupling_width=8, coupling_depth=1),
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.core import ranges
-from pga_tf.serving import export, gate, reference, signatures
+from pga_tf.serving import export, gate, reference, signatures, stored
 from tests.serving import models
 
 SHAPE, DIM = (8, 8, 1), 3
@@ -165,6 +165,15 @@ def test_points_have_no_pictures_and_no_bounds(tmp_path):
 def test_a_prior_without_a_density_has_no_log_prior(tmp_path):
     export.write(*models.make(prior="second_vae"), SHAPE, tmp_path)
     assert set(tf.saved_model.load(str(tmp_path)).signatures["score"].structured_outputs) == {"reconstruction_error"}
+
+
+def test_smaller_weights_of_a_prior_serve_every_signature(tmp_path):
+    model, prior = models.make(prior="flow_matching")
+    for variable in prior.trainable_variables:
+        variable.assign(variable + 0.1 * tf.random.stateless_normal(variable.shape, seed=[0, 0]))
+    export.write(model, prior, SHAPE, tmp_path, optimize="int8")
+    found = gate.check(str(tmp_path), reference.arrays(model, prior, SHAPE), stored.TOLERANCES["int8"])
+    assert found["sample"] > 1e-7  # rounded weights were used
 
 
 @pytest.mark.parametrize(("kind", "bytes_of_a_weight"), [("bfloat16", 2), ("int8", 1)])

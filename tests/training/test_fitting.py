@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -14,7 +15,7 @@ from pga_tf.methods import METHODS
 from pga_tf.priors import PRIORS
 from pga_tf.priors.mixture import Mixture
 from pga_tf.runs import config as config_lib
-from pga_tf.runs import fitted, trained
+from pga_tf.runs import fitted, run_codes, trained
 from pga_tf.runs.config import FitOptions
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.runs.drawing import Drawing
@@ -25,6 +26,8 @@ SMALL = {
     "second_vae": {"second_width": 16, "second_depth": 1},
     "latent_map": {"map_width": 16, "map_depth": 1},
     "mixture": {"components": 2},
+    "flow_matching": {"flow_width": 16, "flow_depth": 1, "flow_steps": 2},
+    "realnvp": {"couplings": 2, "coupling_width": 16, "coupling_depth": 1},
 }
 FITTED = [name for name in PRIORS.names() if PRIORS.get(name).FIT != "nothing"]
 METHODS_WITH_CODES = [name for name in METHODS.names() if hasattr(METHODS.get(name), "encode")]
@@ -47,7 +50,7 @@ def stored(config, prior):
         return dict(file)
 
 
-@pytest.fixture(scope="module", params=METHODS_WITH_CODES)
+@pytest.fixture(scope="module")
 def run(request, tmp_path_factory):
     """(a run's configuration, its trained model)."""
     config = train(tmp_path_factory.mktemp(request.param) / "run", request.param)
@@ -65,7 +68,11 @@ def config(trained_once, tmp_path):
     return config_lib.of_run(shutil.copytree(trained_once, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("prior", FITTED)
+# Every prior with an encoder of either kind, and one prior with every method: codes are codes.
+PAIRS = [(m, p) for m in METHODS_WITH_CODES for p in FITTED if p == "mixture" or m in ("ae", "vpga")]
+
+
+@pytest.mark.parametrize(("run", "prior"), PAIRS, indirect=["run"])
 def test_every_prior_fits_every_method_and_is_loaded_as_it_was(run, prior):
     (config, model), lines = run, []
     assert fit(config, prior, model=model, out=lines.append)
@@ -107,7 +114,48 @@ def test_a_prior_that_is_worse_than_the_normal_one_says_so(config, monkeypatch):
     assert f"{facts['mmd']:.4g} and {facts['mmd_normal']:.4g}" in lines[-1]
 
 
-@pytest.mark.parametrize("prior", ["second_vae", pytest.param("latent_map", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((0.01, 0.2, 0.02), r"gained: +nearer to held-out codes than N\(0, I\): 0\.05 of its squared MMD is left"),
+        ((-0.001, 0.2, 0.02), r"gained: .*: 0 of its"),
+        (
+            (0.19, 0.2, 0.02),
+            r"^warning: second_vae is not seen to be nearer .*\(MMD 0\.19 and 0\.2\): sample with another",
+        ),
+        (
+            (0.21, 0.2, 0.02),
+            r"^warning: second_vae is further from held-out codes than N\(0, I\) is \(MMD 0\.21 and 0\.2\)",
+        ),
+    ],
+)
+def test_a_fit_says_what_it_gained(found, said):
+    assert re.search(
+        said, fitting._gain("second_vae", dict(zip(("mmd", "mmd_normal", "mmd_error"), found, strict=True)))
+    )
+
+
+def test_priors_of_one_kind_lie_side_by_side_by_their_names(config):
+    model, _ = trained.load_model(config)
+    for name, components in (("", 1), ("wide", 3)):
+        assert fit(config, "mixture", model=model, prior_name=name, own={"components": components})
+    assert fitted.names(config) == ["mixture", "wide"]
+    weights = {name: trained.load(config, prior=name)[0].prior.weights.shape[0] for name in ("mixture", "wide")}
+    assert weights == {"mixture": 1, "wide": 3}
+    assert trained.load(config, prior="wide")[0].prior_name == "wide"
+    assert fitted.command(config, "wide").endswith("--prior=mixture --prior_name=wide")
+    with pytest.raises(InputError, match="did you mean 'wide'"):
+        trained.load(config, prior="wied")
+    RunDirectory(config.run.workdir).write_own_prior({"prior": "mixture", "prior_name": "wide"})
+    assert trained.prior_of(config) == "wide"
+    for wrong in ("second_vae", "own", "../up", "a b", ".hidden"):
+        with pytest.raises(InputError, match=r"--prior_name: expected letters"):
+            FitOptions("mixture", wrong)
+    with pytest.raises(InputError, match=r"--prior_name: expected a --prior"):
+        FitOptions(prior_name="wide")
+
+
+@pytest.mark.parametrize("prior", ["flow_matching", "second_vae", pytest.param("latent_map", marks=pytest.mark.slow)])
 def test_fitting_resumes_where_it_was_stopped(prior, config, tmp_path):
     whole, parts = config, config_lib.of_run(shutil.copytree(config.run.workdir, tmp_path / "parts"))
     assert fit(whole, prior, prior_evaluate_every=3)
@@ -123,12 +171,12 @@ def test_fitting_resumes_where_it_was_stopped(prior, config, tmp_path):
 
 def test_codes_of_a_stochastic_encoder_are_drawn_afresh_and_again_the_same(config):
     model, _ = trained.load_model(config)
-    codes_of = fitting._code_sampler(model, 3, "fit/codes")
+    codes_of = run_codes.sampler(model, 3, "fit/codes")
     images = tf.zeros([4, 8, 8, 1])
     first, again, later = (codes_of(images, tf.constant(step, tf.int64)) for step in (7, 7, 8))
     np.testing.assert_array_equal(first, again)
     assert (first.numpy() != later.numpy()).all()
-    judged = fitting._code_sampler(model, 3, "codes/test")(images, tf.constant(7, tf.int64))
+    judged = run_codes.sampler(model, 3, "codes/test")(images, tf.constant(7, tf.int64))
     assert (first.numpy() != judged.numpy()).all()  # a prior is not judged by noise that it was fitted to
     spread = model.posterior(images).stddev().numpy()
     assert np.abs(first - model.encode(images)).max() < 6 * spread.max()
@@ -139,7 +187,7 @@ def test_the_latent_map_keeps_the_generator_of_the_smallest_mmd(config):
     folder = RunDirectory(config.run.workdir).prior("latent_map")
     scores = [line["mmd"] for line in RunDirectory(folder).read_scores()]
     draw, _ = trained.load(config, prior="latent_map")
-    held_out = fitting._codes(draw, data.load(config.data), "test", fitting.HELD_OUT)
+    held_out = run_codes.of_split(draw, data.load(config.data), "test", fitting.HELD_OUT)
     assert fitting.mmd(draw.prior, held_out) == pytest.approx(min(scores), rel=1e-3)
 
 
@@ -160,10 +208,10 @@ def test_an_unknown_prior_is_refused_with_the_nearest_name(config):
         trained.load(config, prior="mixtur")
 
 
-@pytest.mark.parametrize("codes", [np.ones((5, 3)), np.full((5, 3), np.nan), np.zeros((0, 3))])
-def test_empty_constant_or_nan_codes_are_refused(codes):
+@pytest.mark.parametrize("found", [np.ones((5, 3)), np.full((5, 3), np.nan), np.zeros((0, 3))])
+def test_empty_constant_or_nan_codes_are_refused(found):
     with pytest.raises(InputError, match="collapsed"):
-        fitting._require_codes(codes)
+        fitting._require_codes(found)
 
 
 def test_fitting_in_other_words_is_refused(config):

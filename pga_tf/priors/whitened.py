@@ -1,0 +1,49 @@
+"""What priors that are fitted by steps to whitened codes share: y = L^-1 (z - m), with m and L L^T those of codes."""
+
+import numpy as np
+import tensorflow as tf
+
+from pga_tf.core.stepwise import Stepwise
+
+RIDGE = 1e-6  # of the mean variance, added to each: dimensions may be constant
+
+
+class Whitened(Stepwise):
+    """A `Stepwise` prior that sees whitened codes `[B, H_dim]` once it has been shown some by `adapt`."""
+
+    FIT = "steps"
+    FITTED_WITH = {
+        "prior_steps": 5000,
+        "prior_batch_size": 256,
+        "prior_learning_rate": 1e-3,
+        "prior_schedule": "cosine",
+    }
+    DECODED_AS = "data"
+    KEEPS_BEST = False  # the last one is used
+
+    def add_own_weights(self) -> None:
+        held = {"trainable": False, "aggregation": "only_first_replica"}
+        self.offset = self.add_weight(name="offset", shape=(self.latent_dim,), initializer="zeros", **held)
+        self.factor = self.add_weight(name="factor", shape=(self.latent_dim,) * 2, initializer="identity", **held)
+
+    def adapt(self, codes: np.ndarray) -> None:
+        """Takes mean and covariance from codes `[N, H_dim]`, before the first step."""
+        codes = np.asarray(codes, np.float64)
+        covariance = np.cov(codes.T).reshape(self.latent_dim, self.latent_dim)
+        covariance += RIDGE * np.trace(covariance) / self.latent_dim * np.eye(self.latent_dim)
+        self.offset.assign(codes.mean(axis=0))
+        self.factor.assign(np.linalg.cholesky(covariance))
+
+    def whitened(self, codes: tf.Tensor) -> tf.Tensor:
+        """L^-1 (z - m) of codes z `[B, H_dim]`."""
+        return tf.transpose(
+            tf.linalg.triangular_solve(tf.convert_to_tensor(self.factor), tf.transpose(codes - self.offset))
+        )
+
+    def coloured(self, y: tf.Tensor) -> tf.Tensor:
+        """m + L y, the inverse of `whitened`."""
+        return self.offset + tf.linalg.matvec(tf.convert_to_tensor(self.factor), y)
+
+    def log_scale(self) -> tf.Tensor:
+        """log |det L|, by which a density over codes is less than that over whitened ones."""
+        return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(tf.convert_to_tensor(self.factor))))
