@@ -17,10 +17,11 @@ import time
 import numpy as np
 import scipy.linalg
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from pga_tf import command_line
 from pga_tf.core import tfgan
 from pga_tf.evaluation import features
 from pga_tf.evaluation.frechet import frechet_distance
@@ -129,7 +130,7 @@ def feature_speed():
         )
 
 
-def main(_):
+def main():
     if FLAGS.memory_of:
         run_for_memory()
         return
@@ -144,4 +145,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, usage=__doc__)

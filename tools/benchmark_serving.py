@@ -22,8 +22,9 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
+from pga_tf import command_line
 from pga_tf.core import checks, ranges
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
@@ -154,7 +155,7 @@ def benchmark():
         transport.close()
 
 
-def main(_):
+def main():
     try:
         benchmark()
     except (checks.InputError, AssertionError, RuntimeError) as error:
@@ -164,4 +165,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, usage=__doc__)

@@ -14,9 +14,9 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
-from pga_tf import data, methods, networks
+from pga_tf import command_line, data, methods, networks
 from pga_tf.methods import METHODS
 from pga_tf.objectives import gaussian, pga
 from pga_tf.runs import devices
@@ -168,7 +168,7 @@ def measure(name, network):
     print(f"{name:6s} {network:10s} " + "  ".join(cells), flush=True)
 
 
-def main(_):
+def main():
     print("columns: speed of our step; relative speed of each other candidate (above 1: it is faster than ours);")
     print("data: CPU seconds of the input pipeline over seconds of a step")
     print(f"this processor computes in bfloat16: {devices.has_bfloat16()}")
@@ -179,4 +179,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, usage=__doc__)

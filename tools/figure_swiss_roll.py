@@ -2,10 +2,10 @@
 
     tools/run python tools/figure_swiss_roll.py --out=swiss_roll.png
 
-Trains flagfiles/{vae,lpga,prior_free}_swiss_roll.flags (Geng et al., 2020, figures 4 and 5: input, reconstructed and
-generated points, then codes, prior and what the prior is mapped to), one row for each, and says in its title and on
-the terminal how many samples lie near the roll and how much of it they reach. Runs are kept in --workdir, and used
-again if they are there.
+Trains flagfiles/{vae,aae,alae,prior_free,lpga}_swiss_roll.flags (Geng et al., 2020, figures 4 and 5: input,
+reconstructed and generated points, then codes, prior and what the prior is mapped to), one row for each, and says in
+its title and on the terminal how many samples lie near the roll and how much of it they reach. Runs are kept in
+--workdir, and used again if they are there.
 """
 
 import pathlib
@@ -13,12 +13,11 @@ import sys
 import tempfile
 
 import numpy as np
-from absl import app
 from absl import flags as absl_flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from pga_tf import data, flags, priors
+from pga_tf import command_line, data, flags, priors
 from pga_tf.core import files, ranges
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
@@ -27,8 +26,10 @@ from pga_tf.training import fitting, loop
 ROOT = pathlib.Path(__file__).parents[1]
 ROWS = {
     "vae": "VAE with a learned gamma",
+    "aae": "AAE",
+    "alae": "ALAE, with its own map from noise to codes",
+    "prior_free": "Prior-free autoencoder, with a map from noise to codes",
     "lpga": "LPGA",
-    "prior_free": "Prior-free autoencoder, with a map M from noise to codes",
 }
 PANELS = ("data x", "reconstructions g(f(x))", "samples", "codes f(x)", "noise, N(0, I)")
 POINTS = 5000  # of the training split, and as many samples
@@ -87,7 +88,7 @@ def draw_figure(rows):
     for part, (title, sets) in zip(parts_of_figure, rows.items(), strict=True):
         part.suptitle(title, x=0.005, ha="left", fontsize=12, fontweight="bold")
         mapped = not np.allclose(sets[4], sets[5])
-        titles = (*PANELS, "M(noise): what is decoded" if mapped else "the noise is what is decoded")
+        titles = (*PANELS, "map of the noise: decoded" if mapped else "the noise is what is decoded")
         reach = 1.05 * max(np.abs(points).max() for points in sets[3:])  # one range for all latent panels of a row
         colours = np.hypot(*sets[0].T)  # the radius grows along the roll: colour is the place on it
         for k, (panel, points, name) in enumerate(zip(part.subplots(1, columns), sets, titles, strict=True)):
@@ -99,8 +100,7 @@ def draw_figure(rows):
     return figure
 
 
-def main(argv):
-    del argv
+def main():
     out = pathlib.Path(FLAGS.out)
     with tempfile.TemporaryDirectory() as temporary:
         workdir, rows = pathlib.Path(FLAGS.workdir or temporary), {}
@@ -117,4 +117,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, usage=__doc__)

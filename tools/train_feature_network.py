@@ -15,10 +15,11 @@ import tempfile
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from pga_tf import command_line
 from pga_tf.core import files
 from pga_tf.data import DataOptions
 from pga_tf.data import load as load_source
@@ -101,8 +102,7 @@ def augmented(images, labels, plan, batch_size, seed):
     return data.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def main(argv):
-    del argv
+def main():
     plan, name = PLANS[FLAGS.dataset], FLAGS.dataset
     keras.utils.set_random_seed(FLAGS.seed)
     (x, y), (x_test, y_test) = ((images, np.eye(10, dtype=np.float32)[labels]) for images, labels in load(name))
@@ -149,4 +149,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, usage=__doc__)

@@ -9,7 +9,13 @@ from typing import Any
 from pga_tf.evaluation.protocols import OURS
 
 SCORING = 2  # raised whenever the definition of a score or of its error changes
-DESCRIPTIVE = ("generated", "encoder")  # of what was scored, not of how: no reason to set two scores apart
+DESCRIPTIVE = ("encoder", "prior", "batch_norm", "weights")
+"""Of `generated`: what was scored, not how, and so no reason to set two scores apart.
+
+A system draws by a prior, norms and weights of its own. Where a protocol asks for statistics of the samples themselves,
+its name says so.
+"""
+
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy")
 
 
@@ -48,11 +54,11 @@ def plain(value: Any) -> Any:
 
 def digest(card: dict) -> str:
     """Hash of a card, or of a part of one, without what is `DESCRIPTIVE`: 16 hexadecimal digits."""
-    group, entry = DESCRIPTIVE
     if card.get("protocol") == OURS:  # cards of before there were others do not name it
         card = {name: value for name, value in card.items() if name != "protocol"}
-    if isinstance(card.get(group), dict):
-        card = card | {group: {name: value for name, value in card[group].items() if name != entry}}
+    if isinstance(card.get("generated"), dict):
+        generated = {name: value for name, value in card["generated"].items() if name not in DESCRIPTIVE}
+        card = card | {"generated": generated}
     return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -70,6 +76,6 @@ def flat(card: dict, prefix: str = "") -> dict[str, Any]:
 def differences(cards: Sequence[dict]) -> dict[str, list]:
     """Entries in which cards differ: dict of dotted name to the list of values, None where a card lacks it."""
     flats = [{"protocol": OURS} | flat(card) for card in cards]
-    names = sorted(set().union(*flats) - {".".join(DESCRIPTIVE)})
+    names = sorted(set().union(*flats) - {f"generated.{name}" for name in DESCRIPTIVE})
     values = {name: [entries.get(name) for entries in flats] for name in names}
     return {name: found for name, found in values.items() if any(value != found[0] for value in found)}

@@ -263,7 +263,7 @@ def compare(results, pictures):
     found = {}
     for result in results:
         found.setdefault((protocol.digest(result["card"]), *result["scores"]), []).append(result)
-    groups = [_group(members, _card_rows(members[0]["card"])) for members in found.values()]
+    groups = [_group(members, _common_rows(members)) for members in found.values()]
     lines, entries = [ERRORS, LEGEND], []
     differing = protocol.differences([group.results[0]["card"] for group in groups])
     if differing:
@@ -279,7 +279,7 @@ def compare(results, pictures):
 
 def matrix(title, results, pictures):
     """(terminal text, page) of results that differ in their prior alone: a row for each. `pictures`: uint8 grids."""
-    card = [(name, value) for name, value in _card_rows(results[0]["card"]) if name != "generated.prior"]
+    card = _common_rows(results)
     group = _group(results, card)
     group = group._replace(header=("prior", *group.header[1:]))
     lines = [
@@ -350,3 +350,9 @@ def _compared(group):
 
 def _card_rows(card):
     return [(name, str(_plain(value))) for name, value in protocol.flat(card).items()]
+
+
+def _common_rows(results):
+    """What the cards of one table say alike: what each is, such as its prior, stands in its row."""
+    first, *others = (_card_rows(result["card"]) for result in results)
+    return [row for row in first if all(row in rows for rows in others)]

@@ -175,7 +175,8 @@ def of_run(config, request, prior):
         memory, pairs = neighbours.memory(drawn, held_out, training_set, pool and pool.features, extract)
         restored = measures.restored(subject, held_out)
     result = {
-        "title": f"{pathlib.Path(config.run.workdir).resolve().name}, step {step:,}, prior {draw.prior_name}",
+        "title": f"{pathlib.Path(config.run.workdir).resolve().name}, step {step:,}, prior {draw.prior_name}"
+        + (", averaged weights" if config.optimizer.ema else ""),
         "run": {
             "method": config.run.method,
             "dataset": config.data.dataset,

@@ -155,6 +155,9 @@ class FitOptions:
     prior_codes: int = option(
         0, "codes for a prior that is fitted at once; 0: one for each training image", unit="codes", minimum=0
     )
+    prior_seed: int = option(
+        -1, "of this fit: start, order of images and noise of codes; -1: the run's", minimum=-1, maximum=2**31 - 1
+    )
 
     def __post_init__(self):
         name = self.prior_name

@@ -25,7 +25,8 @@ ADAPTED_TO = 10_000  # codes of the training split that a prior sees before its 
 def fit(config, model, fit_options, own, *, out=print):
     """Fits the prior that `fit_options` name to the codes of a run's `model`, or goes on fitting it.
 
-    Codes are drawn from q(z|x) where the encoder is stochastic, afresh in every step, as a function of (seed, step).
+    Codes are drawn from q(z|x) where the encoder is stochastic, afresh in every step, as a function of (seed, step). The
+    seed is `fit_options.prior_seed`, or the run's.
     A run whose method has no prior of its own, and that has none yet, is sampled with this one from then on.
 
     Args:
@@ -41,7 +42,7 @@ def fit(config, model, fit_options, own, *, out=print):
     if kind.FIT == "nothing":
         out(f"--prior={fit_options.prior} has nothing to fit")
         return True
-    seed = config.run.seed
+    seed = config.run.seed if fit_options.prior_seed < 0 else fit_options.prior_seed
     record = PriorConfig(fit_options, own, seed, fitted.fingerprint(model))
     run_directory = RunDirectory(config.run.workdir)
     directory = RunDirectory(run_directory.prior(fit_options.name), say=out)
@@ -67,7 +68,7 @@ def fit(config, model, fit_options, own, *, out=print):
         if kind.FIT == "codes":
             facts, stopped_by = _fit_at_once(draw, prior, fit_options, source, out), None
         else:
-            facts, stopped_by = {}, _fit_steps(config, model, prior, fit_options, source, held_out, directory, out)
+            facts, stopped_by = {}, _fit_steps(model, prior, seed, fit_options, source, held_out, directory, out)
         for line in source.notices():
             out(line)
         if stopped_by is None:
@@ -158,9 +159,9 @@ def _require_codes(found):
         )
 
 
-def _fit_steps(config, model, prior, fit_options, source, held_out, directory, out):
+def _fit_steps(model, prior, seed, fit_options, source, held_out, directory, out):
     """Does what is owed and takes the remaining steps; returns the name of the signal that stopped them, or None."""
-    seed, total = config.run.seed, fit_options.prior_steps
+    total = fit_options.prior_steps
     adam = OptimizerOptions(
         optimizer="adam",
         learning_rate=fit_options.prior_learning_rate,

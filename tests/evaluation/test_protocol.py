@@ -114,12 +114,13 @@ def test_differences_name_the_entries():
     assert protocol.digest(a) == protocol.digest(dict(reversed(a.items())))
 
 
-def test_an_encoder_is_no_reason_to_set_two_scores_apart():
-    cards = [
-        {"features": {"network": "digits"}, "generated": {"prior": "normal", "encoder": e}} for e in ("one", "none")
-    ]
+def test_what_a_system_is_made_of_is_no_reason_to_set_its_scores_apart():
+    features = {"features": {"network": "digits"}}
+    autoencoder = {"prior": "mixture", "encoder": "one", "batch_norm": "no batch norm", "weights": "as trained"}
+    gan = {"prior": "uniform", "encoder": "none", "batch_norm": "running, of prior codes", "weights": "moving average"}
+    cards = [features | {"generated": {"checkpoint": "last", **found}} for found in (autoencoder, gan)]
     assert protocol.digest(cards[0]) == protocol.digest(cards[1])
     assert not protocol.differences(cards)
-    other = {"features": {"network": "digits"}, "generated": {"prior": "uniform", "encoder": "none"}}
-    assert protocol.digest(other) != protocol.digest(cards[1])
-    assert list(protocol.differences([cards[0], other])) == ["generated.prior"]
+    chosen = features | {"generated": {"checkpoint": "best", **gan}}
+    assert protocol.digest(chosen) != protocol.digest(cards[1])
+    assert list(protocol.differences([cards[0], chosen])) == ["generated.checkpoint"]

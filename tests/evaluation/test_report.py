@@ -248,6 +248,17 @@ def test_scores_of_other_protocols_are_set_apart_and_the_entries_named(two_seeds
     assert picture.text == "second"
 
 
+def test_systems_of_other_priors_stand_in_one_table_whose_card_is_what_they_share(two_seeds):
+    card = two_seeds["card"]
+    gan = card | {"generated": card["generated"] | {"prior": "uniform", "encoder": "none"}}
+    text, page = report.compare([two_seeds | {"title": "first"}, two_seeds | {"title": "gan", "card": gan}], [None] * 2)
+    assert "Protocol 2" not in text
+    assert "They differ" not in text
+    shown = section(markup.Page(page), "protocol").text
+    assert "generated.count" in shown
+    assert "generated.prior" not in shown
+
+
 def scored(title, **values):
     """A result of scores by name: (value, error), over 3 seeds."""
     scores = {

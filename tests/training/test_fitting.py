@@ -155,6 +155,20 @@ def test_priors_of_one_kind_lie_side_by_side_by_their_names(config):
         FitOptions(prior_name="wide")
 
 
+def test_a_fit_has_a_seed_of_its_own_or_the_runs(config):
+    model, _ = trained.load_model(config)
+    for name, seed in (("", -1), ("same", config.run.seed), ("other", config.run.seed + 1)):
+        assert fit(config, "realnvp", model=model, prior_name=name, prior_seed=seed)
+    own, same, other = (stored(config, name) for name in ("realnvp", "same", "other"))
+    for name in own:
+        np.testing.assert_array_equal(own[name], same[name], err_msg=name)
+    kernels = [name for name in own if own[name].ndim == 2]
+    assert kernels
+    assert any((own[name] != other[name]).any() for name in kernels)
+    draws = {name: trained.load(config, prior=name)[0].codes(np.arange(4)) for name in ("same", "other")}
+    assert (draws["same"] != draws["other"]).all()
+
+
 @pytest.mark.parametrize("prior", ["flow_matching", "second_vae", pytest.param("latent_map", marks=pytest.mark.slow)])
 def test_fitting_resumes_where_it_was_stopped(prior, config, tmp_path):
     whole, parts = config, config_lib.of_run(shutil.copytree(config.run.workdir, tmp_path / "parts"))
