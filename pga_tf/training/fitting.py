@@ -25,8 +25,8 @@ ADAPTED_TO = 10_000  # codes of the training split that a prior sees before its 
 def fit(config, model, fit_options, own, *, out=print):
     """Fits the prior that `fit_options` name to the codes of a run's `model`, or goes on fitting it.
 
-    Codes are drawn from q(z|x) where the encoder is stochastic, afresh in every step, as a function of (seed, step). The
-    seed is `fit_options.prior_seed`, or the run's.
+    Codes are drawn from q(z|x) where the encoder is stochastic, afresh in every step, as a function of (seed, step),
+    with the seed of `fit_options`, or the run's.
     A run whose method has no prior of its own, and that has none yet, is sampled with this one from then on.
 
     Args:
