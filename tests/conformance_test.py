@@ -64,11 +64,7 @@ USUAL = [case for case in ALL if case[0] != "gan"] + OF_NETWORKS + OF_STEPS  # o
 slow = lambda cases: [pytest.param(*case, marks=pytest.mark.slow) for case in cases]
 CASES = USUAL + slow(SLOW)
 # One of each way in which a step is made up, for what concerns the frame more than the method; `slow` has the others.
-OF_EACH_KIND = [
-    ("lpga", {}), ("vpga", {}), ("vae", {}), ("mmd_pga", {}), ("alae", {}), ("prior_free", {"critic_norm": "spectral"}),
-    ("rae", {"regulariser": "gradient_penalty", "weight_regulariser": 1.0}),
-    ("gan", {"critic_updates": 2, **builders.WGAN_GP}),
-]  # fmt: skip
+OF_EACH_KIND = [("lpga", {}), ("vae", {}), ("mmd_pga", {}), ("gan", {"critic_updates": 2, **builders.WGAN_GP})]
 COMPILED = OF_EACH_KIND + slow(case for case in USUAL + SLOW if case not in OF_EACH_KIND)
 named = lambda value: "-".join(map(str, value.values())) or "default" if isinstance(value, dict) else value
 each_case = pytest.mark.parametrize(("method", "options"), CASES, ids=named)
@@ -257,13 +253,18 @@ def _scalars_held(folder):
 
 
 def _served():
-    """(method, options, prior): each method and each prior once. What has no codes, or a prior of its own, has that."""
+    """(method, options, prior): each method and each prior once. What has no codes, or a prior of its own, has that.
+
+    Each prior at all times, and of those with their own the map of ALAE and the noise of a GAN; `slow` has the others.
+    """
     left = PRIORS.names()[::-1]
     found = []
     for method, options in ALL + OF_NETWORKS:
         kind = METHODS.get(method)
         fitted = kind.PRIOR != "own" and "encoder" in kind.roles(kind.Options(**options))
-        found.append((method, options, left.pop() if left and fitted else "own"))
+        prior = left.pop() if left and fitted else "own"
+        marks = pytest.mark.slow if prior == "own" and method not in ("alae", "gan") else ()
+        found.append(pytest.param(method, options, prior, marks=marks))
     return found + [("lpga", {}, prior) for prior in left]
 
 

@@ -234,6 +234,7 @@ def test_the_page_escapes_and_needs_no_network(ran):
     assert evaluated["blessed"] == "yes"
 
 
+@pytest.mark.slow
 def test_training_that_was_killed_goes_on(tmp_path):
     chosen = helpers.tiny(tmp_path / "root", steps=400, checkpoint_every=50, log_every=50)
     checkpoints = "Trainer/.staging/*/run/checkpoints/*.index"

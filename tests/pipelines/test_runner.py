@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import itertools
-import multiprocessing
 import os
 import pathlib
 import shutil
@@ -18,6 +17,7 @@ from pga_tf.core.checks import InputError
 from pipelines import code_hash, finished, run, runner
 from pipelines.runner import Step
 from pipelines.store import TFX_DATABASE, Store
+from tests import forks
 
 ORDER = ("a", "b", "c", "d")  # d needs b and c, both need a
 NEEDS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -63,14 +63,6 @@ def all_in(state):
 def visible(root):
     """Output folders that anyone can see, and what is in each."""
     return {path: {file.name for file in path.iterdir()} for path in root.glob("*/[!.]*/*") if path.is_dir()}
-
-
-def in_fork(function):
-    """Runs `function` in a process that may be killed: its exit code."""
-    process = multiprocessing.get_context("fork").Process(target=function)
-    process.start()
-    process.join(30)
-    return process.exitcode
 
 
 def test_the_second_run_is_cached_and_writes_nothing(tmp_path):
@@ -204,7 +196,7 @@ def test_a_kill_within_a_step_leaves_nothing_half_written(tmp_path, killed):
         if name == killed:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    assert in_fork(lambda: go(tmp_path, kill)) == -signal.SIGKILL
+    assert forks.exit_code(lambda: go(tmp_path, kill)) == -signal.SIGKILL
     seen = visible(tmp_path)
     assert all(files == {"first", "second"} for files in seen.values())
     assert not any(path.parts[-3] == killed for path in seen)
@@ -297,7 +289,7 @@ def test_what_was_finished_before_a_kill_is_entered_and_not_made_again(tmp_path,
         dying(owner, name, killed, after=after, at=at)
         run_noted(root, log, goes_on=goes_on)
 
-    assert in_fork(child) == -signal.SIGKILL
+    assert forks.exit_code(child) == -signal.SIGKILL
     told = []
     results = run_noted(root, log, told.append, goes_on=goes_on)
     assert log.read_text() == "ab"
@@ -316,7 +308,7 @@ def test_a_kill_while_a_finished_step_is_entered_loses_nothing_either(tmp_path, 
         run_noted(root, log)
 
     for where in (KILLS["before the folders move"], KILLS[kill]):
-        assert in_fork(lambda where=where: child(where)) == -signal.SIGKILL
+        assert forks.exit_code(lambda where=where: child(where)) == -signal.SIGKILL
     run_noted(root, log)
     assert log.read_text() == "ab"
     whole(root)
@@ -330,7 +322,7 @@ def test_what_was_damaged_after_a_kill_is_made_again(tmp_path, damage):
         dying(*KILLS["between two folders"][:2], "a", after=True)
         run_noted(root, log)
 
-    assert in_fork(child) == -signal.SIGKILL
+    assert forks.exit_code(child) == -signal.SIGKILL
     (staging,) = root.glob("a/.staging/*")
     (place,) = root.glob("a/out/*")
     if damage == "cut":
@@ -351,7 +343,7 @@ def test_a_kill_before_the_note_makes_the_step_again(tmp_path):
         dying(*BEFORE_THE_NOTE[:2], "a", after=False)
         run_noted(root, log)
 
-    assert in_fork(child) == -signal.SIGKILL
+    assert forks.exit_code(child) == -signal.SIGKILL
     run_noted(root, log)
     assert log.read_text() == "aab"
     whole(root)

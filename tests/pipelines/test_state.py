@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import multiprocessing
 import os
 import pathlib
 import re
@@ -22,8 +21,9 @@ from pga_tf.core.checks import InputError
 from pipelines import database, graph, lineage, page, run, runner
 from pipelines.runner import Step
 from pipelines.store import COLUMNS, DATABASE, TABLES, Store
+from tests import forks
 from tests.pipelines import helpers
-from tests.pipelines.test_runner import all_in, fake, go, in_fork
+from tests.pipelines.test_runner import all_in, fake, go
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_a_disk_without_room_is_told_before_any_work(root):
         with pytest.raises(InputError, match=r"expected a disk .*Remedy: free some space"):
             go(root, lambda name: pytest.fail("a step began"))
 
-    assert in_fork(child) == 0
+    assert forks.exit_code(child) == 0
 
 
 NOBODY = 65534
@@ -267,7 +267,7 @@ def test_a_root_that_cannot_be_written_is_told_before_any_work_and_can_be_read(r
             go(root, lambda name: pytest.fail("a step began"))
         assert [execution.id for execution in lineage.opened(root).executions("d")] == [4]
 
-    assert in_fork(child) == 0
+    assert forks.exit_code(child) == 0
 
 
 @pytest.mark.parametrize("place", ["a file", "below a file"])
@@ -353,7 +353,7 @@ def test_a_damaged_artifact_of_an_earlier_run_is_no_standard(tmp_path, resolve):
 
 @pytest.mark.parametrize("main_thread", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_given_twice_ends_a_run_politely_and_the_next_goes_on(tmp_path, capfd, number, main_thread):
+def test_a_signal_given_twice_ends_a_run_politely_and_the_next_goes_on(tmp_path, number, main_thread):
     root = tmp_path / "root"
 
     def wait(name):
@@ -366,12 +366,11 @@ def test_a_signal_given_twice_ends_a_run_politely_and_the_next_goes_on(tmp_path,
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run.settings, "from_flags", lambda: helpers.tiny(root))
             patch.setattr(graph, "steps", lambda chosen: steps)
-            patch.setattr(graph, "require", lambda chosen: None)  # TensorFlow does not work in a fork of a user of it
+            patch.setattr(graph, "require", lambda chosen: None)
             with signals.raising():
                 sys.exit(run.main())
 
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
+    process = forks.start(child, told=tmp_path)
     for _ in range(3000):
         if (tmp_path / "waits").exists() or not process.is_alive():
             break
@@ -384,12 +383,12 @@ def test_a_signal_given_twice_ends_a_run_politely_and_the_next_goes_on(tmp_path,
     process.kill()
     assert not alive
     assert process.exitcode == 130
-    told = capfd.readouterr()
-    lines = [line.split() for line in told.out.splitlines()]
+    out, err = ((tmp_path / name).read_text() for name in ("out", "err"))
+    lines = [line.split() for line in out.splitlines()]
     assert ["c", "interrupted"] in [line[:2] for line in lines]
     assert ["d", "not", "run"] in lines
-    assert told.out.splitlines()[-1] == "interrupted; the same command goes on"
-    assert "Traceback" not in told.err
+    assert out.splitlines()[-1] == "interrupted; the same command goes on"
+    assert "Traceback" not in err
     assert 'state failed">interrupted' in (root / page.NAME).read_text()
     with contextlib.closing(sqlite3.connect(root / DATABASE)) as db:
         states = dict(db.execute("select component, state from executions"))

@@ -82,7 +82,9 @@ def test_as_many_images_of_which_one_is_another_are_noticed(photos):
         loop.train(config(photos, steps=4), out=str)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "sample", "fit_prior"])
+@pytest.mark.parametrize(
+    "command", ["sample", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluate", "fit_prior"))]
+)
 def test_commands_take_images_where_they_lie_now_and_others_only_where_that_is_allowed(photos, command, capsys):
     loop.train(config(photos, steps=2), out=str)
     moved = photos.rename(photos.with_name("moved"))

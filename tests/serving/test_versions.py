@@ -1,6 +1,5 @@
 """Versions that appear whole and labelled, whatever kills their export, and who takes up what a kill left."""
 
-import multiprocessing
 import os
 import pathlib
 import signal
@@ -13,7 +12,7 @@ from pga_tf.core.checks import InputError
 from pga_tf.serving import versions
 from pga_tf.serving.local import policy
 from pga_tf.serving.versions import Versions
-from tests import commands
+from tests import commands, forks
 
 
 def publish(base, name="m", version=0, label="", text="weights"):
@@ -46,10 +45,7 @@ def killed(action, owner, name, *, after, at=1):
         setattr(owner, name, function)
         action()
 
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    assert forks.exit_code(child) == -signal.SIGKILL
 
 
 # (owner and name of the function, whether the kill comes after it, its call; whether the version is there afterwards)
@@ -141,14 +137,15 @@ def test_a_version_that_cannot_be_entered_is_not_published(tmp_path, monkeypatch
     assert (tmp_path / "models.config").read_text() == before
 
 
-def test_models_that_are_published_at_once_lose_no_entry(tmp_path, monkeypatch):
+def test_models_that_are_published_at_once_lose_no_entry(tmp_path):
     """Each reads models.config and writes it anew."""
-    read = versions.read_config
-    monkeypatch.setattr(versions, "read_config", lambda base: (read(base), time.sleep(0.05))[0])
-    fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=publish, args=(tmp_path, f"m{i}")) for i in range(8)]
-    for process in processes:
-        process.start()
+
+    def child(name):
+        read = versions.read_config
+        versions.read_config = lambda base: (read(base), time.sleep(0.05))[0]
+        publish(tmp_path, name)
+
+    processes = [forks.start(child, f"m{i}") for i in range(8)]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 8
