@@ -4,7 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
+from pga_tf import data
+from pga_tf.core import ranges
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.directory import RunDirectory
@@ -34,6 +37,20 @@ def test_a_gan_covers_at_least_seven_of_eight_modes(stem, tmp_path):
     counts = np.bincount(distance.argmin(axis=1)[near], minlength=8)
     assert (counts >= 2000 / 8 / 4).sum() >= 7, counts  # a mode has a quarter of its share at least
     assert near.mean() > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stem", ["ns_gan_swiss_roll", "wgan_gp_swiss_roll"])
+def test_a_gan_covers_the_swiss_roll_and_little_else(stem, tmp_path):
+    """Measured: 98 and 95 % of samples near the roll, whose turns lie 0.39 apart, and 100 % of it near samples."""
+    train(stem, tmp_path)
+    config = config_lib.of_run(tmp_path)
+    points = trained.load(config)[0].samples(5000).reshape(-1, 2)
+    source = data.load(config.data)
+    real = ranges.rescale(source.examples("train", 5000), source.value_range, (-1.0, 1.0)).numpy().reshape(-1, 2)
+    near = lambda of, others: (cKDTree(others).query(of)[0] < 0.05).mean()
+    assert near(points, real) > 0.85
+    assert near(real, points) > 0.95
 
 
 # name: (the largest Frechet distance, half as much again as was measured; the smallest recall, half of it)
