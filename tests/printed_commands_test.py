@@ -21,6 +21,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("flagfiles/*.flags")),
 ]  # fmt: skip
 COMMAND = re.compile(r"python -m ((?:pga_tf|pipelines)\.\w+)((?:\\\n|[^\n`|\\])*)")
+VARIABLE = re.compile(r"^ +(?:export )?([A-Z]+)=(\"?)(.*)\2$", re.MULTILINE)  # of a shell, in a document
 SMALL = {
     "dataset": "digits", "network": "conv_8", "filters": 4, "latent_dim": 3, "steps": 20, "batch_size": 8,
     "optimizer": "adam", "learning_rate": 0.01, "image_every": 100,
@@ -49,8 +50,11 @@ def given(arguments):
 
 def in_documents():
     for path in DOCUMENTS:
-        for module, rest in COMMAND.findall(path.read_text()):
-            line = re.sub(r"\\\n#?", " ", rest).partition(" #")[0].partition("   ")[0]
+        text = path.read_text()
+        variables = {name: value for name, _, value in VARIABLE.findall(text)}
+        for module, rest in COMMAND.findall(text):
+            line = re.sub(r"\\\n[ #]*", " ", rest).partition(" #")[0].partition("   ")[0]
+            line = re.sub(r"\$([A-Z]+)\b", lambda found, known=variables: known.get(found[1], found[0]), line)
             yield pytest.param(module, line, id=f"{path.name}: {module}{line}"[:100])
 
 
