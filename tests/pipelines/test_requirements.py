@@ -5,7 +5,8 @@ import re
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOR_DEVELOPMENT = {
-    "ruff", "mkdocs", "mkdocs-material", "mkdocstrings-python", "nbformat", "nbclient", "ipykernel", "pyte"
+    "ruff", "mkdocs", "mkdocs-material", "mkdocstrings-python", "nbformat", "nbclient", "ipykernel", "pyte",
+    "cloudpickle",
 }  # fmt: skip
 LIMITED_BY_TFX = {"absl-py", "scikit-learn", "tensorflow-serving-api"}
 
