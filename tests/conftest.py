@@ -1,6 +1,7 @@
 """Shared set-up: two logical CPUs, so that one replica can be compared with two in any test, and the toy methods."""
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -21,6 +22,13 @@ tf.config.experimental.enable_op_determinism()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has had ignored, and tests are about
 
 from tests.methods import toys  # noqa: E402, F401 - enters its methods
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """What a file of tests leaves behind is looked through by the collector once, not again after every next test."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -81,7 +81,13 @@ def test_the_product_prints_commands_and_flags_that_exist(call):
     assert not verb or verb[0] in importlib.import_module(f"pga_tf.{module}").INPUT_OF
 
 
-@pytest.mark.parametrize(("method", "expected"), [("vae", {"sample", "evaluate"}), ("ae", {"fit_prior", "sample"})])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        pytest.param("vae", {"sample", "evaluate"}, marks=pytest.mark.slow),
+        ("ae", {"fit_prior", "sample"}),
+    ],
+)
 def test_what_training_prints_last_works_when_pasted(method, expected, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PGA_TF_STARTED_AS", "tools/run python -m")
     pasted, waiting = set(), [f"python -m pga_tf.train --method={method} --workdir='{tmp_path}/my run'"]

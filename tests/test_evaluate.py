@@ -101,6 +101,7 @@ def test_a_protocol_goes_by_its_name_into_score_card_page_and_tensorboard(run, t
     assert "evaluation/frechet" not in events.Tags()["tensors"]
 
 
+@pytest.mark.slow
 def test_a_best_checkpoint_by_another_protocol_is_no_rival(tmp_path):
     def train(steps, **values):
         config = helpers.config(tmp_path, dataset="digits", network="mlp", steps=steps, evaluate_every=2, **values)

@@ -148,6 +148,7 @@ def test_training_is_that_of_the_train_command(ran, tmp_path):
     training.assert_same_state(training.state(run_folder), training.state(tmp_path / "direct"))
 
 
+@pytest.mark.slow
 def test_one_flag_of_trainer_runs_from_trainer_on_and_an_untrained_model_is_not_pushed(ran, monkeypatch):
     chosen, _, _ = ran
     root, base = chosen.options.pipeline_root, chosen.options.push_base

@@ -68,8 +68,9 @@ def config(trained_once, tmp_path):
     return config_lib.of_run(shutil.copytree(trained_once, tmp_path / "run"))
 
 
-# Every prior with an encoder of either kind, and one prior with every method: codes are codes.
-PAIRS = [(m, p) for m in METHODS_WITH_CODES for p in FITTED if p == "mixture" or m in ("ae", "vpga")]
+# Every prior with an encoder of either kind, and one prior with every method: codes are codes, so that is slow's.
+PAIRS = [(m, p) for m in ("ae", "vpga") for p in FITTED]
+PAIRS += [pytest.param(m, "mixture", marks=pytest.mark.slow) for m in METHODS_WITH_CODES if m not in ("ae", "vpga")]
 
 
 @pytest.mark.parametrize(("run", "prior"), PAIRS, indirect=["run"])
