@@ -83,6 +83,7 @@ print("Frechet distance of noise", worse["frechet"])
 """
 
 
+@pytest.mark.slow
 def test_a_users_script_in_a_process_of_its_own(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

@@ -33,6 +33,7 @@ def run(tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_of_own_networks_is_sampled_gone_on_with_and_exported(run, tmp_path, capsys):
     assert f"--encoder={HERE}:encoder" in (run.workdir / "config.flags").read_text()
     assert [type(layer).__name__ for layer in run.model.encoder.model.layers][1:3] == ["Flatten", "Dense"]
