@@ -23,8 +23,10 @@ from pga_tf.objectives import adversarial
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialPGAOptions(MatchedOptions):
-    """As in matched.py. The critics' optimiser is that of `latent_map`, after SAGAN."""
+    """As in matched.py, with weights found on digits. The critics' optimiser is that of `latent_map`, after SAGAN."""
 
+    weight_match: float = option(0.1, "w: weight of L_match", unit="factor", minimum=0.0)
+    weight_code: float = option(0.01, "c: weight of L_code", unit="factor", minimum=0.0)
     critic_norm: str = option("spectral", "of the critics' kernels", source="SN-GAN", choices=("none", "spectral"))
     critic_learning_rate: float = option(4e-4, "of the critics' optimiser", unit="factor", source="SAGAN", above=0.0)
     critic_beta_1: float = option(

@@ -26,7 +26,7 @@ from pga_tf.objectives import gaussian, pga
 
 @dataclasses.dataclass(frozen=True)
 class MatchedOptions(PerceptualOptions):
-    """Those of the paper are as published for MNIST, the others are ours and not tuned yet."""
+    """Those of the paper are as published for MNIST, the others ours: docs/results.md has what was tried."""
 
     weight_match: float = option(1.0, "w: weight of L_match", unit="factor", minimum=0.0)
     weight_code: float = option(1.0, "c: weight of L_code", unit="factor", minimum=0.0)
