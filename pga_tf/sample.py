@@ -47,6 +47,7 @@ def define_flags():
     )
     flags.define_data_flags()
     absl_flags.DEFINE_integer("num_samples", 10000, "with --out [unit: images]", lower_bound=1)
+    absl_flags.DEFINE_boolean("compress", False, "with --out: a smaller file, slower to write, and read as a whole")
 
 
 def _parse_grid(text):
@@ -163,7 +164,7 @@ def _write_array(draw, out):
     if images.dtype != np.uint8:
         images = ranges.to_uint8(images, draw.model.image_range).numpy()
     with files.replacing(out) as file:
-        np.savez_compressed(file, images=images)
+        (np.savez_compressed if FLAGS.compress else np.savez)(file, images=images)
     print(f"{out}: images {images.shape} {images.dtype}")
     return 0
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -172,8 +173,11 @@ def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_pat
     assert [path.name for path in made] == ["grid_seed7.png", "reconstructions.png", "interpolations.png"]
     assert Image.open(made[0]).size == (3 * 42 - 2, 2 * 42 - 2)  # 8x8 images enlarged to 40, with gaps of 2
 
-    for name in ("a", "b"):
-        commands.call("sample", f"--workdir={run}", f"--out={tmp_path / name}.npz", "--num_samples=5")
+    for name, compressed in (("a", False), ("b", True)):
+        more = ["--compress"] if compressed else []
+        commands.call("sample", f"--workdir={run}", f"--out={tmp_path / name}.npz", "--num_samples=5", *more)
+        (entry,) = zipfile.ZipFile(tmp_path / f"{name}.npz").infolist()
+        assert (entry.compress_type == zipfile.ZIP_DEFLATED) == compressed
     a, b = (np.load(tmp_path / f"{name}.npz")["images"] for name in ("a", "b"))
     assert a.shape == (5, 8, 8, 3)
     assert a.dtype == np.uint8

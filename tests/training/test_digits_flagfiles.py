@@ -15,6 +15,8 @@ TRAINED = {
     "intro_vae": (33.0, lambda last: last["kl_data"] < last["kl_samples"] < 20.0),
     "age": (36.0, lambda last: 0.0 < last["kl_data"] < last["kl_samples"] < 1.0),
     "alae": (30.0, lambda last: 0.0 < last["margin"] < 1.0),
+    "mmd_pga": (34.0, lambda last: last["L_match"] < 0.05 and last["L_code"] < 0.05),
+    "adversarial_pga": (26.0, lambda last: abs(last["margin"]) < 1.0 and last["L_lr_N"] < 0.2),
 }
 
 
