@@ -19,8 +19,7 @@ import tensorflow as tf
 from pga_tf.core import checks, streams
 from pga_tf.core.options import option, validate
 from pga_tf.priors import draws
-
-RIDGE = 1e-6  # of the mean variance, added to each: dimensions may be constant
+from pga_tf.priors.whitened import factor_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +67,10 @@ class Empirical:
             checks.refuse(
                 "--prior=empirical", expected="at least 2 codes", received=len(codes), remedy="use more images"
             )
-        covariance = np.cov(np.asarray(codes, np.float64).T).reshape(self.latent_dim, self.latent_dim)
-        covariance += RIDGE * np.trace(covariance) / self.latent_dim * np.eye(self.latent_dim)
         h = self.options.empirical_kernel * len(codes) ** (-1.0 / (self.latent_dim + 4))
         self._hold(len(codes))
         self.codes.assign(codes)
-        self.factor.assign(h * np.linalg.cholesky(covariance))
+        self.factor.assign(h * factor_of(codes))
         if report is not None:
             report(1, "")
         return {"codes": len(codes), "noise": h}

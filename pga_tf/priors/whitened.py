@@ -8,6 +8,13 @@ from pga_tf.core.stepwise import Stepwise
 RIDGE = 1e-6  # of the mean variance, added to each: dimensions may be constant
 
 
+def factor_of(codes: np.ndarray) -> np.ndarray:
+    """L `[D, D]`, lower triangular, where L L^T is the covariance of codes `[N, D]`, with the ridge: float64."""
+    dimensions = codes.shape[1]
+    covariance = np.cov(np.asarray(codes, np.float64).T).reshape(dimensions, dimensions)
+    return np.linalg.cholesky(covariance + RIDGE * np.trace(covariance) / dimensions * np.eye(dimensions))
+
+
 class Whitened(Stepwise):
     """A `Stepwise` prior that sees whitened codes `[B, H_dim]` once it has been shown some by `adapt`."""
 
@@ -28,11 +35,8 @@ class Whitened(Stepwise):
 
     def adapt(self, codes: np.ndarray) -> None:
         """Takes mean and covariance from codes `[N, H_dim]`, before the first step."""
-        codes = np.asarray(codes, np.float64)
-        covariance = np.cov(codes.T).reshape(self.latent_dim, self.latent_dim)
-        covariance += RIDGE * np.trace(covariance) / self.latent_dim * np.eye(self.latent_dim)
-        self.offset.assign(codes.mean(axis=0))
-        self.factor.assign(np.linalg.cholesky(covariance))
+        self.offset.assign(np.mean(codes, axis=0, dtype=np.float64))
+        self.factor.assign(factor_of(codes))
 
     def whitened(self, codes: tf.Tensor) -> tf.Tensor:
         """L^-1 (z - m) of codes z `[B, H_dim]`."""
