@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pga_tf.core import checks, replicas
@@ -61,7 +62,8 @@ class HeadStart(Stepwise):
 
     def told(self) -> str:
         """What has come of it, in a line."""
-        return f"a head start of the encoder by {int(self.step)} steps, moments of codes {self.gap:.3g} off the prior's"
+        steps = int(np.asarray(self.step))  # of several replicas
+        return f"a head start of the encoder by {steps} steps, moments of codes {self.gap:.3g} off the prior's"
 
 
 class _Ending(keras.callbacks.Callback):
@@ -69,6 +71,8 @@ class _Ending(keras.callbacks.Callback):
         head = self.model
         head.gap = float(logs["L_moments"])
         if not math.isfinite(head.gap):
-            raise checks.NonFiniteError(f"L_moments is {head.gap} at step {int(head.step)} of the head start")
-        head.stop_training |= head.gap < ENOUGH or int(head.step) >= head.length
+            raise checks.NonFiniteError(
+                f"L_moments is {head.gap} at step {int(np.asarray(head.step))} of the head start"
+            )
+        head.stop_training |= head.gap < ENOUGH or int(np.asarray(head.step)) >= head.length
         head.reset_metrics()  # a value is that of its step
