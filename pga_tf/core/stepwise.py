@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pga_tf.core import averages, players, replicas, routing, streams, updates
+from pga_tf.core import averages, means, players, replicas, routing, streams, updates
 from pga_tf.core.options import validate
 from pga_tf.core.players import Player
 
@@ -55,7 +55,7 @@ class Stepwise(keras.Model):
         self.averages, self._trains = None, True
         players.require_each_variable_once(self.players(options), self.networks(), self.trainable_variables)
         named = [*self.LOSSES, *self.REPORTED, *(["loss"] if self.TOTAL else [])]
-        self.meters = updates.meters([*dict.fromkeys(named), *updates.gradient_names(self.networks())])
+        self.means = means.Means([*dict.fromkeys(named), *updates.gradient_names(self.networks())])
         self.built = True  # its networks are
 
     def add_own_weights(self) -> None:
@@ -120,7 +120,7 @@ class Stepwise(keras.Model):
 
     def window(self) -> dict[str, keras.Variable]:
         """What the means that are logged next have taken in so far, by name."""
-        return {f"window/{name}/{i}": v for name, meter in self.meters.items() for i, v in enumerate(meter.variables)}
+        return {"window/means": self.means.state}
 
     def loss_scale(self) -> float | None:
         """What a published bound, a sum over dimensions, is multiplied by before it is trained; None where none is.
@@ -140,7 +140,10 @@ class Stepwise(keras.Model):
         if self.averages:
             self.averages.update(step)
         self.step.assign_add(1)
-        return updates.record(self.meters, self.with_total(values))
+        values = self.with_total(values)
+        if missing := sorted(set(self.means.names) - set(values)):
+            raise KeyError(f"Expected values for {sorted(self.means.names)} from update, received none for {missing}.")
+        return self.means.record(values)
 
     def with_total(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`values` with the entry "loss"."""
@@ -195,11 +198,14 @@ class Stepwise(keras.Model):
         variables = [v for player in chosen for v in self.trained_by(player)]
         gradients = tape.gradient(loss, variables, output_gradients=replicas.shares(loss))
         routing.require_gradients(gradients, variables)
-        waiting = iter(updates.joined(gradients))
+        squares = updates.sums_of_squares(gradients)
+        ordered = self.jit_compile and replicas.count() == 1  # by XLA
+        waiting = iter(gradients if ordered else updates.joined(gradients, squares))
         for player in chosen:
             own = self.trained_by(player)
             self.optimizers[player.name].apply([next(waiting) for _ in own], own)
-        return updates.norms(gradients, {role: self.networks()[role] for player in chosen for role in player.roles})
+        groups = {role: self.networks()[role] for player in chosen for role in player.roles}
+        return updates.norms(gradients, squares, groups)
 
     def normal(self, shape: Sequence[int | tf.Tensor], use: str, step: tf.Tensor, substep: int = 0) -> tf.Tensor:
         """N(0, 1) noise of this model's seed; see `streams.normal`."""

@@ -1,28 +1,10 @@
-"""The part of a step that no paper writes down: gradients on their way to optimisers, losses on theirs to metrics."""
+"""The part of a step that no paper writes down: gradients on their way from a tape to optimisers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import keras
 import tensorflow as tf
 
 from pga_tf.core import replicas
-
-
-def meters(names: Iterable[str]) -> dict[str, keras.metrics.Metric]:
-    """One running mean for each name; a `keras.Model` that holds the dict as an attribute tracks and resets them."""
-    return {name: keras.metrics.Mean(name=name) for name in names}
-
-
-def record(meters: dict[str, keras.metrics.Metric], values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Adds `values` (scalar or `[B]` tensors by name) to their meters and returns all current means.
-
-    Raises `KeyError` for a value without a meter and for a meter without a value.
-    """
-    if set(values) != set(meters):
-        raise KeyError(f"Expected values for {sorted(meters)}, received {sorted(values)}.")
-    for name, value in values.items():
-        meters[name].update_state(tf.reduce_mean(value))
-    return {name: meter.result() for name, meter in meters.items()}
 
 
 def gradient_names(networks: Iterable[str]) -> list[str]:
@@ -30,29 +12,42 @@ def gradient_names(networks: Iterable[str]) -> list[str]:
     return [f"gradient_norm/{name}" for name in networks]
 
 
-def joined(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def sums_of_squares(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """The halved sum of squares of each gradient, a scalar: what all norms of a step are made of."""
+    return [tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]
+
+
+def joined(gradients: Sequence[tf.Tensor], squares: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """`gradients`, each unchanged in value, none of them there before all of them are.
 
     No variable may move while another's gradient is still computed from it, and TensorFlow does not see to that. Keras
     passes the gradients through an `IdentityN`; Grappler first drops the edges "this weight is read before it is
     assigned" as implied by the path through that node, then splits the node and with it the path (TF 2.21,
     `dependency_optimizer`). A network that a loss holds was then now and then run on half updated weights.
+
+    XLA computes all of a step before it writes any of it: there it is not needed.
+
+    Args:
+      squares: `sums_of_squares` of the gradients.
     """
-    norm = tf.linalg.global_norm(gradients)
+    norm = tf.add_n(squares)
     one = tf.where(tf.math.is_nan(norm), norm, tf.ones_like(norm))
     return [gradient * tf.cast(one, gradient.dtype) for gradient in gradients]
 
 
-def norms(gradients: Sequence[tf.Tensor], networks: Mapping[str, list]) -> dict[str, tf.Tensor]:
+def norms(
+    gradients: Sequence[tf.Tensor], squares: Sequence[tf.Tensor], networks: Mapping[str, list]
+) -> dict[str, tf.Tensor]:
     """Euclidean norms over the global batch: dict of `gradient_norm/NAME`.
 
     Args:
       gradients: of each replica, in the order of the variables in `networks`, a dict of name to list of variables.
+      squares: `sums_of_squares` of the gradients.
     """
     if replicas.count() > 1:
-        gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        squares = sums_of_squares(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients))
     found, start = {}, 0
     for name, group in networks.items():
-        found[f"gradient_norm/{name}"] = tf.linalg.global_norm(gradients[start : start + len(group)])
+        found[f"gradient_norm/{name}"] = tf.sqrt(2.0 * tf.add_n(squares[start : start + len(group)]))
         start += len(group)
     return found

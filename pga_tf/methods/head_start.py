@@ -69,7 +69,7 @@ class HeadStart(Stepwise):
 class _Ending(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         head = self.model
-        head.gap = float(logs["L_moments"])
+        head.gap = float(logs["L_moments"])  # a `Reading` in a run, Keras's own elsewhere
         if not math.isfinite(head.gap):
             raise checks.NonFiniteError(
                 f"L_moments is {head.gap} at step {int(np.asarray(head.step))} of the head start"

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import networks as networks_lib
-from pga_tf.core import checks, grids, interfaces, laws, ranges, streams, updates
+from pga_tf.core import checks, grids, interfaces, laws, ranges, streams
 from pga_tf.core.stepwise import Stepwise
 
 SAMPLES = 250  # decoded at a time
@@ -190,7 +190,7 @@ class KerasDoor(Stepwise):
         step = tf.constant(VALIDATION_NOISE, tf.int64)
         with keras.StatelessScope(), self.without_training():  # whatever the passes move is not kept
             values = self.with_total(self.update(self.prepare(batch, step), step))
-        return updates.record({name: self.meters[name] for name in values}, values)
+        return self.means.record(values)
 
     # What goes out
 

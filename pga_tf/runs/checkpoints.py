@@ -191,7 +191,7 @@ class Checkpoints:
                 reader = tf.train.load_checkpoint(f"{place}/step-{step}")
                 keys = _keys(reader)
                 self._require_same_networks(step, reader, keys)
-                windowed = self._window.keys() <= keys.keys()  # checkpoints of before had none
+                windowed = self._window.keys() <= keys.keys()  # checkpoints of before had none, or another one
                 wanted = [*self._variables, *(self._window if windowed else ())]
                 values = {name: reader.get_tensor(keys[name]) for name in wanted}
         except (checks.InputError, MemoryError, tf.errors.ResourceExhaustedError):
@@ -207,7 +207,7 @@ class Checkpoints:
         there = {
             name: (tuple(shapes[key]), kinds[key].base_dtype.name)
             for name, key in keys.items()
-            if name not in self._window
+            if not name.startswith("window/")
         }
         here = {name: (tuple(v.shape), tf.as_dtype(v.dtype).name) for name, v in self._variables.items()}
         differing = [

@@ -1,10 +1,10 @@
 """What happens around the train step: stopping, progress, logs, pictures, checkpoints.
 
 Each callback counts steps by itself from `start`, the step that the run goes on from. `Clock` holds that count,
-and the others read it, so that their order in the list is their order of work after each step.
+and the others read it, so that their order in the list is their order of work after each step. `logs` is a
+`core.means.Reading`: a step's values are read from the device once, and only where a callback asks for one.
 """
 
-import math
 import time
 
 import keras
@@ -40,21 +40,23 @@ class Clock(keras.callbacks.Callback):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Raises `NonFiniteError` at the first step with a quantity that is not finite, naming quantity and step.
+    """Raises `NonFiniteError` where a quantity was not finite, naming the first and its step.
 
-    And `CollapseError` where the model says that its training has come to nothing.
+    And `CollapseError` where the model says that its training has come to nothing. It looks where values are read
+    anyway, and before whatever is due by one of the periods `every`; 0 stands for never.
     """
 
-    def __init__(self, clock):
+    def __init__(self, clock, *every):
         super().__init__()
-        self.clock = clock
+        self.clock, self.every = clock, [period for period in every if period]
 
     def on_train_batch_end(self, batch, logs=None):
-        values = {name: float(logs[name]) for name in self.model.meters}  # as the paper orders them; `logs` is sorted
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise checks.NonFiniteError(f"{name} is {value} at step {self.clock.step}")
-        reason = self.model.collapse(values, self.clock.step)
+        if not (logs.was_read or any(map(self.clock.due, self.every))):
+            return
+        if found := logs.first_not_finite():
+            name, step = found
+            raise checks.NonFiniteError(f"{name} is {logs[name]} at step {step}")
+        reason = self.model.collapse(dict(logs), self.clock.step)
         if reason:
             raise checks.CollapseError(f"at step {self.clock.step} {reason}")
 
@@ -67,7 +69,7 @@ class Shown(keras.callbacks.Callback):
         self.clock, self.names, self.progress = clock, names, progress
 
     def on_train_batch_end(self, batch, logs=None):
-        self.progress.to(self.clock.step, lambda: " ".join(f"{name} {float(logs[name]):.4g}" for name in self.names))
+        self.progress.to(self.clock.step, lambda: " ".join(f"{name} {logs[name]:.4g}" for name in self.names))
 
 
 class Logs(keras.callbacks.Callback):
@@ -91,7 +93,7 @@ class Logs(keras.callbacks.Callback):
         if not self.clock.due(self.every):
             return
         step = self.clock.step
-        values = {name: float(value) for name, value in logs.items()}
+        values = dict(logs)
         for player, optimizer in self.model.optimizers.items():
             name = "learning_rate" if len(self.model.optimizers) == 1 else f"learning_rate/{player}"
             values[name] = float(optimizer._learning_rate.at_step(step - 1))  # of the step that was just taken

@@ -201,8 +201,13 @@ def _fit_steps(model, prior, seed, fit_options, source, held_out, directory, out
     with signals.noted() as notice:
         work = [
             clock,
-            callbacks.StopOnNonFinite(clock),
             callbacks.Shown(clock, prior.LOSSES, progress),
+            callbacks.StopOnNonFinite(
+                clock,
+                fit_options.prior_log_every,
+                fit_options.prior_evaluate_every,
+                fit_options.prior_checkpoint_every,
+            ),
             callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
             judge,
             callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),

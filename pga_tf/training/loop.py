@@ -143,8 +143,10 @@ def _fit(experiment, directory, checkpoints, start, score, users):
     with signals.noted() as notice:
         callbacks = [
             clock,
-            callbacks_lib.StopOnNonFinite(clock),
             callbacks_lib.Shown(clock, model.LOSSES, progress),
+            callbacks_lib.StopOnNonFinite(
+                clock, run.log_every, run.image_every, run.evaluate_every, run.checkpoint_every
+            ),
             callbacks_lib.Logs(clock, directory, writer, run.log_every),
             *works,
             callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),

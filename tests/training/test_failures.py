@@ -3,6 +3,7 @@
 import errno
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -174,10 +175,12 @@ def test_a_full_disk_while_checkpointing_leaves_the_older_checkpoint(tmp_path, f
     assert checkpoints.latest_step() == 1
 
 
-def test_a_checkpoint_of_before_it_held_the_window_of_means_is_read(tmp_path, monkeypatch):
+@pytest.mark.parametrize("window", [{}, {"window/L_r/0": 3.0, "window/L_r/1": 2.0}], ids=["none", "by name"])
+def test_a_checkpoint_that_holds_no_window_of_means_or_one_of_before_is_read(tmp_path, monkeypatch, window):
     model = builders.build("lpga")
     with monkeypatch.context() as patch:
-        patch.setattr(type(model), "window", lambda self: {})
+        held = {name: keras.Variable(value) for name, value in window.items()}
+        patch.setattr(type(model), "window", lambda self: held)
         Checkpoints(tmp_path, model).save()
     assert Checkpoints(tmp_path, model).restore() == 0
     assert Checkpoints(tmp_path, model).latest_step() == 0
