@@ -1,29 +1,38 @@
-"""Training speed: tools/run python tools/benchmark_training.py [--networks=conv_mnist,conv_32] [--jit] [--bfloat16].
+"""Training speed: tools/run python tools/benchmark_training.py [--against=torch] [--jit] [--bfloat16].
 
-Prints, for each method, images per second of the train step beside, in the same run and in turns:
+Prints this machine's processor and its measured peak, and for each method the speed of the train step, its share of
+that peak, and beside it, in the same run and in turns:
   plain  each loss computed from its own passes with ordinary calls, and one gradient call for each network;
-  bare   the time of the forward and backward passes that the method needs and nothing else, each measured alone;
+  bare   the forward and backward passes that the method needs and nothing else, each measured alone and added up;
+  twin   the same step in PyTorch, from the same weights, in an environment of its own (`--against=torch`);
   data   the share of a step that the input pipeline's own work takes.
-Ratios are medians over rounds: on a shared machine they are steadier than the speeds.
+Times are of the processor, over all threads, and ratios are medians over rounds: on a shared machine both are steadier
+than the clock. GFLOP are those of convolutions and matrix products.
 """
 
-import dataclasses
+import os
+import pathlib
+import re
 import statistics
+import tempfile
 import time
 
-import keras
+import against_torch
 import numpy as np
+import step_costs
 import tensorflow as tf
 from absl import flags
 
-from pga_tf import command_line, data, methods, networks
+from pga_tf import command_line, data
+from pga_tf.core import checks
 from pga_tf.methods import METHODS
 from pga_tf.objectives import gaussian, pga
 from pga_tf.runs import devices
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", ["conv_mnist", "conv_32"], "networks to measure")
-flags.DEFINE_list("methods", METHODS.names(), "methods to measure")
+flags.DEFINE_list("methods", ["lpga", "vae", "wgan_gp"], "methods to measure; wgan_gp: gan with five critic updates")
+flags.DEFINE_enum("against", None, ["torch"], "also measure a twin in this library")
 flags.DEFINE_integer("batch_size", 64, "examples in a step")
 flags.DEFINE_string(
     "dataset", "", "data for the pipeline's share, such as tfds:mnist or folder:PATH; default generated"
@@ -38,15 +47,18 @@ SHAPES = {"conv_mnist": (28, 28, 1), "conv_32": (32, 32, 3), "conv_8": (8, 8, 1)
 LATENT = {"conv_mnist": 32, "conv_32": 128, "conv_8": 8, "conv_64": 128}
 
 
+WGAN_GP = {"loss": "wasserstein", "penalty": "wgan_gp", "critic_updates": 5, "pixel_range": "symmetric"}
+RATE = 5e-4
+PEAK_SHAPES = ((28, 64, 128, 5), (14, 128, 128, 5), (16, 128, 256, 5), (32, 128, 128, 3))  # side, channels, kernel
+
+
 def build(name, network, jit=False, bfloat16=False):
     """A method with every loss on, and without batch norm, so that all candidates do the same arithmetic."""
     devices.set_precision("bfloat16" if bfloat16 else "none")
-    method = METHODS.get(name)
-    names = {field.name for field in dataclasses.fields(method.Options)}
-    options = method.Options(**({"warmup_steps": 0} if "warmup_steps" in names else {}))
-    network_options = networks.NetworkOptions(network=network, latent_dim=LATENT[network])
-    model = methods.build(name, options, network_options, SHAPES[network])
-    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), jit_compile=False)
+    method, options = ("gan", WGAN_GP) if name == "wgan_gp" else (name, {})
+    kwargs = {"jit": jit, "latent_dim": LATENT[network]}
+    model = step_costs.model_of(method, network, SHAPES[network], **kwargs, **options)
+    devices.set_precision("none")
     return model, tf.function(model.train_step, jit_compile=jit, autograph=False)
 
 
@@ -119,22 +131,43 @@ def bare_passes(model):
         "f, weights": (backward(f, None, True, False), 2),  # on data and on samples
         "f, inputs": (backward(f, None, False, True), 2),  # held, on reconstructions and perturbed images
         "g, weights": (backward(g, z, True, False), 2),  # on codes and on perturbed codes
-        "g forward": (tf.function(lambda x: g(z, training=True), autograph=False), 1),  # on prior samples
+        # Forward on prior samples, and L_r's own way back through g: together one pass forward and back.
+        "g, inputs": (backward(g, z, False, True), 1),
     }
 
 
 def seconds(function, x, steps):
-    began = time.perf_counter()
+    """(wall, CPU) seconds of one call."""
+    began, cpu = time.perf_counter(), time.process_time()
     for _ in range(steps):
         result = function(x)
     np.asarray(tf.nest.flatten(result)[0])
-    return (time.perf_counter() - began) / steps
+    return (time.perf_counter() - began) / steps, (time.process_time() - cpu) / steps
 
 
-def measure(name, network):
-    devices.set_precision("none")
+def peak():
+    """GFLOP in a second of one core: the fastest of a few convolutions, of several rounds."""
+    fastest = 0.0
+    for side, channels, count, kernel in PEAK_SHAPES:
+        x = tf.random.stateless_normal([64, side, side, channels], [0, 0])
+        w = tf.random.stateless_normal([kernel, kernel, channels, count], [0, 1])
+        run = tf.function(lambda x, w=w: tf.nn.conv2d(x, w, 1, "SAME"), autograph=False)
+        work = 2.0 * 64 * side**2 * channels * count * kernel**2
+        run(x)
+        fastest = max(fastest, *(work / seconds(run, x, 1)[1] for _ in range(3)))
+    return fastest / 1e9
+
+
+def processor():
+    """The processor's name."""
+    text = pathlib.Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", text.read_text()) if text.exists() else None
+    return found[1] if found else "a processor of unknown name"
+
+
+def measure(name, network, fastest):
     model, ours = build(name, network)
-    x = tf.random.stateless_uniform([FLAGS.batch_size, *SHAPES[network]], seed=[0, 0], minval=-1.0, maxval=1.0)
+    x = step_costs.images_for(model, FLAGS.batch_size)
     candidates = {"ours": ours}
     if is_perceptual(model):
         candidates["plain"] = plain_step(build(name, network)[0])
@@ -142,40 +175,76 @@ def measure(name, network):
         candidates["jit"] = build(name, network, jit=True)[1]
     if FLAGS.bfloat16:
         candidates["bfloat16"] = build(name, network, bfloat16=True)[1]
-    devices.set_precision("none")
-    passes = bare_passes(model)
+    passes = bare_passes(model) if hasattr(model, "encoder") else {}
+    twin, told = None, ""
+    if FLAGS.against and name in against_torch.TWINS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "twin.npz"
+            noise = against_torch.noise(name, model, FLAGS.batch_size)
+            against_torch.write(path, name, model, model.prepare(x, 0), noise, RATE)
+            twin = against_torch.Twin(path, threads())
+        first = {key: float(value) for key, value in ours(x).items()}
+        apart = max(abs(first[key] - value) / max(abs(value), 1e-3) for key, value in twin.told["first"].items())
+        told = f"  (PyTorch {twin.told['torch']}, {twin.told['threads']} threads; first losses {apart:.0e} apart)"
     generated = "fake:" + "x".join(map(str, SHAPES[network]))
     source = data.load(data.DataOptions(dataset=FLAGS.dataset or generated, image_size=FLAGS.image_size))
     stream = iter(source.batches("train", FLAGS.batch_size, seed=0, value_range=(-1.0, 1.0)))
     for function in [*candidates.values(), *(p for p, _ in passes.values())]:
-        function(x)  # traces
+        function(x if function in candidates.values() else _one(x))  # traces
     next(stream)
 
-    times = {key: [] for key in (*candidates, "bare", "data")}
+    times = {key: [] for key in (*candidates, *(["bare"] if passes else []), *(["twin"] if twin else []), "data")}
+    walls = []
     for _ in range(FLAGS.rounds):
         for key, function in candidates.items():
-            times[key].append(seconds(function, x, FLAGS.steps))
-        times["bare"].append(sum(often * seconds(p, x, FLAGS.steps) for p, often in passes.values()))
+            wall, cpu = seconds(function, x, FLAGS.steps)
+            times[key].append(cpu)
+            walls += [wall] if key == "ours" else []
+        if passes:
+            times["bare"].append(sum(often * seconds(p, _one(x), FLAGS.steps)[1] for p, often in passes.values()))
+        if twin:
+            times["twin"].append(twin.seconds(FLAGS.steps)[1])
         began = time.process_time()  # work on all threads: what the pipeline takes from the step
         for _ in range(50):
             next(stream)
-        times["data"].append((time.process_time() - began) / 50)
-    cells = [f"{FLAGS.batch_size / statistics.median(times['ours']):8.0f} images/s"]
+        times["data"].append((time.process_time() - began) / 50 * model.batches_per_step())
+    if twin:
+        twin.close()
+    work, cpu = step_costs.of_step(ours, x)[1] / 1e9, statistics.median(times["ours"])
+    speed = FLAGS.batch_size * model.batches_per_step() / statistics.median(walls)
+    cells = [
+        f"{1000 * cpu:7.1f} ms CPU, {speed:6.0f} images/s, {work:6.2f} GFLOP, {work / cpu / fastest:4.0%} of peak;"
+    ]
     for key in times:
         if key != "ours":
             ratio = statistics.median(t / o for t, o in zip(times[key], times["ours"], strict=True))
             cells.append(f"{key} {ratio:.3f}" if key == "data" else f"{key} {1 / ratio:.2f}")
-    print(f"{name:6s} {network:10s} " + "  ".join(cells), flush=True)
+    print(f"{name:8s} {network:10s} " + "  ".join(cells) + told, flush=True)
+
+
+def _one(x):
+    return x[:, 0] if x.shape.rank == 5 else x
+
+
+def threads():
+    """Threads that TensorFlow computes in."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
 
 
 def main():
-    print("columns: speed of our step; relative speed of each other candidate (above 1: it is faster than ours);")
-    print("data: CPU seconds of the input pipeline over seconds of a step")
-    print(f"this processor computes in bfloat16: {devices.has_bfloat16()}")
     devices.configure()
+    for method in FLAGS.methods:
+        checks.require_member("--methods", method, [*METHODS.names(), "wgan_gp"])
+    fastest = peak()
+    onednn = "on" if devices.onednn() else "off"
+    print(f"{processor()}, {threads()} threads, oneDNN {onednn}, float32, batch {FLAGS.batch_size}")
+    print(f"peak of convolutions here: {fastest:.0f} GFLOP in a second of a core")
+    print("columns: a step of ours; relative speed of each other candidate (above 1: it is faster than ours);")
+    print("data: CPU time of the input pipeline over that of a step")
+    print(f"this processor computes in bfloat16: {devices.has_bfloat16()}")
     for network in FLAGS.networks:
         for name in FLAGS.methods:
-            measure(name, network)
+            measure(name, network, fastest)
 
 
 if __name__ == "__main__":
