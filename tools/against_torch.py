@@ -42,7 +42,7 @@ def layers(network):
     return told, [np.asarray(w) for w in weights]
 
 
-def write(path, name, model, images, noise, learning_rate):
+def write(path, name, model, images, noise, learning_rate, with_weights=True):
     """Everything that the twin `name` of `model` needs for a first step on `images` with `noise`, as an .npz."""
     arrays = {"images": np.asarray(tf.stack(images) if isinstance(images, list) else images)}
     arrays |= {f"noise_{key}": np.asarray(value) for key, value in noise.items()}
@@ -57,8 +57,9 @@ def write(path, name, model, images, noise, learning_rate):
                 shape = (*(-(-side // 2) for side in shape[:2]), layer.filters)
             if entry["kind"] == "flatten":  # what the dense layer after it takes
                 entry["shape"] = list(shape)
-        spec["networks"][role], spec["arrays"][role] = told, len(weights)
-        arrays |= {f"{role}_{i}": w for i, w in enumerate(weights)}
+        spec["networks"][role], spec["arrays"][role] = told, [list(w.shape) for w in weights]
+        if with_weights:
+            arrays |= {f"{role}_{i}": w for i, w in enumerate(weights)}
     np.savez(path, spec=json.dumps(spec), **arrays)
 
 

@@ -2,12 +2,13 @@
 
 It needs PyTorch and NumPy and nothing of this project, so that it runs in an environment of its own:
 
-    python tools/torch_twin.py TWIN.npz [--device=cuda] [--compile] [--precision=tf32|bfloat16]
+    python tools/torch_twin.py TWIN.npz [--device=cuda] [--compile[=MODE]] [--precision=tf32|bfloat16] [--optimizer=sgd]
 
 TWIN.npz holds the method's name, its settings, our weights by network, a batch and the noise of one step. PyTorch's
 "same" padding of strided convolutions is the mirror image of TensorFlow's, so kernels and images are mirrored: the
-losses of a first step are then ours up to rounding, and are printed for that. Each further line on stdin is a number
-of steps to take; it is answered by seconds of wall and of CPU time for one step.
+losses of a first step are then ours up to rounding, and are printed for that; a file without weights, which is light
+to carry, gets small random ones. Each further line on stdin is a number of steps to take; it is answered by seconds of
+wall and of CPU time for one step.
 """
 
 import json
@@ -173,7 +174,7 @@ def wgan_gp_step(d, g, batches, noise, optimisers, o):
 class Twin:
     """A step of `method`, as a function of nothing: the batch and, after the first step, the noise are its own."""
 
-    def __init__(self, path, device, compiled, precision):
+    def __init__(self, path, device, compiled, precision, optimizer):
         held_here = np.load(path)
         self.spec = json.loads(str(held_here["spec"]))
         self.device, self.precision = torch.device(device), precision
@@ -184,8 +185,11 @@ class Twin:
         layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
         self.networks = {}
         for role, layers in self.spec["networks"].items():
-            count = self.spec["arrays"][role]
-            network = Network(layers, [held_here[f"{role}_{i}"] for i in range(count)])
+            rng, weights = np.random.default_rng(0), []
+            for i, shape in enumerate(self.spec["arrays"][role]):
+                given = held_here.get(f"{role}_{i}")
+                weights.append(0.02 * rng.normal(size=shape).astype(np.float32) if given is None else given)
+            network = Network(layers, weights)
             self.networks[role] = network.to(self.device, memory_format=layout)
         images = torch.tensor(held_here["images"]).movedim(-1, -3).flip(-1, -2)
         self.images = images.to(self.device)
@@ -195,17 +199,25 @@ class Twin:
             k[6:]: torch.tensor(held_here[k], device=self.device) for k in held_here if k.startswith("noise_")
         }
         self.log_gamma = nn.Parameter(torch.zeros([], device=self.device))
-        adam = {"lr": self.spec["learning_rate"], "betas": (0.9, 0.999), "eps": 1e-7, "capturable": compiled}
-        adam |= {"fused": True} if self.device.type == "cuda" else {"foreach": True}
         own = [self.log_gamma] if self.spec["method"] == "vae" else []
         if self.spec["method"] == "wgan_gp":
             players = {"critic": "critic", "generator": "decoder"}
-            self.optimisers = {p: torch.optim.Adam(self.networks[r].parameters(), **adam) for p, r in players.items()}
+            self.optimisers = {
+                player: self._optimiser(optimizer, compiled, self.networks[role].parameters())
+                for player, role in players.items()
+            }
         else:
             everything = [p for network in self.networks.values() for p in network.parameters()]
-            self.optimisers = {"all": torch.optim.Adam([*everything, *own], **adam)}
-        self.run = torch.compile(self._losses) if compiled else self._losses
+            self.optimisers = {"all": self._optimiser(optimizer, compiled, [*everything, *own])}
+        self.run = torch.compile(self._losses, mode=compiled or None) if compiled is not None else self._losses
         self.count = 0
+
+    def _optimiser(self, name, compiled, parameters):
+        fast = {"fused": True} if self.device.type == "cuda" else {"foreach": True}
+        if name == "sgd":
+            return torch.optim.SGD(parameters, lr=self.spec["learning_rate"], momentum=0.9, **fast)
+        adam = {"betas": (0.9, 0.999), "eps": 1e-7, "capturable": compiled is not None and self.device.type == "cuda"}
+        return torch.optim.Adam(parameters, lr=self.spec["learning_rate"], **adam, **fast)
 
     def _losses(self, noise):
         o, n = self.spec["options"], self.networks
@@ -247,8 +259,8 @@ def _cpu():
 
 def main():
     flags = dict(argument[2:].partition("=")[::2] for argument in sys.argv[2:])
-    device, compiled = flags.get("device", "cpu"), "compile" in flags
-    twin = Twin(sys.argv[1], device, compiled, flags.get("precision", "float32"))
+    device, compiled = flags.get("device", "cpu"), flags.get("compile")
+    twin = Twin(sys.argv[1], device, compiled, flags.get("precision", "float32"), flags.get("optimizer", "adam"))
     first = {name: float(value.detach().mean()) for name, value in twin.step().items()}
     print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "first": first}), flush=True)
     for line in sys.stdin:

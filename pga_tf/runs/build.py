@@ -83,22 +83,24 @@ def build(config):
         )
     with strategy.scope():
         model = build_model(config, source.image_shape, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-    _require_memory(config, model, source.image_shape)
+    _require_memory(config, model)
     return Experiment(config, source, model, strategy, total_steps, steps_per_epoch, data_changed)
 
 
-def _require_memory(config, model, image_shape):
+def _require_memory(config, model):
     """Refuses networks whose state, or a batch that with what networks make of it, would not fit in memory."""
     weights = sum(math.prod(variable.shape) for variable in model.variables)
     memory.require("Networks", 4 * STATES * weights, remedy="make them smaller: lower --latent_dim or --filters")
-    images, codes = 4 * math.prod(image_shape), (model.latent_dim,)
-    inputs = {"encoder": image_shape, "decoder": codes, "critic": image_shape}
-    of_one = images + sum(
-        networks.activations(getattr(model, role), inputs[role]) for role in model.roles_held if role in inputs
-    )
-    count = config.run.batch_size * model.batches_per_step()
+    of_one, count = bytes_of_an_example(model), config.run.batch_size * model.batches_per_step()
     fitting = max(memory.available() // of_one // model.batches_per_step(), 1)
     memory.require("--batch_size", count * of_one, remedy=f"pass --batch_size={fitting} at most, better a tenth of it")
+
+
+def bytes_of_an_example(model):
+    """Bytes of an image and of what the networks of `model` put out for it, at the least."""
+    inputs = {"encoder": model.image_shape, "decoder": (model.latent_dim,), "critic": model.image_shape}
+    held = (networks.activations(getattr(model, role), inputs[role]) for role in model.roles_held if role in inputs)
+    return 4 * math.prod(model.image_shape) + sum(held)
 
 
 def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
@@ -121,6 +123,6 @@ def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
     )
     # "auto" would pick XLA by itself, which --jit is there to decide; and True is taken back by Keras, with a warning,
     # where operations are to be deterministic, as they are here.
-    model.compile(of_each, jit_compile=False, steps_per_execution=config.run.steps_per_execution)
+    model.compile(of_each, jit_compile=False, steps_per_execution=config.run.steps_per_execution or 1)
     model._jit_compile = config.run.jit
     return model

@@ -101,7 +101,13 @@ class RunOptions:
         choices=("none", "bfloat16", "auto"),
     )
     jit: bool = option(False, "compile the train step with XLA")
-    steps_per_execution: int = option(1, "train steps in one call of the runtime", unit="steps", minimum=1)
+    steps_per_execution: int = option(
+        0,
+        "train steps in one call of the runtime; 0: up to 50 on a GPU, up to 10 of small networks, so that whatever is "
+        "due still falls between two calls",
+        unit="steps",
+        minimum=0,
+    )
     replicas: int = option(
         1,
         "devices that train together (MirroredStrategy): GPUs if there are any, else logical CPUs",

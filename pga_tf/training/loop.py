@@ -77,6 +77,7 @@ def train(config, *, callbacks=(), out=print):
             out(f"{directory.path} is trained already.\n{closing}")
             return True
         if not ended:
+            experiment.model.steps_per_execution = steps.of_a_call(experiment, start, callbacks)
             out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
         stopped_by = _fit(experiment, directory, checkpoints, start, score, callbacks)
         out(_closing(experiment, report, directory, checkpoints, score, stopped_by))

@@ -18,11 +18,11 @@ def trial(experiment):
 
     The compiled train function stays with the model, so that training does not trace it again.
     """
-    model, run = experiment.model, experiment.config.run
+    model = experiment.model
     variables = [*model.state_between_steps().values(), *(v for metric in model.metrics for v in metric.variables)]
     before = [np.array(v) for v in variables]
     calls = TRIAL_STEPS + 1
-    batches = experiment.batches(0).take(calls * run.steps_per_execution)
+    batches = experiment.batches(0).take(calls * model.steps_per_execution)
     iterator = iter(experiment.strategy.experimental_distribute_dataset(batches))
     model.make_train_function()
     train = model.train_function
@@ -32,7 +32,7 @@ def trial(experiment):
         for _ in range(TRIAL_STEPS):
             logs = train(iterator)
         _wait(logs)
-        seconds = (time.monotonic() - began) / (TRIAL_STEPS * run.steps_per_execution)
+        seconds = (time.monotonic() - began) / (TRIAL_STEPS * model.steps_per_execution)
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
     return seconds, _peak_memory()

@@ -1,10 +1,38 @@
 """Keras's `fit` over a stream that ends with it, whose host waits for the device only where it has use for a value."""
 
+import math
+
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pga_tf.core import iterators
 from pga_tf.core.means import Reading
+from pga_tf.runs import build
+
+
+SMALL = 2**21  # bytes of what networks put out for a batch, below which a call costs more than a tenth of a step
+MOST_OF_SMALL, MOST_ON_A_GPU = 10, 50
+
+
+def of_a_call(experiment, start, users):
+    """Steps in one call of the runtime: what the run asks for, or as many as pay, such that nothing is late by them.
+
+    Args:
+      start: the step that training goes on from. users: a user's own callbacks, which want every step.
+    """
+    run, model = experiment.config.run, experiment.model
+    if run.steps_per_execution:
+        return run.steps_per_execution
+    if users or run.replicas > 1:  # TensorFlow fails under replicas
+        return 1
+    most = 1
+    if run.batch_size * model.batches_per_step() * build.bytes_of_an_example(model) < SMALL:
+        most = MOST_OF_SMALL
+    if tf.config.list_physical_devices("GPU"):
+        most = MOST_ON_A_GPU
+    periods = math.gcd(start, run.log_every, run.image_every, run.evaluate_every, run.checkpoint_every)
+    return next(k for k in range(most, 0, -1) if periods % k == 0)
 
 
 class _Unread(keras.callbacks.CallbackList):
