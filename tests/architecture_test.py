@@ -9,6 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = {
     "core": 0,
+    "settings": 0.5,
     "objectives": 1,
     "networks": 1,
     "data": 1,

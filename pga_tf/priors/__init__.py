@@ -25,11 +25,9 @@ from pga_tf.priors.own import Own
 from pga_tf.priors.realnvp import RealNVP
 from pga_tf.priors.second_vae import SecondVAE
 from pga_tf.priors.unfitted import Normal, Sphere, Uniform
+from pga_tf.settings.priors import OWN
 
 __all__ = ["OWN", "PRIORS", "Own", "fit", "load", "save"]
-
-OWN = "own"
-"""The name of the prior that a method trains itself: `Own`, made from the method, not entered below."""
 
 PRIORS = Registry("prior")
 PRIORS.register("normal")(Normal)

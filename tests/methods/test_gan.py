@@ -7,7 +7,7 @@ import tensorflow as tf
 from pga_tf.core import streams
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
-from pga_tf.objectives import adversarial
+from pga_tf.settings.objectives import ADVERSARIAL_LOSSES
 from tests.methods import builders
 
 RATE = 0.05  # of `builders.build`
@@ -185,4 +185,4 @@ def test_the_slopes_in_diagnostics_are_those_of_a_linear_critic():
 
 
 def test_every_loss_of_the_objectives_can_be_chosen():
-    assert {step[0] for step in STEPS} == set(adversarial.KINDS) == set(BY_HAND)
+    assert {step[0] for step in STEPS} == set(ADVERSARIAL_LOSSES) == set(BY_HAND)
