@@ -1,12 +1,14 @@
-"""L2: distributions over codes, of a trained autoencoder or a method itself. To add one, write its file and enter it.
+"""L2: distributions over codes, of a trained autoencoder or a method itself.
+
+To add one, write its file and enter it below, and its options in `pga_tf/settings/priors.py`.
 
 A prior has `Options`, a frozen dataclass; `FIT`: "nothing" (unfitted.py), "codes" (by `fit(codes, report=)`) or "steps"
 (a `Stepwise` model whose `update(codes, step)` takes codes); `DECODED_AS`: whose batch-norm statistics its codes are
 decoded with, "prior" for a law that methods train with, "data" for one that imitates codes of data; `sample(seeds)`;
 `state()`, the variables that sampling needs, by name; and, where its density can be computed, `log_prob(codes)`. One
 whose state is as large as codes make it has `allocate(shapes)`, by which it is read again. One that is fitted by steps
-says in `KEEPS_BEST` whether the best one met is used, in `FITTED_WITH` which of the fit's settings have other defaults
-for it, by name, and has `adapt(codes)` where it wants to see codes before its first step.
+says in `KEEPS_BEST` whether the best one met is used, in `FITTED_WITH` of its options which of the fit's settings have
+other defaults for it, by name, and has `adapt(codes)` where it wants to see codes before its first step.
 """
 
 import os

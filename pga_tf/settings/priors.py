@@ -31,7 +31,7 @@ class NoOptions:
 
 @dataclasses.dataclass(frozen=True)
 class EmpiricalOptions:
-    """What is set of it."""
+    """What is set of the training codes themselves."""
 
     empirical_kernel: float = option(
         0.1, "standard deviation of the noise around a training code, 1 being that of Scott's rule; near 0: the codes "
@@ -83,7 +83,7 @@ class MixtureOptions:
 
 @dataclasses.dataclass(frozen=True)
 class SecondVAEOptions:
-    """Defaults are the published settings."""
+    """What is set of a second stage; the defaults are the published settings."""
 
     second_width: int = option(
         1024, "width of the second stage's hidden layers", unit="units", minimum=1, maximum=2**16
@@ -93,7 +93,7 @@ class SecondVAEOptions:
 
 @dataclasses.dataclass(frozen=True)
 class LatentMapOptions:
-    """The paper prints none of them; the header says where the defaults are from."""
+    """What is set of an adversarial map. The paper prints none; latent_map.py says where the defaults are from."""
 
     map_width: int = option(256, "width of generator and critic", unit="units", minimum=1, maximum=2**16)
     map_depth: int = option(3, "hidden layers of generator and critic", unit="layers", minimum=1, maximum=1000)
@@ -111,7 +111,7 @@ class LatentMapOptions:
 
 @dataclasses.dataclass(frozen=True)
 class FlowMatchingOptions:
-    """Ours."""
+    """What is set of flow matching; the defaults are ours."""
 
     FITTED_WITH: ClassVar[dict] = OF_WHITENED
 
@@ -125,7 +125,7 @@ class FlowMatchingOptions:
 
 @dataclasses.dataclass(frozen=True)
 class RealNVPOptions:
-    """Ours."""
+    """What is set of a RealNVP; the defaults are ours."""
 
     FITTED_WITH: ClassVar[dict] = OF_WHITENED
 
@@ -137,8 +137,9 @@ class RealNVPOptions:
 
 
 PRIOR_OPTIONS = Registry("prior")
-for name in ("normal", "uniform", "sphere"):
-    PRIOR_OPTIONS.register(name)(NoOptions)
+PRIOR_OPTIONS.register("normal")(NoOptions)
+PRIOR_OPTIONS.register("uniform")(NoOptions)
+PRIOR_OPTIONS.register("sphere")(NoOptions)
 PRIOR_OPTIONS.register("empirical")(EmpiricalOptions)
 PRIOR_OPTIONS.register("mixture")(MixtureOptions)
 PRIOR_OPTIONS.register("second_vae")(SecondVAEOptions)
