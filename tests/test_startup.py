@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
-from pga_tf import cli
+from pga_tf import cli, methods
 from pga_tf.methods import METHODS
 from pga_tf.networks.plan import NETWORKS
 from pga_tf.priors import PRIORS
+from pga_tf.runs import config
 from pga_tf.settings import networks
+from pga_tf.settings.methods import METHOD_OPTIONS
 
 HEAVY = (
     "tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "scipy", "sklearn", "matplotlib", "pandas",
@@ -120,6 +122,17 @@ def test_options_are_entered_under_the_names_of_what_has_them():
         ours = {name: cls for name, cls in classes.items() if cls.__module__.startswith("pga_tf.")}  # no test's own
         assert entered == {name: cls.Options.__qualname__ for name, cls in ours.items()}
     assert list(networks.NETWORKS) == NETWORKS.names()
+
+
+def test_a_users_method_brings_its_options_along(monkeypatch):
+    class Mine(methods.AE):
+        Options = type("MineOptions", (methods.AE.Options,), {})
+
+    for registry in (METHODS, METHOD_OPTIONS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    methods.register("mine", Mine)
+    assert METHODS.get("mine") is Mine
+    assert config.of_values({"method": "mine", "latent_batch_norm": True})[0].method == Mine.Options(True)
 
 
 @pytest.mark.slow
