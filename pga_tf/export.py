@@ -54,7 +54,7 @@ def main():
         tolerance=FLAGS.tolerance,
         batch_sizes=_batch_sizes(FLAGS.batch_sizes),
     )
-    versions.Versions(options.base, options.name)
+    versions.Versions(options.base, options.name)  # this and the next line refuse what cannot be
     RunDirectory(FLAGS.workdir).read_flags()
     from pga_tf import run  # loads TensorFlow
 

@@ -49,7 +49,7 @@ def main():
     config_file = pathlib.Path(FLAGS.model_config_file or pathlib.Path(FLAGS.model_base or BASE) / versions.CONFIG)
     for told in versions.finish_all(config_file.parent) if config_file.name == versions.CONFIG else ():
         logging.warning(told)
-    policy.parse(policy.read(config_file), str(config_file))
+    policy.parse(policy.read(config_file), str(config_file))  # refused before TensorFlow is loaded
     from pga_tf.serving.local.server import Server  # loads TensorFlow
 
     server = Server(

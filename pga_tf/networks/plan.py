@@ -1,4 +1,4 @@
-"""What a family of networks is given, and what it gives back."""
+"""What a family of networks is given, and what it gives back. Its name stands in `settings/networks.py` too."""
 
 import dataclasses
 from collections.abc import Callable
