@@ -136,7 +136,7 @@ def _evaluate_priors():
 
 
 def _evaluate_images():
-    path, real = _path_of_images(), DataOptions(dataset=_against(FLAGS.against))
+    real, path = DataOptions(dataset=_against(FLAGS.against)), _path_of_images()
     require_there(real)
     from pga_tf import run  # loads TensorFlow
     from pga_tf.runs import assessment
