@@ -9,11 +9,11 @@ import numpy as np
 from absl import flags as absl_flags
 from PIL import Image
 
-from pga_tf import command_line, data, flags, run
+from pga_tf import command_line, flags
 from pga_tf.core import checks, commands, files, photo
-from pga_tf.evaluation import protocols, report
-from pga_tf.runs import assessment, trained
+from pga_tf.evaluation import protocols
 from pga_tf.runs.directory import RunDirectory
+from pga_tf.settings.data import DataOptions, dataset_name, require_there
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
 python -m pga_tf.evaluate --workdir=RUN --protocol=pga   (as the paper scored; or dai_wipf, prior_free)
@@ -26,12 +26,11 @@ prints the table. Every score comes with the protocol by which it was got."""
 
 FLAGS = absl_flags.FLAGS
 FEWEST = 10  # images on either side
-RESIZE = (data.DataOptions.resize, photo.RESIZES, "how, as --resize does in training")
+RESIZE = (DataOptions.resize, photo.RESIZES, "how, as --resize does in training")
 
 
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train; with --images, where results go")
-    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
     absl_flags.DEFINE_string(
         "features",
         "",
@@ -54,7 +53,7 @@ def define_flags():
         "seeds 0, 1, ...; one: errors by influence; default: the protocol's, ours 3 [unit: sets of samples]",
         lower_bound=1,
     )
-    absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
+    flags.define_model_flags()
     absl_flags.DEFINE_enum("priors", "one", ("one", "all"), "all: a table of every prior fitted to the run")
     absl_flags.DEFINE_enum(
         "split",
@@ -97,6 +96,9 @@ def main(runs):
 
 
 def _request():
+    from pga_tf import run  # loads TensorFlow
+    from pga_tf.runs import assessment
+
     return assessment.Request(
         cache_dir=FLAGS.cache_dir or str(run.default_cache()),
         features=FLAGS.features,
@@ -112,14 +114,20 @@ def _request():
 
 def _evaluate_run():
     config = flags.config_of_run()
+    from pga_tf import run  # loads TensorFlow
+    from pga_tf.runs import assessment
+
     result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
     return _say(result, run.keep_of_run(config, result, pictures))
 
 
 def _evaluate_priors():
     """Scores of every prior that the run has, against the same real images, as one table."""
-    directory = RunDirectory(FLAGS.workdir)
-    title, results, pictures = assessment.of_priors(flags.config_of_run(), _request())
+    directory, config = RunDirectory(FLAGS.workdir), flags.config_of_run()
+    from pga_tf.evaluation import report  # loads TensorFlow
+    from pga_tf.runs import assessment
+
+    title, results, pictures = assessment.of_priors(config, _request())
     text, page = report.matrix(title, results, pictures)
     files.write_page(directory.evaluation / "priors.html", page)
     files.write_json(directory.evaluation / "priors.json", results)
@@ -128,8 +136,12 @@ def _evaluate_priors():
 
 
 def _evaluate_images():
-    against = _load("against", data.DataOptions(dataset=_against(FLAGS.against)))
-    given = _given()
+    real, path = DataOptions(dataset=_against(FLAGS.against)), _path_of_images()
+    require_there(real)
+    from pga_tf import run  # loads TensorFlow
+    from pga_tf.runs import assessment
+
+    against, given = _load("against", real), _given(path)
     if given.image_shape[-1] != against.image_shape[-1]:
         checks.refuse(
             f"--images={FLAGS.images}",
@@ -138,7 +150,7 @@ def _evaluate_images():
             remedy="convert them, or choose other real images",
         )
     prepared = {"size": FLAGS.images_size, "crop": FLAGS.images_crop}
-    if FLAGS.images_resize != data.DataOptions.resize:
+    if FLAGS.images_resize != DataOptions.resize:
         prepared["resize"] = FLAGS.images_resize
     prepared = ", ".join(f"{name} {value}" for name, value in prepared.items() if value) or "as they are"
     result, pictures = assessment.of_images(given, against, _request(), title=FLAGS.images, prepared=prepared)
@@ -147,8 +159,8 @@ def _evaluate_images():
     return _say(result, folder)
 
 
-def _given():
-    """The images to score, at their own size and in their own colours: every one of both splits of a source."""
+def _path_of_images():
+    """Where the images to score lie. Raises `InputError` where nothing does."""
     path = pathlib.Path(files.home(FLAGS.images))
     if not path.exists():
         checks.refuse(
@@ -157,15 +169,22 @@ def _given():
             received="nothing there",
             remedy="check the path",
         )
+    return path
+
+
+def _given(path):
+    """The images to score, at their own size and in their own colours: every one of both splits of a source."""
     kind = "folder" if path.is_dir() else "npz"
     try:
-        return _load("images", data.DataOptions(dataset=f"{kind}:{path}", strict_data=True))
+        return _load("images", DataOptions(dataset=f"{kind}:{path}", strict_data=True))
     except checks.InputError as error:
         raise checks.InputError(str(error).replace(f"--dataset={kind}:{path}", f"--images={path}")) from None
 
 
 def _load(which, options):
     """The images that `options` name, prepared as the flags of `which`, "images" or "against", say."""
+    from pga_tf import data
+
     flag_of = {"image_size": f"{which}_size", "crop": f"{which}_crop", "resize": f"{which}_resize"}
     try:
         return data.load(dataclasses.replace(options, **{name: FLAGS[flag].value for name, flag in flag_of.items()}))
@@ -177,10 +196,12 @@ def _load(which, options):
 def _against(name):
     if not name:
         checks.refuse("--against", expected="real images", received="none", remedy="pass --against=mnist, or digits")
-    return run.dataset_name(name)
+    return dataset_name(name)
 
 
 def _say(result, folder):
+    from pga_tf.evaluation import report
+
     print(report.text(result))
     print(f"\n  {folder / 'evaluation.json'}\n  {folder / 'report.html'}")
     return 0
@@ -189,9 +210,8 @@ def _say(result, folder):
 def _compare(runs):
     if len(runs) < 2:
         checks.refuse("--compare", expected="two or more runs", received=len(runs), remedy="--compare RUN1 RUN2")
-    results, pictures = [], []
-    for name in runs:
-        folder = RunDirectory(name).evaluation
+    folders = [RunDirectory(name).evaluation for name in runs]
+    for name, folder in zip(runs, folders, strict=True):
         path = folder / "evaluation.json"
         if not path.exists():
             checks.refuse(
@@ -200,7 +220,12 @@ def _compare(runs):
                 received=f"no {path}",
                 remedy=commands.line("evaluate", workdir=name),
             )
-        results.append(report.read(path, f"evaluate that run again: {commands.line('evaluate', workdir=name)}"))
+    from pga_tf.evaluation import report  # loads TensorFlow
+
+    results, pictures = [], []
+    for name, folder in zip(runs, folders, strict=True):
+        again = f"evaluate that run again: {commands.line('evaluate', workdir=name)}"
+        results.append(report.read(folder / "evaluation.json", again))
         pictures.append(_picture(folder / "samples.png"))
     out = pathlib.Path(files.home(FLAGS.workdir or "."))
     files.require_folder(out, f"--workdir={out}")

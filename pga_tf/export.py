@@ -2,10 +2,11 @@
 
 from absl import flags as absl_flags
 
-from pga_tf import command_line, run
+from pga_tf import command_line, flags
 from pga_tf.core import checks, commands
-from pga_tf.runs import trained
-from pga_tf.serving import export, stored, versions
+from pga_tf.runs.directory import RunDirectory
+from pga_tf.serving import versions
+from pga_tf.settings.export import BASE, BATCH_SIZES, KINDS, LABELS, TOLERANCES, ExportOptions
 
 USAGE = """python -m pga_tf.export --workdir=RUN --name=NAME [--prior=NAME] [--checkpoint=best] [--optimize=int8]
 python -m pga_tf.export --promote=VERSION --name=NAME   (makes a version that is there the stable one)
@@ -20,20 +21,19 @@ FLAGS = absl_flags.FLAGS
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
     absl_flags.DEFINE_string("name", None, "what the model is called in requests")
-    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
-    absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
-    absl_flags.DEFINE_string("export_base", versions.BASE, "TensorFlow Serving's model base")
+    flags.define_model_flags()
+    absl_flags.DEFINE_string("export_base", BASE, "TensorFlow Serving's model base")
     absl_flags.DEFINE_integer("version", 0, "number to publish; 0: the one after the newest", lower_bound=0)
     absl_flags.DEFINE_enum(
-        "label", "", ("", *versions.LABELS), "of the version; default: stable for the first one, canary for others"
+        "label", "", ("", *LABELS), "of the version; default: stable for the first one, canary for others"
     )
     absl_flags.DEFINE_integer("promote", 0, "export nothing, make this version the stable one", lower_bound=0)
-    absl_flags.DEFINE_enum("optimize", "none", stored.KINDS, "how kernels are stored; arithmetic stays float32")
+    absl_flags.DEFINE_enum("optimize", "none", KINDS, "how kernels are stored; arithmetic stays float32")
     absl_flags.DEFINE_float(
         "tolerance", 0.0, "of the gate, over max(1, largest value); 0: "
-        + ", ".join(f"{value:g} for {kind}" for kind, value in stored.TOLERANCES.items()), lower_bound=0.0,
+        + ", ".join(f"{value:g} for {kind}" for kind, value in TOLERANCES.items()), lower_bound=0.0,
     )  # fmt: skip
-    absl_flags.DEFINE_list("batch_sizes", [str(n) for n in export.BATCH_SIZES], "warmed up before it is served")
+    absl_flags.DEFINE_list("batch_sizes", [str(n) for n in BATCH_SIZES], "warmed up before it is served")
 
 
 def main():
@@ -45,7 +45,7 @@ def main():
         return 0
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
-    options = export.ExportOptions(
+    options = ExportOptions(
         name=FLAGS.name,
         base=FLAGS.export_base,
         version=FLAGS.version,
@@ -54,6 +54,10 @@ def main():
         tolerance=FLAGS.tolerance,
         batch_sizes=_batch_sizes(FLAGS.batch_sizes),
     )
+    versions.Versions(options.base, options.name)  # this and the next line refuse what cannot be
+    RunDirectory(FLAGS.workdir).read_flags()
+    from pga_tf import run  # loads TensorFlow
+
     loaded = run.load(FLAGS.workdir, FLAGS.checkpoint)
     used = loaded.drawing(FLAGS.prior).prior_name
     folder, found = run.publish(loaded, options, FLAGS.prior)

@@ -4,8 +4,6 @@ from absl import flags as absl_flags
 
 from pga_tf import command_line, flags
 from pga_tf.core import checks, commands, signals
-from pga_tf.runs import trained
-from pga_tf.training import fitting
 
 USAGE = """python -m pga_tf.fit_prior --workdir=RUN --prior=NAME [--name=value ...]
 
@@ -17,7 +15,7 @@ FLAGS = absl_flags.FLAGS
 
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
-    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
+    flags.define_weights_flag()
     flags.define_data_flags()
     flags.define_prior_flags()
 
@@ -29,6 +27,9 @@ def main():
     if not fit.prior:
         checks.refuse("--prior", expected="a prior to fit", received="none", remedy="pass --prior=mixture")
     config = flags.config_of_run()
+    from pga_tf.runs import trained  # loads TensorFlow
+    from pga_tf.training import fitting
+
     model, _ = trained.load_model(config, FLAGS.checkpoint)
     if not fitting.fit(config, model, fit, own):
         return signals.STATUS

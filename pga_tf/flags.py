@@ -11,9 +11,10 @@ import sys
 from absl import flags
 
 from pga_tf.core import checks, options
-from pga_tf.methods import METHODS
-from pga_tf.priors import PRIORS
 from pga_tf.runs.config import GROUPS, Config, FitOptions, at_home, fit_options, of_run
+from pga_tf.runs.directory import CHECKPOINTS
+from pga_tf.settings.methods import METHOD_OPTIONS
+from pga_tf.settings.priors import PRIOR_OPTIONS, NoOptions, fitted_with
 
 _DEFINE = {
     bool: flags.DEFINE_boolean,
@@ -26,8 +27,8 @@ _DEFINE = {
 def _method_fields():
     """Fields of all methods' options by name: dict of name to list of (method name, field)."""
     fields = {}
-    for method in METHODS.names():
-        for field in dataclasses.fields(METHODS.get(method).Options):
+    for method in METHOD_OPTIONS.names():
+        for field in dataclasses.fields(METHOD_OPTIONS.get(method)):
             fields.setdefault(field.name, []).append((method, field))
     return fields
 
@@ -39,6 +40,24 @@ def define_training_flags(flag_values=flags.FLAGS):
     for field in fields:
         # None stands for "not given"; the dataclass has the default.
         _DEFINE[type(field.default)](field.name, None, options.describe(field), flag_values=flag_values)
+
+
+def define_weights_flag(flag_values=flags.FLAGS):
+    """Defines which checkpoint of a run a command takes. Call once, before parsing."""
+    flags.DEFINE_enum(
+        "checkpoint", "last", CHECKPOINTS, "which weights; best needs train --keep_best", flag_values=flag_values
+    )
+
+
+def define_model_flags(flag_values=flags.FLAGS):
+    """Defines which checkpoint and prior of a run a command takes. Call once, before parsing."""
+    define_weights_flag(flag_values)
+    flags.DEFINE_string(
+        "prior",
+        "",
+        "distribution of codes: the method's own or one fitted to the run; default: the one that train was asked for",
+        flag_values=flag_values,
+    )
 
 
 def define_data_flags(flag_values=flags.FLAGS):
@@ -59,8 +78,8 @@ def config_of_run(flag_values=flags.FLAGS):
 def _prior_fields():
     """Fields of all priors' options by name: dict of name to list of (prior name, field)."""
     fields = {}
-    for prior in PRIORS.names():
-        for field in dataclasses.fields(PRIORS.get(prior).Options):
+    for prior in PRIOR_OPTIONS.names():
+        for field in dataclasses.fields(PRIOR_OPTIONS.get(prior)):
             fields.setdefault(field.name, []).append((prior, field))
     return fields
 
@@ -87,10 +106,10 @@ def prior_from_flags(flag_values=flags.FLAGS):
                 f"--{flag}", expected="a --prior that has it", received="no --prior", remedy=f"add --prior={having}"
             )
         return options.validate(fit), None
-    kind = PRIORS.get(fit.prior)
-    if kind.FIT == "nothing":
-        return options.validate(fit), kind.Options()
-    own = _own_options("prior", fit.prior, kind.Options, _prior_fields(), flag_values)
+    cls = PRIOR_OPTIONS.get(fit.prior)
+    if cls is NoOptions:
+        return options.validate(fit), NoOptions()
+    own = _own_options("prior", fit.prior, cls, _prior_fields(), flag_values)
     return options.validate(fit), options.validate(own)
 
 
@@ -121,7 +140,7 @@ def config_from_flags(flag_values=flags.FLAGS):
         for key, cls in GROUPS.items()
     }
     method = groups["run"].method
-    own = _own_options("method", method, METHODS.get(method).Options, _method_fields(), flag_values)
+    own = _own_options("method", method, METHOD_OPTIONS.get(method), _method_fields(), flag_values)
     config = at_home(Config(**groups, method=own))
     if not config.run.workdir:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, workdir=_default_workdir(config)))
@@ -144,20 +163,20 @@ def training_help():
     lines = []
     for key, cls in GROUPS.items():
         lines += ["", f"{key}:"] + [_help_line(field, field.default) for field in dataclasses.fields(cls)]
-    for method in METHODS.names():
+    for method in METHOD_OPTIONS.names():
         lines += ["", f"with --method={method}:"]
-        lines += [_help_line(field, field.default) for field in dataclasses.fields(METHODS.get(method).Options)]
+        lines += [_help_line(field, field.default) for field in dataclasses.fields(METHOD_OPTIONS.get(method))]
     return "\n".join(lines)
 
 
 def prior_help():
     """Help for the flags of fitting and of the priors."""
     lines = ["", "fitting a prior:"] + [_help_line(field, field.default) for field in dataclasses.fields(FitOptions)]
-    for prior in PRIORS.names():
-        own = dataclasses.fields(PRIORS.get(prior).Options)
+    for prior in PRIOR_OPTIONS.names():
+        own = dataclasses.fields(PRIOR_OPTIONS.get(prior))
         if own:
             lines += ["", f"with --prior={prior}:"] + [_help_line(field, field.default) for field in own]
-        if others := getattr(PRIORS.get(prior), "FITTED_WITH", {}):
+        if others := fitted_with(prior):
             lines += ["  defaults of fitting: " + " ".join(f"--{name}={value}" for name, value in others.items())]
     return "\n".join(lines)
 

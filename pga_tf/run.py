@@ -13,13 +13,14 @@ import numpy as np
 
 from pga_tf import data
 from pga_tf.core import checks, files, grids, options
-from pga_tf.data import DataOptions
 from pga_tf.evaluation import report
 from pga_tf.methods import METHODS
-from pga_tf.priors import PRIORS
 from pga_tf.runs import assessment, drawing, fitted, hparams, trained
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
+from pga_tf.settings.data import DataOptions, dataset_name
+from pga_tf.settings.export import ExportOptions
+from pga_tf.settings.priors import PRIOR_OPTIONS
 from pga_tf.training import fitting, loop
 
 
@@ -151,11 +152,11 @@ class Run:
         Raises `InputError` for an option that it lacks, and for a method without an encoder.
         """
         given = {"prior": name, **values}
-        known = [f.name for cls in (config_lib.FitOptions, PRIORS.get(name).Options) for f in dataclasses.fields(cls)]
+        known = [f.name for cls in (config_lib.FitOptions, PRIOR_OPTIONS.get(name)) for f in dataclasses.fields(cls)]
         for option in given:
             checks.require_member(f"Option of {name}", option, known)
         make = lambda cls: cls(**{f.name: given[f.name] for f in dataclasses.fields(cls) if f.name in given})
-        own = make(PRIORS.get(name).Options)
+        own = make(PRIOR_OPTIONS.get(name))
         of_fit = {f.name for f in dataclasses.fields(config_lib.FitOptions)}
         fit_options = config_lib.fit_options({n: value for n, value in given.items() if n in of_fit})
         return fitting.fit(self.config, self.model, fit_options, own, out=out)
@@ -178,10 +179,8 @@ class Run:
         """Publishes a version for TensorFlow Serving behind the gate, and returns its folder.
 
         Args:
-          values: of `export.ExportOptions`: version, label, optimize, tolerance, batch_sizes.
+          values: of `ExportOptions`: version, label, optimize, tolerance, batch_sizes.
         """
-        from pga_tf.serving.export import ExportOptions  # needs the extra `serve` of an installed package
-
         return publish(self, ExportOptions(name=name, base=str(base), **values), prior)[0]
 
 
@@ -325,11 +324,6 @@ def evaluate(images: np.ndarray, against: str, *, workdir: str | os.PathLike | N
     if workdir is not None:
         keep(result, pictures, RunDirectory(workdir).evaluation)
     return Scores(result)
-
-
-def dataset_name(name: str) -> str:
-    """`--dataset`'s name of real images that may be named as "mnist"."""
-    return name if ":" in name or name == "digits" else f"tfds:{name}"
 
 
 def default_cache() -> pathlib.Path:

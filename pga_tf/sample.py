@@ -9,10 +9,9 @@ import numpy as np
 from absl import flags as absl_flags
 
 from pga_tf import command_line, flags
-from pga_tf.core import checks, files, grids, memory, ranges
+from pga_tf.core import checks, files, grids, memory
 from pga_tf.core.progress import Progress
 from pga_tf.runs import config as config_lib
-from pga_tf.runs import drawing, run_data, trained
 from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
@@ -23,13 +22,11 @@ Writes PNG grids under RUN/samples/, or raw samples as array `images` of FILE.np
 picture."""
 
 FLAGS = absl_flags.FLAGS
-CHUNK = 4 * drawing.BATCH  # samples between two looks at the clock
 
 
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train")
-    absl_flags.DEFINE_enum("checkpoint", "last", trained.CHECKPOINTS, "which weights; best needs train --keep_best")
-    absl_flags.DEFINE_string("prior", "", trained.PRIOR_HELP)
+    flags.define_model_flags()
     absl_flags.DEFINE_integer("seed", 0, "sample i is a function of (seed, i)", lower_bound=0, upper_bound=2**31 - 1)
     absl_flags.DEFINE_string("grid", "10x10", "rows x columns of the sample grid [unit: images]")
     absl_flags.DEFINE_integer(
@@ -77,6 +74,8 @@ def main(runs):
     folder = RunDirectory(FLAGS.workdir).samples
     if not FLAGS.out:
         files.require_folder(folder)
+    from pga_tf.runs import drawing, run_data, trained  # loads TensorFlow
+
     draw, _ = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
     if FLAGS.out:
         return _write_array(draw, out)
@@ -128,6 +127,8 @@ def _panel(runs):
                 received="points" if grids.is_points(shape) else _size(shape),
                 remedy="leave it out",
             )
+    from pga_tf.runs import drawing, run_data, trained  # loads TensorFlow
+
     for config in configs:
         FLAGS.prior or trained.prior_of(config)  # which says what is missing
     rows = []
@@ -155,10 +156,13 @@ def _require_memory(image_shape, on_a_grid):
 
 
 def _write_array(draw, out):
-    count, parts = FLAGS.num_samples, []
+    from pga_tf.core import ranges
+    from pga_tf.runs import drawing
+
+    count, parts, chunk = FLAGS.num_samples, [], 4 * drawing.BATCH  # samples between two looks at the clock
     with Progress("samples", count) as progress:
-        for start in range(0, count, CHUNK):
-            parts.append(draw.samples(min(CHUNK, count - start), FLAGS.seed, start))
+        for start in range(0, count, chunk):
+            parts.append(draw.samples(min(chunk, count - start), FLAGS.seed, start))
             progress.advance(len(parts[-1]))
     images = np.concatenate(parts)
     if images.dtype != np.uint8:

@@ -9,7 +9,8 @@ from absl import logging
 from pga_tf import command_line
 from pga_tf.core import signals
 from pga_tf.serving import versions
-from pga_tf.serving.local.server import Server
+from pga_tf.serving.local import policy
+from pga_tf.settings.export import BASE
 
 USAGE = """python -m pga_tf.serve [--model_base=runs/models] [--port=8500] [--rest_api_port=8501]
 
@@ -26,7 +27,7 @@ def define_flags():
     absl_flags.DEFINE_string(
         "model_base",
         None,
-        "folder that stands for /models in the configuration; default: the configuration's own, else " + versions.BASE,
+        "folder that stands for /models in the configuration; default: the configuration's own, else " + BASE,
     )
     absl_flags.DEFINE_string("host", "127.0.0.1", "IPv4 address to listen on; any but loopback is open to the network")
     absl_flags.DEFINE_integer("port", 8500, "gRPC; 0: any free one", lower_bound=0, upper_bound=65535)
@@ -45,11 +46,12 @@ def define_flags():
 
 def main():
     logging.set_verbosity(logging.INFO)
-    config_file = pathlib.Path(
-        FLAGS.model_config_file or pathlib.Path(FLAGS.model_base or versions.BASE) / versions.CONFIG
-    )
+    config_file = pathlib.Path(FLAGS.model_config_file or pathlib.Path(FLAGS.model_base or BASE) / versions.CONFIG)
     for told in versions.finish_all(config_file.parent) if config_file.name == versions.CONFIG else ():
         logging.warning(told)
+    policy.parse(policy.read(config_file), str(config_file))  # refused before TensorFlow is loaded
+    from pga_tf.serving.local.server import Server  # loads TensorFlow
+
     server = Server(
         config_file,
         model_base=FLAGS.model_base,

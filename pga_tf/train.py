@@ -1,7 +1,9 @@
 """Trains a generative autoencoder: python -m pga_tf.train --flagfile=flagfiles/lpga_digits.flags."""
 
-from pga_tf import command_line, flags, run
+from pga_tf import command_line, flags
 from pga_tf.core import signals
+from pga_tf.runs.config import require_possible
+from pga_tf.settings.data import require_there
 
 USAGE = """python -m pga_tf.train --flagfile=flagfiles/NAME.flags [--name=value ...]
 
@@ -16,7 +18,12 @@ def define_flags():
 
 
 def main():
-    return 0 if run.train_config(flags.config_from_flags(), *flags.prior_from_flags()) else signals.STATUS
+    config, prior = flags.config_from_flags(), flags.prior_from_flags()
+    require_possible(config)
+    require_there(config.data)
+    from pga_tf import run  # loads TensorFlow
+
+    return 0 if run.train_config(config, *prior) else signals.STATUS
 
 
 def all_help():

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from pga_tf import command_line
 from pga_tf.core import files, signals
-from pipelines import graph, lineage, page, runner, settings
+from pipelines import lineage, page, runner, settings
 from pipelines.store import Store
 
 USAGE = """python -m pipelines.run --flagfile=flagfiles/NAME.flags --pipeline_root=ROOT [--push_base=runs/models]
@@ -33,6 +33,8 @@ def run(chosen, *, out=tqdm.write):
     Raises:
       InputError: what `graph.require` and `graph.steps` refuse, or a root in use, damaged or of the other runner.
     """
+    from pipelines import graph  # loads TensorFlow
+
     root, start = pathlib.Path(chosen.options.pipeline_root), time.perf_counter()
     graph.require(chosen)
     with runner.locked(root):

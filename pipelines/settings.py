@@ -9,13 +9,11 @@ from absl import flags as absl_flags
 from pga_tf import flags
 from pga_tf.core import checks, files, flagfiles, options
 from pga_tf.core.options import option
-from pga_tf.data import DataOptions, parsed
-from pga_tf.evaluation import features
-from pga_tf.methods import METHODS
-from pga_tf.priors import PRIORS
-from pga_tf.runs.config import Config, validate
+from pga_tf.runs.config import Config, require_possible, validate
+from pga_tf.settings.data import DataOptions, parsed
+from pga_tf.settings.priors import NoOptions
 from pipelines.components import configs
-from pipelines.components.prior_fitter import SEPARATOR
+from pipelines.components.configs import SEPARATOR
 
 # Largest Frechet distance of a blessed model where none is given, by dataset.
 MAX_FRECHET = {"digits": 40.0, "tfds:mnist": 20.0}
@@ -81,7 +79,8 @@ def define_flags(flag_values=absl_flags.FLAGS):
 
 def from_flags(flag_values=absl_flags.FLAGS):
     """The `Settings` of the parsed flags. Raises `InputError` for what cannot be, before any work."""
-    config = validate(flags.config_from_flags(flag_values))
+    config = flags.config_from_flags(flag_values)
+    require_possible(config)
     fit, own = flags.prior_from_flags(flag_values)
     chosen = PipelineOptions(
         **{field.name: flag_values[field.name].value for field in dataclasses.fields(PipelineOptions)}
@@ -99,13 +98,6 @@ def settings(chosen, config, fit, own):
         checks.refuse(
             "--dry_run", expected="a pipeline to run", received="true", remedy="try the flags with pga_tf.train"
         )
-    if not fit.prior and METHODS.get(config.run.method).prior_of(config.method) is None:
-        checks.refuse(
-            "--prior",
-            expected=f"a prior to fit, for --method={config.run.method} has none of its own",
-            received="none",
-            remedy="add --prior=mixture",
-        )
     parsed(config.data)
     if config.data.train_on != DataOptions.train_on:
         checks.refuse(
@@ -113,6 +105,17 @@ def settings(chosen, config, fit, own):
             expected=f"{DataOptions.train_on}, for a model is blessed by images that it was not trained on",
             received=config.data.train_on,
             remedy="leave it out, or train with pga_tf.train",
+        )
+    validate(config)
+    from pga_tf.evaluation import features  # loads TensorFlow
+    from pga_tf.methods import METHODS
+
+    if not fit.prior and METHODS.get(config.run.method).prior_of(config.method) is None:
+        checks.refuse(
+            "--prior",
+            expected=f"a prior to fit, for --method={config.run.method} has none of its own",
+            received="none",
+            remedy="add --prior=mixture",
         )
     data = config.data.dataset
     # Any picture's shape: which features are the default goes by the dataset.
@@ -150,7 +153,7 @@ def settings(chosen, config, fit, own):
 
 def _prior_text(fit, own):
     # Where nothing is fitted, nothing depends on how.
-    nothing = not fit.prior or PRIORS.get(fit.prior).FIT == "nothing"
+    nothing = not fit.prior or isinstance(own, NoOptions)
     values = {"prior": fit.prior} if nothing else dataclasses.asdict(fit) | dataclasses.asdict(own)
     return flagfiles.text(values)
 

@@ -9,6 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = {
     "core": 0,
+    "settings": 0.5,
     "objectives": 1,
     "networks": 1,
     "data": 1,
@@ -76,6 +77,16 @@ def test_packages_say_what_their_room_is_for():
 def test_only_the_shim_imports_tf_gan():
     for path in FILES:
         assert "tensorflow_gan" not in path.read_text() or path.name == "tfgan.py", path
+
+
+def test_what_few_need_is_imported_where_it_is_used():
+    """TFP takes a second to load, TensorFlow Datasets half of one, of every command that imports the file."""
+    few = {"tensorflow_probability", "tensorflow_datasets", "sklearn", "matplotlib", "apache_beam"}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+                assert not few & {name.split(".")[0] for name in names}, f"{path}:{node.lineno}"
 
 
 def test_nothing_below_the_pipelines_imports_them():

@@ -19,7 +19,8 @@ from pga_tf.networks import NetworkOptions, mlp
 from pga_tf.priors import PRIORS
 from pga_tf.runs import scoring
 from pga_tf.runs.checkpoints import Checkpoints
-from pga_tf.serving import export, gate, reference, signatures, stored
+from pga_tf.serving import export, gate, reference, signatures
+from pga_tf.settings.export import TOLERANCES
 from tests import graphs, strategies
 from tests.methods import builders
 from tests.recording import keys_drawn
@@ -232,7 +233,7 @@ def test_interfaces(method):
 def _assert_exported_equals_in_process(model, prior, folder):
     shape = model.decode(tf.zeros([1, model.latent_dim])).shape[1:].as_list()
     export.write(model, prior, shape, folder)
-    found = gate.check(str(folder), reference.arrays(model, prior, shape), stored.TOLERANCES["none"])
+    found = gate.check(str(folder), reference.arrays(model, prior, shape), TOLERANCES["none"])
     wanted = {"sample", "sample_png", "decode"}
     if isinstance(model, interfaces.Encodes):
         wanted |= {"encode", "reconstruct", "interpolate", "score"}

@@ -13,6 +13,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from pga_tf.core import signals
+
 NOISE = re.compile(
     "All log messages before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|"
     "This TensorFlow binary is optimized|To enable the following instructions"
@@ -21,7 +23,7 @@ MISLEADING = re.compile("triggered tf.function retracing|Assets written to")
 
 
 class _Quietly:
-    """Finds TensorFlow as Python does, and has it imported without its noise."""
+    """Finds TensorFlow as Python does, and has it imported without its noise; a signal then ends a command at once."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -31,7 +33,7 @@ class _Quietly:
         execute = spec.loader.exec_module
 
         def quietly(module):
-            with without_noise():
+            with signals.loading(), without_noise():
                 execute(module)
 
         spec.loader.exec_module = quietly

@@ -48,13 +48,33 @@ _notices: list[Notice] = []  # of the blocks that the main thread is in, the inn
 
 def end_at_once() -> None:
     """From here on a polite signal ends the process with a line: nothing has begun yet. For the start of a command."""
+    _set(dict.fromkeys(POLITE, _ending()))
+
+
+def _ending():
     stderr = os.dup(2)  # it is held back while TensorFlow is imported
 
     def end(number, frame):
         os.write(stderr, f"stopped by {signal.Signals(number).name} before anything was begun\n".encode())
         os._exit(STATUS)  # an import is no place to raise at: whoever runs it may catch it, and prints a traceback
 
-    _set(dict.fromkeys(POLITE, end))
+    return end
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Inside the block, of imports that take seconds, a polite signal ends a command at once, as in `end_at_once`.
+
+    Elsewhere than in a block of `raising` it changes nothing: a notebook is not to end.
+    """
+    if not _notices or not _in_main_thread():
+        yield
+        return
+    before = _set(dict.fromkeys(POLITE, _ending()))
+    try:
+        yield
+    finally:
+        _set(before)
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ import numpy as np
 
 from pga_tf.core import checks, memory, ranges
 from pga_tf.data import random_access
-from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.prepare import prepare_array, prepared_shape
 from pga_tf.data.source import Identity, Source
+from pga_tf.settings.data import ALL, DataOptions
 
 
 def from_arrays(

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from pga_tf.data.arrays import from_arrays, of_values
-from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Labels, Source
+from pga_tf.settings.data import DataOptions
 
 TEST = 297  # the last ones, which other people wrote than most of the first 1,500
 

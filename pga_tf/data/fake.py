@@ -7,8 +7,8 @@ import numpy as np
 
 from pga_tf.core import checks, memory
 from pga_tf.data.arrays import from_arrays, of_values
-from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Source
+from pga_tf.settings.data import DataOptions
 
 TRAIN, TEST = 1024, 256
 

@@ -12,9 +12,9 @@ from absl import logging
 from pga_tf.core import checks, photo, pictures, ranges
 from pga_tf.core.pictures import NAMED
 from pga_tf.data import order
-from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.prepare import CHANNELS
 from pga_tf.data.source import Identity, Source, digest
+from pga_tf.settings.data import ALL, DataOptions, require_path
 
 LOOKED_AT = 500  # files whose colour is looked at where --colour=auto
 
@@ -166,8 +166,7 @@ def _refuse_corrupt(what, corrupt, count):
 
 def find(name: str, root: str) -> pictures.Listing:
     """The images below `root`, at least one. Raises `InputError` where there is none, or no such folder."""
-    if not os.path.isdir(root):
-        checks.refuse(f"--dataset={name}", expected="a folder", received=f"no folder {root}", remedy="correct the path")
+    require_path("folder", name, root)
     found = pictures.listing(root)
     if not found.names:
         checks.refuse(

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.data.options import ALL
 from pga_tf.data.source import Reader, Source
+from pga_tf.settings.data import ALL
 
 
 class Joined:

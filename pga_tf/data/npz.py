@@ -9,8 +9,8 @@ import numpy as np
 from pga_tf.core import array_files, checks, photo, ranges
 from pga_tf.data import order, random_access
 from pga_tf.data.arrays import from_arrays, held_out
-from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Identity, Source, digest
+from pga_tf.settings.data import REMEDY_OF_NPZ, DataOptions, require_path
 
 CHUNK = 4096  # images looked at together, so that a mapped file is never all in memory
 MEMBERS = ("images.npy", "test.npy")
@@ -45,16 +45,18 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
 
 def _read(name, path):
     """(images, which of them are held out or None, their `Identity`)."""
-    if not os.path.isfile(path):
-        _refuse_file(name, expected="a file", received="a folder" if os.path.isdir(path) else f"no file {path}")
+    require_path("npz", name, path)
     try:
         arrays = array_files.read(path, ("images", "test"), map_beyond=random_access.LIMIT_BYTES)
         return arrays["images"], arrays.get("test"), _identity(path, arrays["images"])
     except checks.InputError:
         raise
     except Exception as error:  # NumPy and zipfile answer damaged files with errors of many types
-        return _refuse_file(
-            name, expected="an .npz or .npy file of numbers", received=str(error) or type(error).__name__
+        return checks.refuse(
+            f"--dataset={name}",
+            expected="an .npz or .npy file of numbers",
+            received=str(error) or type(error).__name__,
+            remedy=REMEDY_OF_NPZ,
         )
 
 
@@ -83,11 +85,6 @@ def of_array(images: np.ndarray, name: str = "images") -> Source:
     _require_images(name, images, None)
     value_range, notes = _range(name, images, None)
     return from_arrays(name, images, {"all": slice(None)}, DataOptions(), value_range=value_range, notes=notes)
-
-
-def _refuse_file(name, *, expected, received):
-    remedy = "correct the path, or write the file with np.savez(FILE, images=images)"
-    checks.refuse(f"--dataset={name}", expected=expected, received=received, remedy=remedy)
 
 
 def _require_test(name, test, count):

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf.core import checks
-from pga_tf.data.options import DataOptions
+from pga_tf.settings.data import DataOptions
 
 CHANNELS = {"grey": 1, "rgb": 3}
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from pga_tf.core import checks, ranges
 from pga_tf.data import random_access
-from pga_tf.data.options import ALL, DataOptions
 from pga_tf.data.prepare import prepare, prepared_shape
 from pga_tf.data.records import Records
 from pga_tf.data.source import Identity, Labels, Source, digest
+from pga_tf.settings.data import ALL, DataOptions
 
 
 def load(name: str, argument: str, options: DataOptions) -> Source:

@@ -4,16 +4,15 @@ import numpy as np
 
 from pga_tf.core import checks
 from pga_tf.data.arrays import from_arrays, of_values
-from pga_tf.data.options import DataOptions
 from pga_tf.data.source import Source
+from pga_tf.settings.data import TOYS, DataOptions
 
 TRAIN, TEST = 5000, 1000
-SHAPES = ("swiss_roll", "eight_gaussians", "moons")
 
 
 def load(name: str, argument: str, options: DataOptions) -> Source:
     """float32 `[1, 1, 2]` in (-1, 1), 5,000 to train and 1,000 to test, the same in every run."""
-    checks.require_member(f"Shape of --dataset={name}", argument, SHAPES)
+    checks.require_member(f"Shape of --dataset={name}", argument, TOYS)
     if options.image_size or options.crop or options.colour != "auto":
         checks.refuse(
             f"--dataset={name}",

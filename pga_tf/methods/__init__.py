@@ -24,6 +24,7 @@ from pga_tf.methods.vae import VAE
 from pga_tf.methods.vpga import VPGA
 from pga_tf.methods.wae import WAE
 from pga_tf.networks import NetworkOptions
+from pga_tf.settings.methods import METHOD_OPTIONS
 
 METHODS = Registry("method")
 
@@ -31,6 +32,8 @@ METHODS = Registry("method")
 def register(name: str, method: type[Method]) -> None:
     """Enters a method under its name on the command line, and in the table by which Keras loads saved models."""
     METHODS.register(name)(keras.saving.register_keras_serializable("pga_tf")(method))
+    if name not in METHOD_OPTIONS.names():  # of a user's own method
+        METHOD_OPTIONS.register(name)(method.Options)
 
 
 register("lpga", LPGA)

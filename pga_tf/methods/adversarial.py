@@ -1,26 +1,12 @@
 """What generators without an encoder share: the turns of a critic and a generator, and where their noise comes from."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from pga_tf.core import laws, streams
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.methods.method import Method
-from pga_tf.methods.vae import PIXEL_RANGES
-
-
-@dataclasses.dataclass(frozen=True)
-class AdversarialOptions:
-    """What is set of every generator with a critic."""
-
-    noise: str = option("uniform", "law of u: U(-1, 1), or N(0, 1)", choices=("uniform", "normal"))
-    critic_updates: int = option(
-        1, "n_critic: updates of the critic in a step, each on images of its own", unit="updates", minimum=1,
-        maximum=1000,
-    )  # fmt: skip
-    pixel_range: str = option("unit", "[-1, 1] with tanh, or [0, 1] with sigmoid", choices=tuple(PIXEL_RANGES))
+from pga_tf.settings.methods.adversarial import AdversarialOptions
+from pga_tf.settings.methods.pixels import PIXEL_RANGES
 
 
 class Adversarial(Method):

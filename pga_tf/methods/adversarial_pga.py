@@ -7,33 +7,17 @@ with `--code_law=matched` a second critic C2 of z_n against f(x) besides, and L_
 All players step from the same weights. The critics learn in the warm-up already.
 """
 
-import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
 from pga_tf.core import routing
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
-from pga_tf.methods.matched import Matched, MatchedOptions, refuse_contradictions
+from pga_tf.methods.matched import Matched
 from pga_tf.methods.method import Roles
 from pga_tf.networks import Critic, Decoder, Encoder
 from pga_tf.objectives import adversarial
-
-
-@dataclasses.dataclass(frozen=True)
-class AdversarialPGAOptions(MatchedOptions):
-    """As in matched.py, with weights found on digits. The critics' optimiser is that of `latent_map`, after SAGAN."""
-
-    weight_match: float = option(0.1, "w: weight of L_match", unit="factor", minimum=0.0)
-    weight_code: float = option(0.01, "c: weight of L_code", unit="factor", minimum=0.0)
-    critic_norm: str = option("spectral", "of the critics' kernels", source="SN-GAN", choices=("none", "spectral"))
-    critic_learning_rate: float = option(4e-4, "of the critics' optimiser", unit="factor", source="SAGAN", above=0.0)
-    critic_beta_1: float = option(
-        0.0, "first-moment decay of the critics' optimiser", unit="factor", source="SAGAN", minimum=0.0, maximum=0.9999
-    )
-    critic_width: int = option(512, "width of the critics of codes", unit="units", minimum=1, maximum=2**16)
-    critic_depth: int = option(3, "hidden layers of the critics of codes", unit="layers", minimum=1, maximum=1000)
+from pga_tf.settings.methods.adversarial_pga import AdversarialPGAOptions
 
 
 class AdversarialPGA(Matched):
@@ -56,7 +40,6 @@ class AdversarialPGA(Matched):
 
     @staticmethod
     def roles(options: AdversarialPGAOptions) -> Roles:
-        refuse_contradictions(options)
         critic = Critic(
             of="codes",
             spectral=options.critic_norm == "spectral",

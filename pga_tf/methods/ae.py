@@ -5,21 +5,12 @@ the prior-free model without its adversarial regulariser (Geng et al., 2020, sec
 Deviations: L_r is a mean over pixels.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
-from pga_tf.core.options import option
 from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import pga
-
-
-@dataclasses.dataclass(frozen=True)
-class AEOptions:
-    """What is set of an autoencoder."""
-
-    latent_batch_norm: bool = option(False, "codes pass through batch norm", source="Geng et al., Eq. 11")
+from pga_tf.settings.methods.ae import AEOptions
 
 
 class AE(Deterministic):

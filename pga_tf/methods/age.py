@@ -13,32 +13,19 @@ Deviations, each an option that brings the released code's number back:
 KLb is over the global batch of all replicas.
 """
 
-import dataclasses
 import math
 
 import tensorflow as tf
 
 from pga_tf.core import laws, routing
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import introspection
+from pga_tf.settings.methods.age import AGEOptions
 
 SETTLED = 1_000  # steps after which collapses are told: untrained encoders give all images nearly one code
 ONE_CODE = 5.0  # nats per dimension above what is in reach: standard deviations of codes near exp(-5)
-
-
-@dataclasses.dataclass(frozen=True)
-class AGEOptions:
-    """Defaults are the released ones for CelebA, w_z in the paper's unit."""
-
-    weight_x: float = option(10.0, "w_x: weight of |x - g(f(x))|_1 in L_e", unit="factor", minimum=0.0)
-    weight_z: float = option(15.625, "w_z: weight of 1 - cos(u, f(g(u))) in L_g", unit="factor", minimum=0.0)
-    decoder_updates: int = option(3, "updates of the decoder in a step", unit="updates", minimum=1, maximum=2**10)
-    variance_as_stddev: bool = option(False, "v_j where KLb has the standard deviation", source="released code")
-    unit_sphere: bool = option(False, "KLb of codes on the unit sphere", source="released code")
-    cosine_over_dimensions: bool = option(False, "the cosine divided by H_dim", source="released code")
 
 
 class AGE(Deterministic):

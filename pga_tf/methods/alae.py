@@ -12,33 +12,17 @@ optimiser for each network, of which that of D takes no step on L_w. E, a part o
 norm whatever `--batch_norm` says: the penalty allows none. That L_w trains F through G's input is the released code's.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
 from pga_tf.core import routing
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Critic, Decoder, Encoder, Mapping
 from pga_tf.objectives import adversarial, penalties, pga
+from pga_tf.settings.methods.alae import ALAEOptions
 
 SETTLED = 1_000  # steps after which a critic that has won is told
 WON = 50.0  # logits between data and samples: their odds are e^50, and R1 holds the critic no more
-
-
-@dataclasses.dataclass(frozen=True)
-class ALAEOptions:
-    """Defaults are the released ones for MNIST."""
-
-    r1_gamma: float = option(10.0, "gamma: of the critic's penalty at data, halved", unit="factor", minimum=0.0)
-    weight_code: float = option(1.0, "weight of L_w", unit="factor", minimum=0.0)
-    mapping_width: int = option(256, "width of F", unit="units", minimum=1, maximum=2**16)
-    mapping_depth: int = option(5, "hidden layers of F", unit="layers", minimum=1, maximum=2**8)
-    critic_width: int = option(256, "width of D", unit="units", minimum=1, maximum=2**16)
-    critic_depth: int = option(2, "hidden layers of D", unit="layers", minimum=1, maximum=2**8)
-    mapping_learning_rate: float = option(2e-4, "of F, a tenth of the others'", unit="factor", above=0.0)
-    critic_learning_rate: float = option(2e-4, "of D, a tenth of the others'", unit="factor", above=0.0)
 
 
 class ALAE(Deterministic):

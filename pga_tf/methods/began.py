@@ -8,27 +8,14 @@ Deviations: the paper keeps k in [0, 1], as `clip_balance` does; compare_gan doe
 critic was just updated on, where compare_gan measures them anew. u is fresh in every update.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
 from pga_tf.core import replicas, routing
-from pga_tf.core.options import option
-from pga_tf.methods.adversarial import Adversarial, AdversarialOptions
+from pga_tf.methods.adversarial import Adversarial
 from pga_tf.methods.method import Roles
-from pga_tf.methods.vae import PIXEL_RANGES
 from pga_tf.networks import Critic, Decoder
-
-
-@dataclasses.dataclass(frozen=True)
-class BEGANOptions(AdversarialOptions):
-    """Defaults are those of compare_gan, but for `clip_balance`, the paper's."""
-
-    diversity: float = option(
-        0.75, "gamma: what L(y) / L(x) is kept at", unit="factor", source="Eq. 4", above=0.0, maximum=1.0
-    )
-    balance_rate: float = option(1e-3, "lambda: by which k moves", unit="factor", source="section 3.4", minimum=0.0)
-    clip_balance: bool = option(True, "k stays in [0, 1]", source="section 3.4")
+from pga_tf.settings.methods.began import BEGANOptions
+from pga_tf.settings.methods.pixels import PIXEL_RANGES
 
 
 class BEGAN(Adversarial):

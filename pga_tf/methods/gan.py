@@ -11,41 +11,15 @@ critic under a gradient penalty, which needs the slope of each image by itself; 
 of 0 are moved off it by 1e-4, as there. DRAGAN penalises D = sigmoid(T), as there, where its own paper has T.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
-from pga_tf.core import checks, routing
-from pga_tf.core.options import option
-from pga_tf.methods.adversarial import Adversarial, AdversarialOptions
+from pga_tf.core import routing
+from pga_tf.methods.adversarial import Adversarial
 from pga_tf.methods.method import Roles
-from pga_tf.methods.vae import PIXEL_RANGES
 from pga_tf.networks import Critic, Decoder
 from pga_tf.objectives import adversarial, penalties
-
-OF_SLOPES = ("wgan_gp", "dragan", "r1")
-
-
-@dataclasses.dataclass(frozen=True)
-class GANOptions(AdversarialOptions):
-    """Defaults are those of the non-saturating GAN in compare_gan, without its batch norm."""
-
-    loss: str = option("non_saturating", "L_C and L_G", choices=adversarial.KINDS)
-    penalty: str = option(
-        "none",
-        "of the critic: its weights clipped, or its slopes between real and generated images held near 1, around real "
-        "ones, or near 0 at real ones",
-        choices=("none", "clip", *OF_SLOPES),
-    )
-    weight_penalty: float = option(
-        10.0, "lambda: weight of wgan_gp and dragan; gamma / 2 of r1", unit="factor", minimum=0.0
-    )
-    clip: float = option(
-        0.01, "c of --penalty=clip: each weight lies in [-c, c] after an update", unit="weight units", above=0.0
-    )
-    critic_norm: str = option(
-        "none", "of the critic's layers, or of its kernels", choices=("none", "batch", "layer", "spectral")
-    )
+from pga_tf.settings.methods.gan import OF_SLOPES, GANOptions
+from pga_tf.settings.methods.pixels import PIXEL_RANGES
 
 
 class GAN(Adversarial):
@@ -63,13 +37,6 @@ class GAN(Adversarial):
 
     @staticmethod
     def roles(options: GANOptions) -> Roles:
-        if options.penalty in OF_SLOPES and options.critic_norm == "batch":
-            checks.refuse(
-                f"--penalty={options.penalty}",
-                expected="a critic without batch norm, which makes the slope at one image depend on the others",
-                received="--critic_norm=batch",
-                remedy="use --critic_norm=layer or none",
-            )
         norm = "none" if options.critic_norm == "spectral" else options.critic_norm
         return {
             "decoder": Decoder(output=PIXEL_RANGES[options.pixel_range][1]),

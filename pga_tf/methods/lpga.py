@@ -8,28 +8,14 @@ authors' settings every loss is a mean over its dimensions, so that the publishe
 alone for the first `warmup_steps` steps.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
-from pga_tf.core.options import option
 from pga_tf.methods import jacobian
-from pga_tf.methods.ablations import refuse_idle
 from pga_tf.methods.method import Roles
-from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
+from pga_tf.methods.perceptual import Perceptual
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, pga
-
-
-@dataclasses.dataclass(frozen=True)
-class LPGAOptions(PerceptualOptions):
-    """Defaults are the published MNIST settings."""
-
-    weight_nll: float = option(1.5e-2, "g: weight of L_nll", unit="factor", source="Eq. 9", minimum=0.0)
-    perturbation: str = option("sphere", "S(eps), the law of delta", source="Eq. 7", choices=("sphere", "gaussian"))
-    perturbation_scale: float = option(
-        1e-2, "eps: size of delta", unit="root mean square per latent dimension", source="Eq. 7", above=0.0
-    )
+from pga_tf.settings.methods.lpga import LPGAOptions
 
 
 class LPGA(Perceptual):
@@ -46,7 +32,6 @@ class LPGA(Perceptual):
 
     @staticmethod
     def roles(options: LPGAOptions) -> Roles:
-        refuse_idle(options, nll=options.weight_nll, weighed_by="--weight_nll above 0")
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:

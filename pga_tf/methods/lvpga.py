@@ -10,34 +10,19 @@ trains alone for the first `warmup_steps` steps.
 Deviation: batch norm as in lpga.py.
 """
 
-import dataclasses
+import typing
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from pga_tf.core.options import option
 from pga_tf.methods import posteriors
-from pga_tf.methods.ablations import refuse_idle
 from pga_tf.methods.method import Roles
-from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
+from pga_tf.methods.perceptual import Perceptual
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, pga, reciprocal
+from pga_tf.settings.methods.lvpga import LVPGAOptions
 
-
-@dataclasses.dataclass(frozen=True)
-class LVPGAOptions(PerceptualOptions):
-    """Defaults are the published MNIST settings."""
-
-    weight_vr: float = option(2e-2, "g': weight of L_vr", unit="factor", source="Eq. 16", minimum=0.0)
-    weight_nll: float = option(0.0, "g: weight of L_nll^phi", unit="factor", source="Eq. 16", minimum=0.0)
-    weight_vkl: float = option(2e-2, "eta: weight of L_vkl", unit="factor", source="Eq. 16", minimum=0.0)
-    perturbation_scale: float = option(
-        1e-2,
-        "eps: added to sigma_phi in the perturbation, whose lower bound it is",
-        unit="latent units",
-        source="section 3.5",
-        above=0.0,
-    )
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 
 class LVPGA(Perceptual):
@@ -54,7 +39,6 @@ class LVPGA(Perceptual):
 
     @staticmethod
     def roles(options: LVPGAOptions) -> Roles:
-        refuse_idle(options, nll=options.weight_vr, weighed_by="--weight_vr above 0")
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -77,7 +61,7 @@ class LVPGA(Perceptual):
             loss = self.total(losses, rest, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
-    def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
+    def posterior(self, images: tf.Tensor) -> "tfp.distributions.Distribution":
         """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self.encoder(images))
 

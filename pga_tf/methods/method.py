@@ -16,9 +16,6 @@ from pga_tf.methods.keras_door import KerasDoor
 Roles = dict[str, networks.Encoder | networks.Decoder | networks.Critic | networks.Mapping]
 """The networks that a method takes: what it asks of each, by name."""
 
-PIXEL_RANGES = {"symmetric": ((-1.0, 1.0), "tanh"), "unit": ((0.0, 1.0), "sigmoid")}
-"""What `--pixel_range` stands for where a method has it: the range in training, and the decoder's last function."""
-
 
 class Method(KerasDoor):
     """A model of images: a decoder and whatever trains it.

@@ -10,10 +10,11 @@ al., 2018). Several replicas match the codes of the whole batch.
 import tensorflow as tf
 
 from pga_tf.core import replicas
-from pga_tf.methods.matched import Matched, MatchedOptions, refuse_contradictions
+from pga_tf.methods.matched import Matched
 from pga_tf.methods.method import Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import matching
+from pga_tf.settings.methods.matched import MatchedOptions
 
 
 class MMDPGA(Matched):
@@ -30,7 +31,6 @@ class MMDPGA(Matched):
 
     @staticmethod
     def roles(options: MatchedOptions) -> Roles:
-        refuse_contradictions(options)
         return {"encoder": Encoder(), "decoder": Decoder(output="tanh")}
 
     def match(self, real: tf.Tensor, generated: tf.Tensor) -> dict[str, tf.Tensor]:

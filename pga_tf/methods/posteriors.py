@@ -1,19 +1,24 @@
 """Gaussian posteriors q(z|x) as TFP distributions, and what they tell of a model's health."""
 
+import typing
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from pga_tf.evaluation.posterior import NEAR_ZERO
 from pga_tf.objectives import gaussian
+
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 ACTIVE_VARIANCE = 1e-2  # Burda et al., 2016, section 2.1: a unit is active if its mean varies more than this
 TOGETHER = 8  # codes whose Jacobians are held at a time
 
 
-def diagonal_gaussian(mean: tf.Tensor, stddev: tf.Tensor) -> tfp.distributions.MultivariateNormalDiag:
+def diagonal_gaussian(mean: tf.Tensor, stddev: tf.Tensor) -> "tfp.distributions.MultivariateNormalDiag":
     """N(mean, diag stddev^2): `[B, H_dim]` each, to a distribution with batch `[B]` and event `[H_dim]`."""
+    import tensorflow_probability as tfp  # a second to load
+
     return tfp.distributions.MultivariateNormalDiag(loc=mean, scale_diag=stddev)
 
 
@@ -27,7 +32,7 @@ def spread(codes: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-def diagnostics(posterior: tfp.distributions.Distribution) -> dict[str, tf.Tensor]:
+def diagnostics(posterior: "tfp.distributions.Distribution") -> dict[str, tf.Tensor]:
     """Posterior health over a batch: scalars, and one vector over latent dimensions.
 
     Returns:

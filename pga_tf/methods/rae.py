@@ -9,30 +9,12 @@ decoder, there the encoder too. |dg/dz|^2 is the squared Frobenius norm of the J
 one projection; the released code differentiates the sum of squared outputs, so that its lambda does not carry over.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
-from pga_tf.core.options import option
 from pga_tf.methods.method import Deterministic, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import penalties, pga
-
-
-@dataclasses.dataclass(frozen=True)
-class RAEOptions:
-    """Defaults are those of the released MNIST settings of RAE-L2."""
-
-    weight_code: float = option(1e-4, "beta: weight of L_z", unit="factor", source="section 4", minimum=0.0)
-    regulariser: str = option(
-        "l2",
-        "L_reg: the decoder's squared weights, its squared Jacobian, its spectral norms, or none",
-        source="section 4",
-        choices=("l2", "gradient_penalty", "spectral_norm", "none"),
-    )
-    weight_regulariser: float = option(
-        1e-7, "lambda: weight of L_reg; spectral_norm has none", unit="factor", source="section 4", minimum=0.0
-    )
+from pga_tf.settings.methods.rae import RAEOptions
 
 
 class RAE(Deterministic):

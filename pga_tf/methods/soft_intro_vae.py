@@ -17,48 +17,28 @@ batch's mean KL, as released, and over all replicas; its losses are trained time
 units. Codes of made images are "perturbed" to a decoder's batch norm.
 """
 
-import dataclasses
 import math
+import typing
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from pga_tf.core import routing
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.methods import posteriors
 from pga_tf.methods.method import Autoencoder, Roles
-from pga_tf.methods.vae import PIXEL_RANGES
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, introspection
+from pga_tf.settings.methods.pixels import PIXEL_RANGES
+from pga_tf.settings.methods.soft_intro_vae import SoftIntroVAEOptions
+
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 MADE = ("reconstructions", "samples")
 SETTLED = 1_000  # steps after which explosions are told
 EXPLODED = 100.0  # times the margin; in training that holds, kl_samples stays near the margin or below
 UNJUDGED = 20_000  # steps, as many as the 50 epochs of MNIST before which the released Soft-IntroVAE does not stop
 LEAST_GAP = -1.0  # nats, below which it does; half the KL of data besides, for a few batches are no epoch
-
-
-@dataclasses.dataclass(frozen=True)
-class SoftIntroVAEOptions:
-    """Defaults are Soft-IntroVAE's for MNIST and CIFAR-10."""
-
-    critic_loss: str = option(
-        "soft", "how the encoder tells made images apart: exp(2 ELBO), or IntroVAE's hinge", choices=("soft", "hinge")
-    )
-    weight_rec: float = option(1.0, "b_rec, w_rec: weight of L_rec", unit="factor", source="Alg. 1", minimum=0.0)
-    weight_kl: float = option(1.0, "b_kl, w_kl: weight of the KLs", unit="factor", source="Alg. 1", minimum=0.0)
-    weight_neg: float = option(
-        256.0, "b_neg, w_neg: weight of KLs of made images in L_E", unit="factor", source="Alg. 1", minimum=0.0
-    )
-    hinge_margin: float = option(
-        120.0, "m: KL above which the hinge lets a made image be", unit="nats", source="IntroVAE, Eq. 11", above=0.0
-    )
-    weight_made_rec: float = option(
-        1e-8, "gamma_r: weight of |x' - x''|^2 in L_D, with the soft loss", unit="factor", source="Alg. 1", minimum=0.0
-    )
-    vae_steps: int = option(0, "steps of a plain VAE before the encoder turns critic", unit="steps", minimum=0)
-    pixel_range: str = option("unit", "[-1, 1] with tanh, or [0, 1] with sigmoid", choices=tuple(PIXEL_RANGES))
 
 
 class SoftIntroVAE(Autoencoder):
@@ -180,7 +160,7 @@ class SoftIntroVAE(Autoencoder):
         del source
         return self.encoder(images)[0]
 
-    def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
+    def posterior(self, images: tf.Tensor) -> "tfp.distributions.Distribution":
         """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self.encoder(images))
 

@@ -7,29 +7,19 @@ paper's own training holds the first stage while the second is fitted: `--method
 Deviations: as in vae.py.
 """
 
-import dataclasses
 import math
 
 import keras
 import tensorflow as tf
 
-from pga_tf.core import checks
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.methods.method import Roles
-from pga_tf.methods.vae import VAE, VAEOptions
+from pga_tf.methods.vae import VAE
 from pga_tf.networks import Mapping
 from pga_tf.objectives import gaussian
+from pga_tf.settings.methods.two_stage_joint import TwoStageJointOptions
 
 LOG_LIMIT = 10.0  # of the logarithms of gamma_z and of deviations of q(u|z)
-
-
-@dataclasses.dataclass(frozen=True)
-class TwoStageJointOptions(VAEOptions):
-    """Those of a VAE, and the published sizes of the second stage."""
-
-    joint_width: int = option(1024, "width of the second stage's hidden layers", unit="units", minimum=1, maximum=2**16)
-    joint_depth: int = option(3, "hidden layers of the second stage", unit="layers", minimum=1, maximum=1000)
 
 
 class TwoStageJoint(VAE):
@@ -50,13 +40,6 @@ class TwoStageJoint(VAE):
 
     @staticmethod
     def roles(options: TwoStageJointOptions) -> Roles:
-        if options.posterior_stddev:
-            checks.refuse(
-                "--posterior_stddev with --method=two_stage_joint",
-                expected="0, for the second stage learns what the first one's posteriors leave over",
-                received=options.posterior_stddev,
-                remedy="leave it out, or use --method=vae --prior=second_vae",
-            )
         shape = {"width": options.joint_width, "depth": options.joint_depth, "join": True}
         return VAE.roles(options) | {"second_encoder": Mapping(outputs=2, **shape), "second_decoder": Mapping(**shape)}
 

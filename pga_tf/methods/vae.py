@@ -9,46 +9,23 @@ Deviations: the bound is trained in units that suit SGD and change no minimum: t
 epsilon is in the same units, so that its steps are those on the bound itself. Reported in nats.
 """
 
-import dataclasses
 import math
+import typing
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from pga_tf.core import checks
-from pga_tf.core.options import option
 from pga_tf.methods import posteriors
-from pga_tf.methods.method import PIXEL_RANGES, Autoencoder, Roles
+from pga_tf.methods.method import Autoencoder, Roles
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian
+from pga_tf.settings.methods.pixels import PIXEL_RANGES
+from pga_tf.settings.methods.vae import VAEOptions
+
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 LOG_GAMMA_LIMIT = 20.0  # exp(-2 * 20) still is a normal float32
-
-
-@dataclasses.dataclass(frozen=True)
-class VAEOptions:
-    """What is set of a VAE."""
-
-    likelihood: str = option(
-        "learned_gamma",
-        "p(x|z)",
-        source="Dai and Wipf",
-        choices=("fixed_gamma", "learned_gamma", "cross_entropy"),
-    )
-    gamma: float = option(
-        1.0,
-        "standard deviation of p(x|z): the fixed value, or where learning starts",
-        unit="pixel range units",
-        above=0.0,
-    )
-    posterior_stddev: float = option(
-        0.0,
-        "sigma of q(z|x), the same for every x (CV-VAE); 0: the encoder gives it",
-        unit="latent units",
-        minimum=0.0,
-    )
-    pixel_range: str = option("symmetric", "[-1, 1] with tanh, or [0, 1] with sigmoid", choices=tuple(PIXEL_RANGES))
 
 
 class VAE(Autoencoder):
@@ -68,16 +45,8 @@ class VAE(Autoencoder):
 
     @staticmethod
     def roles(options: VAEOptions) -> Roles:
-        output = PIXEL_RANGES[options.pixel_range][1]
-        if options.likelihood == "cross_entropy":
-            if options.pixel_range != "unit":
-                checks.refuse(
-                    "--likelihood=cross_entropy",
-                    expected="--pixel_range=unit, because a Bernoulli variable lies in [0, 1]",
-                    received=f"--pixel_range={options.pixel_range}",
-                    remedy="add --pixel_range=unit",
-                )
-            output = "linear"  # logits
+        logits = options.likelihood == "cross_entropy"
+        output = "linear" if logits else PIXEL_RANGES[options.pixel_range][1]
         return {"encoder": Encoder(stochastic=options.posterior_stddev == 0.0), "decoder": Decoder(output=output)}
 
     @staticmethod
@@ -140,7 +109,7 @@ class VAE(Autoencoder):
     def encode(self, images: tf.Tensor, source: str = "data") -> tf.Tensor:
         return self._moments(images, training=False)[0]
 
-    def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
+    def posterior(self, images: tf.Tensor) -> "tfp.distributions.Distribution":
         """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self._moments(images, training=False))
 

@@ -8,28 +8,20 @@ the paper's text has one eta and a tuned sigma. Every loss is a mean over its di
 coefficients apply.
 """
 
-import dataclasses
+import typing
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from pga_tf.core import replicas
-from pga_tf.core.options import option
 from pga_tf.methods import posteriors
-from pga_tf.methods.ablations import ScaleOptions, refuse_idle
 from pga_tf.methods.method import Roles
-from pga_tf.methods.perceptual import Perceptual, PerceptualOptions
+from pga_tf.methods.perceptual import Perceptual
 from pga_tf.networks import Decoder, Encoder
 from pga_tf.objectives import gaussian, pga
+from pga_tf.settings.methods.vpga import VPGAOptions
 
-
-@dataclasses.dataclass(frozen=True)
-class VPGAOptions(PerceptualOptions, ScaleOptions):
-    """Defaults are the published MNIST settings."""
-
-    weight_vr: float = option(1e-2, "weight of L_vr", unit="factor", source="Eqs. 12, 13", minimum=0.0)
-    weight_vkl: float = option(2e-2, "eta: weight of L_vkl", unit="factor", source="Eqs. 12, 13", minimum=0.0)
-    warmup_steps: int = option(0, "steps that train L_r alone", unit="steps", minimum=0)
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 
 class VPGA(Perceptual):
@@ -46,7 +38,6 @@ class VPGA(Perceptual):
 
     @staticmethod
     def roles(options: VPGAOptions) -> Roles:
-        refuse_idle(options, nll=options.weight_vr, weighed_by="--weight_vr above 0")
         return {"encoder": Encoder(stochastic=True), "decoder": Decoder(output="tanh")}
 
     def terms(self, x: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -70,7 +61,7 @@ class VPGA(Perceptual):
             loss = self.total(losses, self.l_lr(losses) + l_vae, step)
         return {**losses, "loss": loss, **self.minimise(tape, loss)}
 
-    def posterior(self, images: tf.Tensor) -> tfp.distributions.Distribution:
+    def posterior(self, images: tf.Tensor) -> "tfp.distributions.Distribution":
         """q(z|x) of images `[B, H, W, C]` in `image_range`: a TFP distribution of batch `[B]` and event `[H_dim]`."""
         return posteriors.diagonal_gaussian(*self.encoder(images))
 

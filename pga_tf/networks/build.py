@@ -9,66 +9,20 @@ from typing import Any
 import keras
 
 from pga_tf.core import checks
-from pga_tf.core.options import option, validate
+from pga_tf.core.options import validate
 from pga_tf.networks import adapters, budget, dcgan, infogan, mlp, resnet, roles, scale_resnet, sngan, wae  # noqa: F401 - enters their networks
 from pga_tf.networks import spectral as spectral_lib
 from pga_tf.networks.mapping import MLP
 from pga_tf.networks.norm import SourceBatchNorm, code_norm, critic_norm
-from pga_tf.networks.plan import NETWORKS, SCALE_BLOCKS, Plan
+from pga_tf.networks.plan import NETWORKS, Plan
 from pga_tf.networks.sources import CRITIC_SOURCES, DECODER_SOURCES, ENCODER_SOURCES, Stack
 from pga_tf.networks.velocity import Velocity
+from pga_tf.settings.networks import AUTO, SCALE_BLOCKS, NetworkOptions
 
 
 def names() -> list[str]:
     """The registered networks, sorted."""
     return NETWORKS.names()
-
-
-AUTO = "auto"
-OWN = "{} of your own, PACKAGE.MODULE:FUNCTION of (image_shape, latent_dim) that returns a Keras model"
-
-
-@dataclasses.dataclass(frozen=True)
-class NetworkOptions:
-    """What a user chooses about the networks."""
-
-    network: str = option(
-        AUTO, "architecture of encoder and decoder; auto: the one that suits the images' size", choices=(AUTO, *names())
-    )
-    latent_dim: int = option(32, "H_dim, the size of a code", unit="dimensions", minimum=1, maximum=2**20)
-    filters: int = option(
-        0,
-        "filters of the first convolution, or width; 0 is the network's published one",
-        unit="filters",
-        minimum=0,
-        maximum=2**16,
-    )
-    batch_norm: str = option(
-        "none",
-        "batch normalisation: none, one set of running statistics, or one for each source of input",
-        choices=("none", "shared", "per_source"),
-    )
-    unpooling: str = option(
-        "repeat",
-        "how a decoder of residual blocks doubles a map: each pixel four times, or in a corner beside three zeros",
-        source="the PGA paper's ResNet has corner",
-        choices=("repeat", "corner"),
-    )
-    scale_blocks: int = option(
-        SCALE_BLOCKS,
-        "residual blocks at each scale of --network=scale_resnet",
-        unit="blocks",
-        source="two in the two-stage paper, one in its released code",
-        minimum=1,
-        maximum=64,
-    )
-    encoder: str = option("", OWN.format("an encoder"))
-    decoder: str = option("", OWN.format("a decoder"))
-    critic: str = option("", OWN.format("a critic of images"))
-
-    def own(self) -> dict[str, str]:
-        """The roles whose networks are a user's own: dict of role to PACKAGE.MODULE:FUNCTION."""
-        return {role: getattr(self, role) for role in ("encoder", "decoder", "critic") if getattr(self, role)}
 
 
 def resolved(options: NetworkOptions, image_shape: Sequence[int]) -> NetworkOptions:

@@ -1,4 +1,4 @@
-"""What a family of networks is given, and what it gives back."""
+"""What a family of networks is given, and what it gives back. Its name stands in `settings/networks.py` too."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from pga_tf.core.registry import Registry
+from pga_tf.settings.networks import SCALE_BLOCKS
 
 NETWORKS = Registry("network")
 
@@ -23,9 +24,6 @@ TF_SLIM = NormConstants(1e-3, 0.99)
 
 COMPARE_GAN = NormConstants(1e-3, 0.999)
 """Of the GANs that the two-stage VAE is compared with."""
-
-SCALE_BLOCKS = 2
-"""Residual blocks at each scale of the two-stage paper's ResNets."""
 
 DAI_WIPF = NormConstants(1e-5, 0.999)
 """Of the two-stage VAE's networks, whose samples are decoded by running statistics."""

@@ -18,21 +18,20 @@ import tensorflow as tf
 
 from pga_tf.core import checks, tfgan
 from pga_tf.objectives import shapes
-
-KINDS = ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge")
+from pga_tf.settings.objectives import ADVERSARIAL_LOSSES
 
 
 def critic_loss(kind: str, real_logits: tf.Tensor, generated_logits: tf.Tensor) -> tf.Tensor:
     """What the critic descends on, by the table above.
 
     Args:
-      kind: out of `KINDS`. real_logits, generated_logits: T(x) and T(y), `[B]` each.
+      kind: out of `ADVERSARIAL_LOSSES`. real_logits, generated_logits: T(x) and T(y), `[B]` each.
 
     Returns:
       `[B]`, float32: nats for the first two kinds, the critic's units (or their squares) for the others.
       Raises `InputError` for another kind, or unequal shapes.
     """
-    checks.require_member("Adversarial loss", kind, KINDS)
+    checks.require_member("Adversarial loss", kind, ADVERSARIAL_LOSSES)
     shapes.require_same_shape("T(x)", real_logits, "T(y)", generated_logits)
     real, generated = tf.cast(real_logits, tf.float32), tf.cast(generated_logits, tf.float32)
     losses = tfgan.losses()
@@ -49,12 +48,12 @@ def generator_loss(kind: str, generated_logits: tf.Tensor) -> tf.Tensor:
     """What the generator descends on, by the table above.
 
     Args:
-      kind: out of `KINDS`. generated_logits: T(y), `[B]`.
+      kind: out of `ADVERSARIAL_LOSSES`. generated_logits: T(y), `[B]`.
 
     Returns:
       `[B]`, float32, units as in `critic_loss`. Raises `InputError` for another kind.
     """
-    checks.require_member("Adversarial loss", kind, KINDS)
+    checks.require_member("Adversarial loss", kind, ADVERSARIAL_LOSSES)
     generated = tf.cast(generated_logits, tf.float32)
     losses = tfgan.losses()
     if kind == "minimax":

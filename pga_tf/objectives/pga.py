@@ -9,11 +9,9 @@ import tensorflow as tf
 
 from pga_tf.core import checks
 from pga_tf.objectives import shapes
+from pga_tf.settings.objectives import PIXEL_LOSSES
 
 SMALLEST_MOVE = 1e-20  # of |h(z + delta) - h(z)|^2; far below float32's resolution of codes of any useful size
-
-
-PIXEL_LOSSES = ("l2", "l1", "huber")
 
 
 def _half_squared_distance(name_a, a, name_b, b):

@@ -6,20 +6,25 @@ useful H, so its density is taken at log d^H, where it is the base distribution'
 """
 
 import math
+import typing
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from pga_tf.objectives import pga, shapes
+
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 LARGEST_LOG = -0.5 * math.log(pga.SMALLEST_MOVE)  # of d; its smallest is as far below 1 as this is above
 
 
-def reciprocal(log_low: tf.Tensor, log_high: tf.Tensor) -> tfp.distributions.TransformedDistribution:
+def reciprocal(log_low: tf.Tensor, log_high: tf.Tensor) -> "tfp.distributions.TransformedDistribution":
     """The reciprocal distribution on [e^log_low, e^log_high], as a TFP distribution.
 
     `log_prob` is -inf outside the support and NaN at y <= 0. The bounds enter only as an additive constant.
     """
+    import tensorflow_probability as tfp  # a second to load
+
     return tfp.distributions.TransformedDistribution(
         tfp.distributions.Uniform(log_low, log_high), tfp.bijectors.Exp(), name="Reciprocal"
     )

@@ -1,12 +1,14 @@
-"""L2: distributions over codes, of a trained autoencoder or a method itself. To add one, write its file and enter it.
+"""L2: distributions over codes, of a trained autoencoder or a method itself.
+
+To add one, write its file and enter it below, and its options in `pga_tf/settings/priors.py`.
 
 A prior has `Options`, a frozen dataclass; `FIT`: "nothing" (unfitted.py), "codes" (by `fit(codes, report=)`) or "steps"
 (a `Stepwise` model whose `update(codes, step)` takes codes); `DECODED_AS`: whose batch-norm statistics its codes are
 decoded with, "prior" for a law that methods train with, "data" for one that imitates codes of data; `sample(seeds)`;
 `state()`, the variables that sampling needs, by name; and, where its density can be computed, `log_prob(codes)`. One
 whose state is as large as codes make it has `allocate(shapes)`, by which it is read again. One that is fitted by steps
-says in `KEEPS_BEST` whether the best one met is used, in `FITTED_WITH` which of the fit's settings have other defaults
-for it, by name, and has `adapt(codes)` where it wants to see codes before its first step.
+says in `KEEPS_BEST` whether the best one met is used, in `FITTED_WITH` of its options which of the fit's settings have
+other defaults for it, by name, and has `adapt(codes)` where it wants to see codes before its first step.
 """
 
 import os
@@ -25,11 +27,9 @@ from pga_tf.priors.own import Own
 from pga_tf.priors.realnvp import RealNVP
 from pga_tf.priors.second_vae import SecondVAE
 from pga_tf.priors.unfitted import Normal, Sphere, Uniform
+from pga_tf.settings.priors import OWN
 
 __all__ = ["OWN", "PRIORS", "Own", "fit", "load", "save"]
-
-OWN = "own"
-"""The name of the prior that a method trains itself: `Own`, made from the method, not entered below."""
 
 PRIORS = Registry("prior")
 PRIORS.register("normal")(Normal)

@@ -14,7 +14,7 @@ from pga_tf.core import checks, files, options, precision, streams
 from pga_tf.evaluation import latent
 
 SETTINGS = {"steps": 20000, "batch_size": 64, "learning_rate": 1e-4, "schedule": "constant"}
-"""How a prior is fitted by steps unless its own `FITTED_WITH` says otherwise; as in `pga_tf.fit_prior`."""
+"""How a prior is fitted by steps unless the `FITTED_WITH` of its options says otherwise; as in `pga_tf.fit_prior`."""
 
 HELD_OUT = 2000  # codes, and at most a tenth, by which a prior that keeps its best is judged
 LOOKS = 20  # how often that is done
@@ -25,7 +25,8 @@ def fit(kind: type, codes: np.ndarray, seed: int, report: Callable[[int, str], N
     """A prior of a registered class, fitted to codes; see `pga_tf.priors.fit`. `given`: its options and settings."""
     codes = _require(codes)
     own = {field.name for field in dataclasses.fields(kind.Options)}
-    settings = SETTINGS | {name.removeprefix("prior_"): v for name, v in getattr(kind, "FITTED_WITH", {}).items()}
+    others = getattr(kind.Options, "FITTED_WITH", {})
+    settings = SETTINGS | {name.removeprefix("prior_"): value for name, value in others.items()}
     known = [*own, *(SETTINGS if kind.FIT == "steps" else ())]
     for name in given:
         checks.require_member("Option", name, known)

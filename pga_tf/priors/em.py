@@ -14,7 +14,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-COVARIANCES = ("full", "low_rank", "diagonal")
 RIDGE = 1e-6  # added to variances of codes of unit variance, as scikit-learn does
 NOTHING = 1e-9  # a responsibility below it moves nothing
 CHUNK = 2048  # codes at a time

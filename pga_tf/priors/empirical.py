@@ -10,26 +10,16 @@ No prior over codes comes nearer to the codes of data without leaving them; what
 images is the decoder's. It is a control of memorisation too: it does remember.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from pga_tf.core import checks, streams
-from pga_tf.core.options import option, validate
+from pga_tf.core.options import validate
 from pga_tf.priors import draws
 from pga_tf.priors.whitened import factor_of
-
-
-@dataclasses.dataclass(frozen=True)
-class EmpiricalOptions:
-    """What is set of it."""
-
-    empirical_kernel: float = option(
-        0.1, "standard deviation of the noise around a training code, 1 being that of Scott's rule; near 0: the codes "
-        "themselves", unit="factor", above=0.0, maximum=10.0,
-    )  # fmt: skip
+from pga_tf.settings.priors import EmpiricalOptions
 
 
 class Empirical:

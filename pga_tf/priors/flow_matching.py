@@ -8,33 +8,19 @@ steps: log p(z) = log N(e) - integral of tr dv/dy dt - log |det L|, e found back
 Deviations: the papers have images. Network and settings are ours. Samples are of averaged weights.
 """
 
-import dataclasses
-
 import keras
 import tensorflow as tf
 
 from pga_tf import networks
 from pga_tf.core import streams
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.networks import Flow
 from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
 from pga_tf.priors.whitened import Whitened
+from pga_tf.settings.priors import FlowMatchingOptions
 
 LARGEST_EXACT = 64  # dimensions up to which the trace is taken, one derivative for each
-
-
-@dataclasses.dataclass(frozen=True)
-class FlowMatchingOptions:
-    """Ours."""
-
-    flow_width: int = option(256, "width of the velocity's hidden layers", unit="units", minimum=1, maximum=2**16)
-    flow_depth: int = option(4, "residual blocks of the velocity", unit="blocks", minimum=1, maximum=1000)
-    flow_steps: int = option(8, "K, of Heun's method for a sample", unit="steps", minimum=1, maximum=1000)
-    flow_ema: float = option(
-        0.999, "decay of the averaged weights that are used", unit="factor per step", minimum=0.0, maximum=0.999999
-    )
 
 
 class FlowMatching(Whitened):

@@ -10,37 +10,17 @@ Of the generators met, the one is kept whose codes have the smallest MMD to held
 end at its best. The generator steps against the critic that has just stepped.
 """
 
-import dataclasses
-
 import keras
 import tensorflow as tf
 
 from pga_tf import networks
 from pga_tf.core import streams
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.core.stepwise import Stepwise
 from pga_tf.networks import Critic, Mapping
 from pga_tf.objectives import adversarial
 from pga_tf.priors import draws
-
-
-@dataclasses.dataclass(frozen=True)
-class LatentMapOptions:
-    """The paper prints none of them; the header says where the defaults are from."""
-
-    map_width: int = option(256, "width of generator and critic", unit="units", minimum=1, maximum=2**16)
-    map_depth: int = option(3, "hidden layers of generator and critic", unit="layers", minimum=1, maximum=1000)
-    map_critic_norm: str = option("spectral", "of the critic's kernels", source="SN-GAN", choices=("spectral", "none"))
-    map_critic_learning_rate: float = option(
-        4e-4, "of the critic's Adam; the generator's is --prior_learning_rate", unit="factor", source="SAGAN", above=0.0
-    )
-    map_critic_beta_1: float = option(
-        0.0, "first-moment decay of the critic's Adam", unit="factor", minimum=0.0, maximum=0.9999
-    )
-    map_generator_beta_1: float = option(
-        0.0, "first-moment decay of the generator's Adam", unit="factor", minimum=0.0, maximum=0.9999
-    )
+from pga_tf.settings.priors import LatentMapOptions
 
 
 class LatentMap(Stepwise):
@@ -48,7 +28,6 @@ class LatentMap(Stepwise):
 
     Options = LatentMapOptions
     FIT = "steps"
-    FITTED_WITH = {}
     DECODED_AS = "data"
     KEEPS_BEST = True  # of the generators met, the one whose codes have the smallest MMD to held-out codes
     PLAYERS = (Player("map_critic", ("critic",)), Player("map_generator", ("generator",)))

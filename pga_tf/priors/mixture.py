@@ -8,20 +8,22 @@ covariances (`--mixture=dirichlet`): that is fitted by variational EM, by scikit
 Afterwards either is a TFP distribution.
 """
 
-import dataclasses
+import typing
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from pga_tf.core import checks, streams
-from pga_tf.core.options import option, validate
+from pga_tf.core.options import validate
 from pga_tf.priors import draws, em
+from pga_tf.settings.priors import AUTO, COVARIANCES, MixtureOptions
 
-AUTO = "auto"
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
+
 CANDIDATES = (1, 2, 5, 10, 20, 50, 100, 200)
 HELD_OUT = 0.1, 5000  # share of the codes that candidates are compared by, and the most
 # EM of a mixture that is kept ends where an iteration gains less nats a code; of a candidate, sooner.
@@ -29,48 +31,6 @@ GAIN, MOST_ITERATIONS = 1e-3, 300
 GAIN_OF_CANDIDATE, MOST_OF_CANDIDATE = 2e-2, 20
 MOST_ON_ALL = 10  # of the chosen one, on all codes; more iterations bring held-out codes nothing
 MOST_VARIATIONAL = 100  # as many as the released code lets it; its bound is of all codes together
-
-
-@dataclasses.dataclass(frozen=True)
-class MixtureOptions:
-    """What is set of a mixture. `components`: a number, as text or not, or "auto"."""
-
-    components: str = option(
-        AUTO,
-        "Gaussians of the mixture, or auto: as many, of 1, 2, 5, 10, 20, 50, 100 and 200, as are likeliest for codes "
-        "that are held out",
-        unit="components",
-    )
-    mixture: str = option(
-        "em",
-        "em: maximum likelihood; dirichlet: variational EM with a Dirichlet process of 1 / components over the weights",
-        source="Ghosh et al.",
-        choices=("em", "dirichlet"),
-    )
-    covariance: str = option(
-        "full",
-        "of each Gaussian: full, low_rank (--rank directions and the same noise in all others), or diagonal, which "
-        "take fewer codes",
-        choices=em.COVARIANCES,
-    )
-    rank: int = option(16, "with --covariance=low_rank", unit="directions", minimum=1)
-
-    def __post_init__(self):
-        object.__setattr__(self, "components", str(self.components))
-        if self.components != AUTO and not (self.components.isdecimal() and 0 < int(self.components) < 2**31):
-            checks.refuse(
-                "--components",
-                expected=f"{AUTO}, or a whole number of Gaussians >= 1",
-                received=self.components,
-                remedy=f"the default is {AUTO}",
-            )
-        if self.mixture == "dirichlet" and (self.components == AUTO or self.covariance != "full"):
-            checks.refuse(
-                "--mixture=dirichlet",
-                expected="a number of --components, and --covariance=full",
-                received=f"--components={self.components} --covariance={self.covariance}",
-                remedy="add --components=10, which is the paper's, or leave --mixture out",
-            )
 
 
 class Mixture:
@@ -130,7 +90,7 @@ class Mixture:
         least = em.fewest(k, self.latent_dim, o.covariance, o.rank)
         if count >= max(least, 2):
             return
-        others = [kind for kind in em.COVARIANCES if em.fewest(k, self.latent_dim, kind, o.rank) <= count]
+        others = [kind for kind in COVARIANCES if em.fewest(k, self.latent_dim, kind, o.rank) <= count]
         offered = f"--covariance={others[0]}, " if others and o.mixture == "em" else ""
         checks.refuse(
             f"--components={o.components} with --covariance={o.covariance}",
@@ -216,8 +176,10 @@ class Mixture:
         found = em.Gaussians(fitted.weights_, fitted.means_, fitted.covariances_)
         return found, {"log_likelihood": value, "iterations": iteration, "components": k}
 
-    def distribution(self) -> tfp.distributions.MixtureSameFamily:
+    def distribution(self) -> "tfp.distributions.MixtureSameFamily":
         """The mixture as a TFP distribution over codes `[H_dim]`."""
+        import tensorflow_probability as tfp  # a second to load
+
         return tfp.distributions.MixtureSameFamily(
             tfp.distributions.Categorical(probs=self.weights),
             tfp.distributions.MultivariateNormalTriL(self.means, self.factors),

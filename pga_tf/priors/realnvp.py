@@ -8,33 +8,20 @@ Deviations: the paper has images. s and t are the two outputs of one dense netwo
 were put into an order of their own before each pair of couplings; |s| is held below `LOG_SCALE` by tanh.
 """
 
-import dataclasses
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pga_tf import networks
 from pga_tf.core import streams
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.networks import Mapping
 from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
 from pga_tf.priors.whitened import Whitened
+from pga_tf.settings.priors import RealNVPOptions
 
 LOG_SCALE = 3.0  # of one coupling
-
-
-@dataclasses.dataclass(frozen=True)
-class RealNVPOptions:
-    """Ours."""
-
-    couplings: int = option(
-        8, "couplings, each of which maps half of the dimensions", unit="couplings", minimum=1, maximum=100
-    )
-    coupling_width: int = option(256, "width of a coupling's hidden layers", unit="units", minimum=1, maximum=2**16)
-    coupling_depth: int = option(2, "hidden layers of a coupling", unit="layers", minimum=1, maximum=1000)
 
 
 class RealNVP(Whitened):

@@ -8,32 +8,20 @@ Deviations: the bound is divided by the number of dimensions, and Adam's epsilon
 weight decay that the paper names for both stages is `--prior_weight_decay`, decoupled from Adam.
 """
 
-import dataclasses
-
 import keras
 import tensorflow as tf
 
 from pga_tf import networks
 from pga_tf.core import streams
-from pga_tf.core.options import option
 from pga_tf.core.players import Player
 from pga_tf.core.stepwise import Stepwise
 from pga_tf.networks import Mapping
 from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
+from pga_tf.settings.priors import SecondVAEOptions
 
 LOG_GAMMA_LIMIT = 10.0  # of |log gamma|: exp(20) is far from float32's limits
 LOG_STDDEV_LIMIT = 20.0  # squares of exp(20) and of its inverse are finite
-
-
-@dataclasses.dataclass(frozen=True)
-class SecondVAEOptions:
-    """Defaults are the published settings."""
-
-    second_width: int = option(
-        1024, "width of the second stage's hidden layers", unit="units", minimum=1, maximum=2**16
-    )
-    second_depth: int = option(3, "hidden layers of the second stage", unit="layers", minimum=1, maximum=1000)
 
 
 class SecondVAE(Stepwise):
@@ -41,7 +29,6 @@ class SecondVAE(Stepwise):
 
     Options = SecondVAEOptions
     FIT = "steps"
-    FITTED_WITH = {}
     DECODED_AS = "data"
     KEEPS_BEST = False  # the last one is used
     PLAYERS = (Player("second", ("encoder", "decoder")),)

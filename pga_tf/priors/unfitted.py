@@ -4,7 +4,6 @@ Interface: Samples. Only N(0, I) has a `log_prob`: on a sphere there is no densi
 number, which tells nothing of a code.
 """
 
-import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -12,11 +11,7 @@ import tensorflow as tf
 from pga_tf.core import laws
 from pga_tf.objectives import gaussian
 from pga_tf.priors import draws
-
-
-@dataclasses.dataclass(frozen=True)
-class NoOptions:
-    """None."""
+from pga_tf.settings.priors import NoOptions
 
 
 class Unfitted:

@@ -19,12 +19,6 @@ class Whitened(Stepwise):
     """A `Stepwise` prior that sees whitened codes `[B, H_dim]` once it has been shown some by `adapt`."""
 
     FIT = "steps"
-    FITTED_WITH = {
-        "prior_steps": 5000,
-        "prior_batch_size": 256,
-        "prior_learning_rate": 1e-3,
-        "prior_schedule": "cosine",
-    }
     DECODED_AS = "data"
     KEEPS_BEST = False  # the last one is used
 

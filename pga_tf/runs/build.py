@@ -67,7 +67,6 @@ def build(config):
     """Builds every part. Raises `InputError` for whatever the configuration asks that cannot be."""
     config = resolved(config_lib.validate(config))
     method = METHODS.get(config.run.method)
-    method.roles(config.method)  # refuses contradictions before data is read
     strategy = devices.strategy(config.run.replicas)
     source, data_changed = run_data.load(config)
     config = resolved(config, source.image_shape)

@@ -5,60 +5,12 @@ import re
 
 from pga_tf.core import checks, files, options
 from pga_tf.core.options import option
-from pga_tf.data import DataOptions
-from pga_tf.methods import METHODS
-from pga_tf.networks import NetworkOptions
-from pga_tf.priors import OWN, PRIORS
-from pga_tf.runs import optimizers
 from pga_tf.runs.directory import RunDirectory
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerOptions:
-    optimizer: str = option("adam", "update rule", choices=("sgd", "adam", "rmsprop"))
-    learning_rate: float = option(
-        0.0, "peak learning rate; 0: 0.1 with sgd, 0.001 with adam and rmsprop", unit="factor", minimum=0.0
-    )
-    momentum: float = option(
-        0.9,
-        "momentum of SGD and RMSprop, first-moment decay (beta_1) of Adam",
-        unit="factor",
-        minimum=0.0,
-        maximum=0.9999,
-    )
-    beta_2: float = option(
-        0.0,
-        "second-moment decay of Adam (0: 0.999) and RMSprop (0: 0.9)",
-        unit="factor",
-        minimum=0.0,
-        maximum=0.999999,
-    )
-    schedule: str = option(
-        "constant",
-        "learning rate over time",
-        choices=("constant", "halving", "drops", "exponential", "cosine", "linear"),
-    )
-    halve_every: int = option(150, "with --schedule=halving", unit="epochs", minimum=1)
-    drops: str = option("", "with --schedule=drops: 30:2,50:5 is half the rate from epoch 30 on, a tenth from 50 on")
-    last_rate: float = option(
-        0.01, "with --schedule=exponential: the rate at the end, of the peak", unit="factor", above=0.0, maximum=1.0
-    )
-    weight_decay: float = option(
-        0.0,
-        "decoupled decay of kernels, times the learning rate; biases, norms and gamma have none",
-        unit="factor",
-        minimum=0.0,
-        maximum=1.0,
-    )
-    learning_rate_warmup: int = option(0, "linear rise from 0 to the peak", unit="steps", minimum=0)
-    ema: float = option(
-        0.0,
-        "decay of a moving average of the weights, used for samples, after a ramp of about 10 times 1 / (1 - decay) "
-        "steps; 0: none",
-        unit="factor per step",
-        minimum=0.0,
-        maximum=0.999999,
-    )
+from pga_tf.settings.data import DataOptions
+from pga_tf.settings.methods import METHOD_OPTIONS
+from pga_tf.settings.networks import NetworkOptions
+from pga_tf.settings.optimizer import OptimizerOptions, parsed_drops
+from pga_tf.settings.priors import OWN, PRIOR_OPTIONS, fitted_with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +83,7 @@ class Config:
     data: DataOptions
     network: NetworkOptions
     optimizer: OptimizerOptions
-    method: object  # the Options of METHODS.get(run.method)
+    method: object  # those of METHOD_OPTIONS.get(run.method)
 
     def values(self):
         """Every option by name, in order; names are unique over the groups."""
@@ -169,7 +121,7 @@ class FitOptions:
         name = self.prior_name
         if name and not self.prior:
             checks.refuse("--prior_name", expected="a --prior to call so", received="no --prior", remedy="name one")
-        taken = name in (*PRIORS.names(), OWN) and name != self.prior
+        taken = name in (*PRIOR_OPTIONS.names(), OWN) and name != self.prior
         if name and (taken or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name)):
             checks.refuse(
                 "--prior_name",
@@ -186,8 +138,7 @@ class FitOptions:
 
 def fit_options(given):
     """The `FitOptions` of settings by name; what is not among them is as the prior that they name has it."""
-    kind = PRIORS.get(given["prior"]) if given.get("prior") else None
-    return FitOptions(**getattr(kind, "FITTED_WITH", {}) | given)
+    return FitOptions(**(fitted_with(given["prior"]) if given.get("prior") else {}) | given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +146,7 @@ class PriorConfig:
     """What a prior's directory records: how it was fitted, with which options, to which autoencoder."""
 
     fit: FitOptions
-    own: object  # the Options of PRIORS.get(fit.prior)
+    own: object  # those of PRIOR_OPTIONS.get(fit.prior)
     seed: int
     autoencoder: str  # hash of the weights that the codes come from
 
@@ -218,7 +169,7 @@ def of_run(workdir, dataset="", allow_changed_data=False):
     directory = RunDirectory(workdir)
     values = directory.read_flags()
     try:
-        classes = {**GROUPS, "method": METHODS.get(values["method"]).Options}
+        classes = {**GROUPS, "method": METHOD_OPTIONS.get(values["method"])}
         known = {field.name for cls in classes.values() for field in dataclasses.fields(cls)}
         require_known(values, known)
         groups = {key: options.from_text(cls, values) for key, cls in classes.items()}
@@ -263,10 +214,10 @@ def of_values(values):
 
     Raises `InputError` for a name that the chosen method and prior do not have, proposing the nearest.
     """
-    method = METHODS.get(values.get("method", RunOptions.method))
-    groups = {**GROUPS, "method": method.Options, "fit": FitOptions}
+    method = METHOD_OPTIONS.get(values.get("method", RunOptions.method))
+    groups = {**GROUPS, "method": method, "fit": FitOptions}
     if values.get("prior"):
-        groups["own"] = PRIORS.get(values["prior"]).Options
+        groups["own"] = PRIOR_OPTIONS.get(values["prior"])
     names = {key: [field.name for field in dataclasses.fields(cls)] for key, cls in groups.items()}
     for name in values:
         checks.require_member("Option", name, [known for group in names.values() for known in group])
@@ -276,12 +227,15 @@ def of_values(values):
     return validate(Config(**made)), options.validate(fit), options.validate(own) if own else None
 
 
-def validate(config):
-    """Returns `config`; raises `InputError` for the first option, or pair of options, that cannot be."""
-    METHODS.get(config.run.method)
+def require_possible(config):
+    """Raises `InputError` for the first option, or pair of options, that cannot be whatever the method's networks are.
+
+    It loads no TensorFlow, for a refusal should come at once.
+    """
+    METHOD_OPTIONS.get(config.run.method)
     for field in dataclasses.fields(config):
         options.validate(getattr(config, field.name))
-    run, drops = config.run, optimizers.parsed_drops(config.optimizer.drops)
+    run, drops = config.run, parsed_drops(config.optimizer.drops)
     if bool(drops) != (config.optimizer.schedule == "drops"):
         checks.refuse(
             "--schedule and --drops",
@@ -289,15 +243,6 @@ def validate(config):
             received=f"--schedule={config.optimizer.schedule} --drops={config.optimizer.drops}",
             remedy="add --drops=30:2,50:5" if not drops else "use --schedule=drops, or leave --drops out",
         )
-    roles = METHODS.get(run.method).roles(config.method)
-    for role in config.network.own():
-        if role not in roles:
-            checks.refuse(
-                f"--{role}",
-                expected=f"networks of --method={run.method}, which has {', '.join(roles)}",
-                received=f"--{role}={getattr(config.network, role)}",
-                remedy="leave it out",
-            )
     if run.keep_best != "none" and not run.evaluate_every:
         checks.refuse(
             "--keep_best",
@@ -312,34 +257,12 @@ def validate(config):
             received=f"--stop_after={run.stop_after} without it",
             remedy="add --evaluate_every=1000",
         )
-    if run.evaluate_every and METHODS.get(run.method).prior_of(config.method) is None:
-        checks.refuse(
-            "--evaluate_every",
-            expected=f"0, for --method={run.method} has no prior to draw samples from before one is fitted",
-            received=run.evaluate_every,
-            remedy="leave it out, fit a prior after training and use pga_tf.evaluate",
-        )
     if run.batch_size % run.replicas:
         checks.refuse(
             "--batch_size",
             expected=f"a multiple of --replicas={run.replicas}",
             received=run.batch_size,
             remedy=f"try --batch_size={-(-run.batch_size // run.replicas) * run.replicas}",
-        )
-    if run.batch_size == 1 and _has_batch_norm(config.network, roles.values()):
-        checks.refuse(
-            "--batch_size",
-            expected="at least 2 with batch norm: one example less its mean is 0, whatever it was",
-            received=1,
-            remedy="use a larger batch, or --batch_norm=none and no norm of codes",
-        )
-    group = METHODS.get(run.method).GROUP * run.replicas
-    if run.batch_size % group:
-        checks.refuse(
-            "--batch_size",
-            expected=f"a multiple of {group}, for --method={run.method} works on groups within a replica",
-            received=run.batch_size,
-            remedy=f"try --batch_size={-(-run.batch_size // group) * group}",
         )
     if run.replicas > 1 and run.jit:
         checks.refuse(
@@ -354,5 +277,44 @@ def validate(config):
             expected="at most one of them above 1, because TensorFlow fails under both",
             received=f"--replicas={run.replicas} --steps_per_execution={run.steps_per_execution}",
             remedy="use --steps_per_execution=1",
+        )
+
+
+def validate(config):
+    """Returns `config`; raises `InputError` for the first option, or pair of options, that cannot be."""
+    require_possible(config)
+    from pga_tf.methods import METHODS  # loads TensorFlow
+
+    run, method = config.run, METHODS.get(config.run.method)
+    roles = method.roles(config.method)
+    for role in config.network.own():
+        if role not in roles:
+            checks.refuse(
+                f"--{role}",
+                expected=f"networks of --method={run.method}, which has {', '.join(roles)}",
+                received=f"--{role}={getattr(config.network, role)}",
+                remedy="leave it out",
+            )
+    if run.evaluate_every and method.prior_of(config.method) is None:
+        checks.refuse(
+            "--evaluate_every",
+            expected=f"0, for --method={run.method} has no prior to draw samples from before one is fitted",
+            received=run.evaluate_every,
+            remedy="leave it out, fit a prior after training and use pga_tf.evaluate",
+        )
+    if run.batch_size == 1 and _has_batch_norm(config.network, roles.values()):
+        checks.refuse(
+            "--batch_size",
+            expected="at least 2 with batch norm: one example less its mean is 0, whatever it was",
+            received=1,
+            remedy="use a larger batch, or --batch_norm=none and no norm of codes",
+        )
+    group = method.GROUP * run.replicas
+    if run.batch_size % group:
+        checks.refuse(
+            "--batch_size",
+            expected=f"a multiple of {group}, for --method={run.method} works on groups within a replica",
+            received=run.batch_size,
+            remedy=f"try --batch_size={-(-run.batch_size // group) * group}",
         )
     return config

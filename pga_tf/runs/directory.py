@@ -26,6 +26,9 @@ import sys
 
 from pga_tf.core import checks, commands, files, flagfiles, json_lines, options
 
+CHECKPOINTS = ("last", "best")
+"""Whose weights a command may take: the newest, or those of the best score."""
+
 # Options that say how long and how closely a run is watched, not what it computes.
 CHANGEABLE = {
     "workdir", "steps", "epochs", "log_every", "image_every", "checkpoint_every", "keep_checkpoints", "dry_run",

@@ -1,12 +1,9 @@
 """Optimisers of players, and learning rates as functions of the step alone."""
 
-import itertools
-import math
-
 import keras
 import tensorflow as tf
 
-from pga_tf.core import checks
+from pga_tf.settings.optimizer import parsed_drops
 
 
 @keras.saving.register_keras_serializable("pga_tf")
@@ -50,27 +47,6 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return dict(vars(self))
-
-
-def parsed_drops(text):
-    """ "30:2,50:5" as [(30.0, 2.0), (50.0, 5.0)]: epochs, and what the rate is divided by from each on.
-
-    Raises `InputError` for a text that is no list of such pairs, with epochs that rise and divisors above 0.
-    """
-    try:
-        pairs = [tuple(map(float, pair.split(":"))) for pair in text.split(",") if text]
-        epochs = [0.0, *(epoch for epoch, _ in pairs), math.inf]
-        fine = all(a < b for a, b in itertools.pairwise(epochs)) and all(0.0 < d < math.inf for _, d in pairs)
-    except ValueError:
-        fine = False
-    if not fine:
-        checks.refuse(
-            "--drops",
-            expected="EPOCH:DIVISOR, ... with epochs that rise from above 0, as 30:2,50:5",
-            received=repr(text),
-            remedy="correct it",
-        )
-    return pairs
 
 
 PEAKS = {"sgd": 0.1, "adam": 1e-3, "rmsprop": 1e-3}

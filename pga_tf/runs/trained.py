@@ -5,12 +5,7 @@ from pga_tf.evaluation.protocols import OURS, PROTOCOLS
 from pga_tf.methods import METHODS
 from pga_tf.runs import build, drawing, fitted
 from pga_tf.runs.checkpoints import Checkpoints
-from pga_tf.runs.directory import RunDirectory
-
-CHECKPOINTS = ("last", "best")
-PRIOR_HELP = (
-    "distribution of codes: the method's own or one fitted to the run; default: the one that train was asked for"
-)
+from pga_tf.runs.directory import CHECKPOINTS, RunDirectory
 
 
 def load(config, checkpoint="last", prior="", protocol=PROTOCOLS[OURS]):

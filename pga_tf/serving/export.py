@@ -1,6 +1,5 @@
 """A trained model as a version that TensorFlow Serving can load: written, compared with the original, published."""
 
-import dataclasses
 import datetime
 import errno
 import json
@@ -21,37 +20,14 @@ from pga_tf.evaluation import protocol
 from pga_tf.methods.method import Method
 from pga_tf.serving import gate, reference, versions, warmup
 from pga_tf.serving.signatures import DEFAULT, Served, served_variables
-from pga_tf.serving.stored import KINDS, TOLERANCES, Stored
+from pga_tf.serving.stored import Stored
+from pga_tf.settings.export import BATCH_SIZES, KINDS, LABELS, TOLERANCES, ExportOptions
 
 CARD = "assets.extra/model_card.json"
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # of saved_models/batching.config
 
 
 class NotTheModel(checks.InputError):
     """What was written gives something else than the Python model."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportOptions:
-    """How a version is published.
-
-    Attributes:
-      name: of the model, its folder below `base`. base: TensorFlow Serving's model base, with models.config.
-      version: its number; 0: the one after the newest.
-      label: "stable" or "canary"; "": stable for a model's first version, canary for the others.
-      optimize: what weights are stored as, one of `stored.KINDS`; "none": float32.
-      tolerance: largest difference from the Python model that the gate lets pass, over max(1, largest value expected);
-        0: that of `optimize`.
-      batch_sizes: numbers of rows that the server is warmed up with.
-    """
-
-    name: str
-    base: str = versions.BASE
-    version: int = 0
-    label: str = ""
-    optimize: str = "none"
-    tolerance: float = 0.0
-    batch_sizes: tuple = BATCH_SIZES
 
 
 def export(
@@ -90,7 +66,7 @@ def _validate(options):
         )
     checks.require_member("--optimize", options.optimize, KINDS)
     if options.label:
-        checks.require_member("--label", options.label, versions.LABELS)
+        checks.require_member("--label", options.label, LABELS)
     for flag, value in (("--version", options.version), ("--tolerance", options.tolerance)):
         if not value >= 0:
             checks.refuse(flag, expected="0 or above", received=value, remedy="leave it out")

@@ -5,10 +5,8 @@ import tensorflow as tf
 
 from pga_tf.core import checks
 from pga_tf.networks.spectral import SpectralConv2DTranspose
+from pga_tf.settings.export import KINDS
 
-KINDS = ("none", "bfloat16", "int8")
-TOLERANCES = {"none": 1e-5, "bfloat16": 0.02, "int8": 0.05}
-"""How far the gate lets the exported model be from the Python one: largest difference, over max(1, largest value)."""
 OUTPUTS_BEFORE_INPUTS = (
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,

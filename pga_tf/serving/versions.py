@@ -12,9 +12,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from pga_tf.core import checks, files, locks
 from pga_tf.serving.local import policy
+from pga_tf.settings.export import LABELS
 
-BASE = "runs/models"  # where models are exported to, and served from, unless a user says otherwise
-LABELS = ("stable", "canary")
 MOUNT = "/models"  # where TensorFlow Serving's container has the model base
 CONFIG = "models.config"
 HEADER = "# Written by pga_tf.export. Served are the labelled versions; a client asks for one by number or label.\n"

@@ -8,11 +8,11 @@ import numpy as np
 
 from pga_tf import data
 from pga_tf.core import files
-from pga_tf.data import DataOptions
 from pga_tf.evaluation import features as features_lib
 from pga_tf.evaluation import statistics
 from pga_tf.evaluation.moments import Moments
 from pga_tf.runs import scoring
+from pga_tf.settings.data import DataOptions
 from pipelines.beam import options
 from pipelines.beam.combine import SumFn
 from pipelines.components import artifacts

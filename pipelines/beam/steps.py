@@ -12,7 +12,7 @@ import apache_beam as beam
 import tensorflow as tf
 
 from pga_tf.core import photo, pictures
-from pga_tf.data import DataOptions
+from pga_tf.settings.data import DataOptions
 from pipelines import examples as examples_lib
 from pipelines import image_statistics, sources
 from pipelines.beam import options

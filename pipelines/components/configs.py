@@ -3,12 +3,14 @@
 import dataclasses
 
 from pga_tf.core import flagfiles, options
-from pga_tf.data import DataOptions
-from pga_tf.methods import METHODS
-from pga_tf.priors import PRIORS
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.config import Config, FitOptions
 from pga_tf.runs.directory import ALLOWANCES
+from pga_tf.settings.data import DataOptions
+from pga_tf.settings.methods import METHOD_OPTIONS
+from pga_tf.settings.priors import PRIOR_OPTIONS, fitted_with
+
+SEPARATOR = "---\n"  # between the flags of priors
 
 
 def _values(text):
@@ -25,15 +27,15 @@ def training_config(text, *, dataset, workdir):
     """The `Config` of `training_flags`, on `dataset` as it is."""
     values = _values(text) | {"dataset": dataset, "workdir": workdir}
     groups = {key: options.from_text(cls, values) for key, cls in config_lib.GROUPS.items()}
-    return Config(**groups, method=options.from_text(METHODS.get(groups["run"].method).Options, values))
+    return Config(**groups, method=options.from_text(METHOD_OPTIONS.get(groups["run"].method), values))
 
 
 def prior_options(text):
     """(FitOptions, the prior's own options or, where none is named, None) of lines of flags."""
     values = _values(text)
-    of_prior = getattr(PRIORS.get(values["prior"]), "FITTED_WITH", {}) if values.get("prior") else {}
+    of_prior = fitted_with(values["prior"]) if values.get("prior") else {}
     fit = options.from_text(FitOptions, {name: str(value) for name, value in of_prior.items()} | values)
-    return fit, options.from_text(PRIORS.get(fit.prior).Options, values) if fit.prior else None
+    return fit, options.from_text(PRIOR_OPTIONS.get(fit.prior), values) if fit.prior else None
 
 
 def warnings(text):

@@ -6,7 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from pga_tf.core import checks, files, pictures
-from pga_tf.data import DataOptions
+from pga_tf.settings.data import DataOptions
 from pipelines import examples as examples_lib
 from pipelines import sources
 from pipelines.components.artifacts import SUMMARY

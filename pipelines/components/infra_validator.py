@@ -6,6 +6,7 @@ from pga_tf.runs import config as config_lib
 from pga_tf.runs import trained
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.serving import export
+from pga_tf.settings.export import ExportOptions
 from pipelines.components.artifacts import INFRA_BLESSED, INFRA_NOT_BLESSED, STAGED, write_blessing
 
 
@@ -32,7 +33,7 @@ def infra_validator(run_with_priors: str, exported: str, infra_blessing: str, na
         "prior": draw.prior_name,
         "flags": values,
     }
-    options = export.ExportOptions(name=name, base=exported, version=int(STAGED))
+    options = ExportOptions(name=name, base=exported, version=int(STAGED))
     try:
         folder, found = export.export(draw.model, draw.prior, directory.read_image_shape(), options, facts)
     except export.NotTheModel as error:

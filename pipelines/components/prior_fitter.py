@@ -13,9 +13,7 @@ from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import fitting
 from pipelines.components import configs
 from pipelines.components.artifacts import dataset
-from pipelines.components.configs import warnings
-
-SEPARATOR = "---\n"  # between the flags of priors
+from pipelines.components.configs import SEPARATOR, warnings
 
 
 def prior_fitter(run: str, transformed: str, run_with_priors: str, flags: str) -> dict:

@@ -7,8 +7,8 @@ import tempfile
 import numpy as np
 
 from pga_tf.core import checks, files
-from pga_tf.data import DataOptions
 from pga_tf.data.prepare import prepared_shape
+from pga_tf.settings.data import DataOptions
 from pipelines import examples as examples_lib
 from pipelines.components.artifacts import IMAGES, SCHEMA
 

@@ -5,6 +5,7 @@ import pytest
 
 from pga_tf.core.checks import InputError
 from pga_tf.data import DataOptions, load, toy2d
+from pga_tf.settings.data import TOYS
 
 
 def test_digits_are_the_scans_of_scikit_learn():
@@ -21,7 +22,7 @@ def test_digits_are_the_scans_of_scikit_learn():
     np.testing.assert_array_equal(source.labels.read("test", 5), load_digits().target[1500:1505])
 
 
-@pytest.mark.parametrize("shape", toy2d.SHAPES)
+@pytest.mark.parametrize("shape", TOYS)
 def test_toys_lie_within_their_range_with_a_margin(shape):
     source = load(DataOptions(dataset=f"toy2d:{shape}"))
     assert (source.image_shape, source.dtype, source.value_range) == ((1, 1, 2), np.float32, (-1.0, 1.0))

@@ -7,6 +7,7 @@ import tensorflow as tf
 from pga_tf.core import tfgan
 from pga_tf.core.checks import InputError
 from pga_tf.objectives import adversarial
+from pga_tf.settings.objectives import ADVERSARIAL_LOSSES
 
 RNG = np.random.default_rng(0)
 REAL, GENERATED = 3.0 * RNG.normal(size=12), 3.0 * RNG.normal(size=12)
@@ -38,7 +39,7 @@ GENERATOR = {
     "wasserstein": lambda y: -y,
     "hinge": lambda y: -y,
 }
-KIND = pytest.mark.parametrize("kind", adversarial.KINDS)
+KIND = pytest.mark.parametrize("kind", ADVERSARIAL_LOSSES)
 EXECUTION = pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
 
 

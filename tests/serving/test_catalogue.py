@@ -20,6 +20,7 @@ from pga_tf.core.checks import InputError
 from pga_tf.serving import export, versions
 from pga_tf.serving.local import errors, policy, rpc, tensors
 from pga_tf.serving.local.server import Server
+from pga_tf.settings.export import ExportOptions
 from tests import commands
 from tests.serving import servers, toy_model
 from tests.serving.servers import http, request
@@ -395,7 +396,7 @@ def test_a_damaged_models_config_is_one_sentence_to_every_command(tmp_path, dama
     run = {
         "serve": lambda: Server(tmp_path / "models.config"),
         "promote": lambda: commands.call("export", "--promote=1", "--name=toy", f"--export_base={tmp_path}"),
-        "export": lambda: export.export(None, None, (8, 8, 1), export.ExportOptions("toy", str(tmp_path)), {}),
+        "export": lambda: export.export(None, None, (8, 8, 1), ExportOptions("toy", str(tmp_path)), {}),
     }[command]
     with pytest.raises(InputError, match=message) as refused:
         run()

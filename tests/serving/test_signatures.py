@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.core import ranges
-from pga_tf.serving import export, gate, reference, signatures, stored
+from pga_tf.serving import export, gate, reference, signatures
+from pga_tf.settings.export import TOLERANCES
 from tests.serving import models
 
 SHAPE, DIM = (8, 8, 1), 3
@@ -172,7 +173,7 @@ def test_smaller_weights_of_a_prior_serve_every_signature(tmp_path):
     for variable in prior.trainable_variables:
         variable.assign(variable + 0.1 * tf.random.stateless_normal(variable.shape, seed=[0, 0]))
     export.write(model, prior, SHAPE, tmp_path, optimize="int8")
-    found = gate.check(str(tmp_path), reference.arrays(model, prior, SHAPE), stored.TOLERANCES["int8"])
+    found = gate.check(str(tmp_path), reference.arrays(model, prior, SHAPE), TOLERANCES["int8"])
     assert found["sample"] > 1e-7  # rounded weights were used
 
 
@@ -184,7 +185,7 @@ def test_smaller_weights_are_smaller_and_nearly_the_same(tmp_path, kind, bytes_o
     sizes = {p.parts[-3]: p.stat().st_size for p in tmp_path.glob("*/variables/*.data*")}
     assert sizes[kind] / sizes["none"] == pytest.approx(bytes_of_a_weight / 4, abs=0.05)
     expected = reference.arrays(model, prior, SHAPE)
-    found = gate.check(str(tmp_path / kind), expected, export.TOLERANCES[kind])
+    found = gate.check(str(tmp_path / kind), expected, TOLERANCES[kind])
     assert max(found.values()) > 1e-5  # it is not the same model
     with pytest.raises(gate.Difference):
         gate.check(str(tmp_path / kind), expected, 1e-5)

@@ -377,17 +377,23 @@ sys.meta_path.insert(0, InTensorFlow())
 @pytest.mark.parametrize(
     "command",
     [
-        ["-m", "pga_tf.train"],
-        ["-m", "pga_tf.cli", "train"],
-        *(["-m", f"pga_tf.{name}"] for name in ("fit_prior", "evaluate", "sample", "export", "serve")),
-        ["-m", "pipelines.run"],
+        "pga_tf.train",
+        "pga_tf.cli train",
+        "pga_tf.fit_prior --prior=mixture",
+        *(f"pga_tf.{name}" for name in ("evaluate", "sample", "export --name=m")),
+        "pga_tf.serve --model_base=saved_models",
+        "pipelines.run --pipeline_root=.",
     ],
-    ids=lambda command: command[-1],
 )
 def test_while_tensorflow_is_imported_a_line_is_all(command, sent, tmp_path):
+    """Each command with what it needs to come so far."""
     (tmp_path / "sitecustomize.py").write_text(IMPORTED)
+    arguments = command.split()
+    if arguments[0] not in ("pga_tf.serve", "pipelines.run"):
+        RunDirectory(tmp_path).write_config(helpers.config(tmp_path, dataset="digits"), (8, 8, 1))
+        arguments.append(f"--workdir={tmp_path}")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]), "SENT": sent}
-    command = [sys.executable, *command]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == f"stopped by {sent} before anything was begun\n"

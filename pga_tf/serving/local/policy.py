@@ -12,6 +12,19 @@ from pga_tf.core import checks
 CONTAINER_BASE = pathlib.PurePosixPath("/models")  # where compose.yaml mounts the model base
 
 
+def read(config_file):
+    """The text of models.config. Raises `InputError` where there is none that can be read."""
+    try:
+        return pathlib.Path(config_file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        return checks.refuse(
+            "--model_base and --model_config_file",
+            expected="a model base with its models.config, a text proto ModelServerConfig",
+            received=f"{config_file}: {getattr(error, 'strerror', None) or error}",
+            remedy="export a model first, or name another base, such as --model_base=saved_models",
+        )
+
+
 def parse(text, what):
     """`ModelServerConfig` of a text proto; `what` names it in messages. Raises `InputError`."""
     try:

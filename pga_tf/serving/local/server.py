@@ -31,7 +31,7 @@ class Server:
         Raises `InputError` for a configuration that is missing or wrong.
         """
         self._config_file = pathlib.Path(config_file)
-        self._text = self._read()
+        self._text = policy.read(self._config_file)
         config = policy.parse(self._text, str(config_file))
         self._catalogue = Catalogue(config, model_base or self._config_file.parent, max_batch)
         self._address = (host, port, rest_port)
@@ -84,23 +84,12 @@ class Server:
                 logging.warning("looking for changes failed: %s", error)
 
     def _look_at_config(self):
-        text = self._read()
+        text = policy.read(self._config_file)
         if text == self._text:
             return
         self._text = text  # remembered even if it is wrong, so that it is refused once
         self._catalogue.configure(policy.parse(text, str(self._config_file)))
         logging.info("took the changed %s", self._config_file)
-
-    def _read(self):
-        try:
-            return self._config_file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            return checks.refuse(
-                "--model_base and --model_config_file",
-                expected="a model base with its models.config, a text proto ModelServerConfig",
-                received=f"{self._config_file}: {getattr(error, 'strerror', None) or error}",
-                remedy="export a model first, or name another base, such as --model_base=saved_models",
-            )
 
 
 @contextlib.contextmanager

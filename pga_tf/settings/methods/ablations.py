@@ -10,7 +10,7 @@ import dataclasses
 
 from pga_tf.core import checks
 from pga_tf.core.options import option
-from pga_tf.objectives.pga import PIXEL_LOSSES
+from pga_tf.settings.objectives import PIXEL_LOSSES
 
 
 @dataclasses.dataclass(frozen=True)
