@@ -20,14 +20,16 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def in_turns(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each candidate in each of `rounds`, after one that is not counted."""
+def in_turns(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
+) -> dict[str, list[float]]:
+    """CPU seconds of each candidate in each of `rounds`, with `warm` after one that is not counted."""
     times = {name: [] for name in candidates}
-    for turn in range(rounds + 1):
+    for turn in range(rounds + warm):
         for name, function in candidates.items():
             began = cpu_seconds()
             function()
-            if turn:
+            if turn or not warm:
                 times[name].append(cpu_seconds() - began)
     return times
 

@@ -16,10 +16,15 @@ FAINT = np.float32(1e-30)  # where squares fall out of float32's range, at a sca
 
 
 class Side:
-    """Features `[N, D]` about a `centre` `[D]`, cut into `blocks` of rows; `squares` float64 `[N]` are |x|^2."""
+    """Features `[N, D]` about a `centre` `[D]`, cut into `blocks` of rows; `squares` float64 `[N]` are |x|^2.
+
+    The centre is rounded to float32, so that it is the same for features of any type.
+    """
 
     def __init__(self, features: np.ndarray, centre: np.ndarray, block_size: int):
-        self.features, self.centre = features, centre.astype(features.dtype)
+        features = np.asarray(features)
+        self.features = features if features.dtype in (np.float32, np.float64) else features.astype(np.float64)
+        self.centre = centre.astype(np.float32).astype(self.features.dtype)
         self.blocks = [slice(i, min(i + block_size, len(features))) for i in range(0, len(features), block_size)]
         self.squares = np.concatenate([(self.exact(rows) ** 2).sum(axis=1) for rows in self.blocks])
 
@@ -31,7 +36,7 @@ class Side:
         """One of two factors, float32 `[R, D + 2]`, whose product is no more than scale^2 |x - y|^2."""
         dimensions = self.features.shape[1]
         factor = np.empty((rows.stop - rows.start, dimensions + 2), np.float32)
-        # Exact but for one rounding of the difference itself: the centre is a number of the features' own type.
+        # Exact but for one rounding of the difference itself: the centre is a number of the features' own type too.
         np.subtract(self.features[rows], self.centre, out=factor[:, :dimensions], casting="same_kind")
         factor[:, :dimensions] *= np.float32(-2.0 * scale if left else scale)
         least = (1.0 - rounding(dimensions)) * scale**2 * self.squares[rows]
