@@ -40,7 +40,9 @@ class Balls:
     origin is moved to, None: the mean.
     """
 
-    def __init__(self, features: np.ndarray, name: str, *, k: int = K, block_size: int = BLOCK, centre=None):
+    def __init__(
+        self, features: np.ndarray, name: str, *, k: int = K, block_size: int = BLOCK, centre: np.ndarray | None = None
+    ):
         features = np.asarray(features)
         if features.ndim != 2 or len(features) <= k:
             checks.refuse(
