@@ -78,7 +78,7 @@ def main(runs):
 
     draw, _ = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
     if FLAGS.out:
-        return _write_array(draw, out)
+        return write_array(draw, out)
 
     kind = "" if draw.prior_name == draw.model.PRIOR else f"_{draw.prior_name}"
     pictures = {f"grid{kind}_seed{FLAGS.seed}": drawing.picture(draw.samples(rows * columns, FLAGS.seed), columns)}
@@ -155,18 +155,20 @@ def _require_memory(image_shape, on_a_grid):
         memory.require(flag, 2 * 4 * count * math.prod(image_shape), remedy="ask for fewer images at a time")
 
 
-def _write_array(draw, out):
+def write_array(draw, out):
+    """Draws `--num_samples` images from a `Drawing` into the array `images` of the file `out`. Returns the status 0."""
     from pga_tf.core import ranges
     from pga_tf.runs import drawing
 
-    count, parts, chunk = FLAGS.num_samples, [], 4 * drawing.BATCH  # samples between two looks at the clock
+    count, chunk = FLAGS.num_samples, 4 * drawing.BATCH  # samples between two looks at the clock
+    images = np.empty((count, *draw.model.image_shape), np.uint8)
     with Progress("samples", count) as progress:
         for start in range(0, count, chunk):
-            parts.append(draw.samples(min(chunk, count - start), FLAGS.seed, start))
-            progress.advance(len(parts[-1]))
-    images = np.concatenate(parts)
-    if images.dtype != np.uint8:
-        images = ranges.to_uint8(images, draw.model.image_range).numpy()
+            part = draw.samples(min(chunk, count - start), FLAGS.seed, start)
+            if part.dtype != np.uint8:  # points
+                part = ranges.to_uint8(part, draw.model.image_range).numpy()
+            images[start : start + len(part)] = part
+            progress.advance(len(part))
     with files.replacing(out) as file:
         (np.savez_compressed if FLAGS.compress else np.savez)(file, images=images)
     print(f"{out}: images {images.shape} {images.dtype}")

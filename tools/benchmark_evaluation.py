@@ -1,10 +1,12 @@
-"""What evaluation costs: tools/run python tools/benchmark_evaluation.py [--dimensions=64,512,2048] [--neighbours].
+"""What evaluation costs: tools/run python tools/benchmark_evaluation.py [--dimensions=64,512,2048].
 
     tools/run python tools/benchmark_evaluation.py --dimensions= --networks=imagenet --images=500
+    tools/run python tools/benchmark_evaluation.py --dimensions=64,2048 --neighbours=10000 --rounds=1
 
 1. Seconds and peak memory from features to Frechet distance, beside TF-GAN's function and SciPy's sqrtm on the same
    features, in turns. 2. Features per second of the command's path beside the bare network on ready batches.
-3. With --neighbours: peak memory of precision, recall, density and coverage at 50,000 images a side (many minutes).
+3. With --neighbours=N instead: CPU seconds and peak memory of precision, recall, density and coverage of N images a
+side, and of the second set against the same real ones, beside the same by blocks of float64 distances, in turns.
 Each measurement of memory is a process of its own.
 """
 
@@ -26,14 +28,15 @@ from pga_tf.core import tfgan
 from pga_tf.evaluation import features
 from pga_tf.evaluation.frechet import frechet_distance
 from pga_tf.evaluation.moments import Moments
-from pga_tf.evaluation.prdc import prdc
+from pga_tf.evaluation.prdc import Balls, prdc
+from tools import measuring
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("dimensions", ["64", "512", "2048"], "feature dimensions to measure")
 flags.DEFINE_list("networks", [], "shipped feature networks to measure; default: all")
 flags.DEFINE_integer("images", 5000, "images on each side")
 flags.DEFINE_integer("rounds", 3, "rounds in which the candidates take turns")
-flags.DEFINE_boolean("neighbours", False, "also measure precision and recall at 50,000 images a side")
+flags.DEFINE_integer("neighbours", 0, "measure precision and recall alone, of so many images a side")
 flags.DEFINE_string("memory_of", "", "internal: the one thing that this process runs")
 
 
@@ -52,6 +55,28 @@ def ours(x, y):
     return frechet_distance(Moments(x.shape[1]).add(x), Moments(x.shape[1]).add(y))
 
 
+def by_float64(x, y, k=5, rows=500):
+    """(precision, recall, density, coverage), by blocks of distances in float64."""
+    x, y = (side.astype(np.float64) - x.mean(axis=0, dtype=np.float64) for side in (x, y))
+
+    def blocks(a, b):
+        squares = (b**2).sum(axis=1)
+        for start in range(0, len(a), rows):
+            part = a[start : start + rows]
+            yield slice(start, start + rows), (part**2).sum(axis=1)[:, None] + squares - 2.0 * part @ b.T
+
+    reach, back = (np.concatenate([np.partition(d, k, axis=1)[:, k] for _, d in blocks(a, a)]) for a in (x, y))
+    held, covered, recalled = np.zeros(len(y)), [], []
+    for part, distances in blocks(x, y):
+        inside = distances < reach[part, None]
+        held += inside.sum(axis=0)
+        covered.append(inside.any(axis=1))
+        recalled.append((distances < back).any(axis=1))
+    recall, coverage = (float(np.concatenate(found).mean()) for found in (recalled, covered))
+    return float((held > 0).mean()), recall, float(held.mean() / k), coverage
+
+
+NEIGHBOURS = {"prdc": prdc, "float64": by_float64}
 CANDIDATES = {"ours": ours, "TF-GAN": by_tfgan, "SciPy": by_scipy}
 
 
@@ -77,7 +102,7 @@ def memory_of(name, dimensions, images):
 def run_for_memory():
     x, y = data(FLAGS.images, int(FLAGS.dimensions[0]))
     small = data(50, 8)
-    function = prdc if FLAGS.memory_of == "prdc" else CANDIDATES[FLAGS.memory_of]
+    function = (NEIGHBOURS | CANDIDATES)[FLAGS.memory_of]
     function(*small)  # libraries are loaded
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     before = resident("VmRSS")
@@ -102,6 +127,26 @@ def distances():
                 f"{memory_of(name, dimensions, FLAGS.images):6.0f} MiB  score {scores[name]:.6g}",
                 flush=True,
             )
+
+
+def neighbours():
+    count = FLAGS.neighbours
+    for dimensions in map(int, FLAGS.dimensions):
+        x, y = data(count, dimensions)
+        balls, found = Balls(x, "real"), {}
+        candidates = {
+            "prdc": lambda x=x, y=y, found=found: found.update(prdc=prdc(x, y)),
+            "again": lambda balls=balls, y=y: prdc(balls, y),
+            "float64": lambda x=x, y=y, found=found: found.update(float64=by_float64(x, y)),
+        }
+        times = measuring.in_turns(candidates, FLAGS.rounds, warm=False)
+        print(
+            f"{count:,} a side, {dimensions} dimensions, {measuring.processor()}: {found['prdc']}, {found['float64']}"
+        )
+        for name, spent in times.items():
+            took, share = statistics.median(spent), measuring.ratio(times, name, "float64")
+            memory = f"{memory_of(name, dimensions, count):6.0f} MiB" if name in NEIGHBOURS else ""
+            print(f"  {name:7s} {took:7.1f} CPU s ({share:.2f}x)  {memory}", flush=True)
 
 
 def feature_speed():
@@ -134,14 +179,11 @@ def main():
     if FLAGS.memory_of:
         run_for_memory()
         return
+    if FLAGS.neighbours:
+        neighbours()
+        return
     distances()
     feature_speed()
-    if FLAGS.neighbours:
-        for dimensions in (64, 2048):
-            print(
-                f"prdc, 50,000 a side, {dimensions} dimensions: {memory_of('prdc', dimensions, 50_000):.0f} MiB",
-                flush=True,
-            )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import concurrent.futures
 import hashlib
 import os
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -91,7 +91,16 @@ class Folder:
 
     def sample(self, limit: int, *, keep: bool = True) -> tuple[list[str], np.ndarray]:
         """Evenly spaced images, less the corrupt ones, and their names; with `keep` false no images."""
+        return self._decoded(order.spread(self.count, limit), keep)
 
+    def chosen(self, limit: int, batch_size: int) -> Iterator[np.ndarray]:
+        indices = order.spread(self.count, limit)
+        for start in range(0, len(indices), batch_size):
+            _, images = self._decoded(indices[start : start + batch_size])
+            if len(images):
+                yield images
+
+    def _decoded(self, indices, keep=True):
         def decoded(index):
             name = self._names[index]
             picture = self._picture(name, frames=True)
@@ -100,7 +109,7 @@ class Folder:
             return name, picture.pixels if picture and keep else None
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = [(n, image) for n, image in pool.map(decoded, order.spread(self.count, limit)) if image is not None]
+            found = [(name, image) for name, image in pool.map(decoded, indices) if image is not None]
         images = [image for _, image in found]
         return [name for name, _ in found], np.stack(images) if images else np.zeros((0, *self._shape), np.uint8)
 

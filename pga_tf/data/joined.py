@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -31,10 +31,20 @@ class Joined:
 
     def sample(self, limit: int) -> tuple[list[str], np.ndarray]:
         """Of each part its share, by length, and at least one image."""
-        shares = [max(limit * reader.count // self.count, 1) for reader in self._readers]
-        parts = [reader.sample(share) for reader, share in zip(self._readers, shares, strict=True)]
+        parts = [reader.sample(share) for reader, share in self._shares(limit)]
         names = [name for part, _ in parts for name in part]
         return names[:limit], np.concatenate([images for _, images in parts])[:limit]
+
+    def chosen(self, limit: int, batch_size: int) -> Iterator[np.ndarray]:
+        left = limit
+        for reader, share in self._shares(limit):
+            for images in reader.chosen(share, batch_size):
+                if left:
+                    yield images[:left]
+                left -= min(left, len(images))
+
+    def _shares(self, limit):
+        return [(reader, max(limit * reader.count // self.count, 1)) for reader in self._readers]
 
 
 def whole(source: Source) -> Source:

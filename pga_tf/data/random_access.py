@@ -2,7 +2,7 @@
 
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -42,6 +42,11 @@ class RandomAccess:
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Array of the images from `start` up to `stop`, in stored order; fewer where the split ends before."""
         return self._gather(tf.range(start, min(stop, self.count), dtype=tf.int64)).numpy()
+
+    def chosen(self, limit: int, batch_size: int) -> Iterator[np.ndarray]:
+        indices = order.spread(self.count, limit)
+        for start in range(0, len(indices), batch_size):
+            yield self._gather(tf.constant(indices[start : start + batch_size], tf.int64)).numpy()
 
     def sample(self, limit: int) -> tuple[list[str], np.ndarray]:
         chosen = order.spread(self.count, limit)

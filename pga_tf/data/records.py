@@ -1,7 +1,7 @@
 """Images streamed from TFRecord files, for sets too large for memory."""
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -43,8 +43,13 @@ class Records:
 
     def sample(self, limit: int) -> tuple[list[str], np.ndarray]:
         """The first ones: TFDS has mixed the records already when it wrote them."""
-        images = np.concatenate(list(self.ordered(256).take(-(-limit // 256)).as_numpy_iterator()))[:limit]
+        images = np.concatenate(list(self.chosen(limit, 256)))
         return [f"image {i}" for i in range(len(images))], images
+
+    def chosen(self, limit: int, batch_size: int) -> Iterator[np.ndarray]:
+        parts = self.ordered(batch_size).take(-(-limit // batch_size))
+        for number, images in enumerate(parts.as_numpy_iterator()):
+            yield images[: limit - number * batch_size]
 
     def _records(self, file_order):
         paths, skips, takes = (tf.gather(tf.constant(column), file_order) for column in zip(*self._files, strict=True))

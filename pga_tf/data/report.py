@@ -9,6 +9,7 @@ from pga_tf.core import checks, pictures
 from pga_tf.core.pictures import NAMED
 from pga_tf.data.source import Source
 
+LOOKED_AT = 500  # images of a split: a start should not wait until thousands of photographs are decoded
 CONSTANT = 0.01  # an image whose values span less than this part of the range shows nothing
 
 
@@ -20,7 +21,8 @@ class DataReport:
       minimum, maximum: over all values. mean, std: one number per channel.
       near_constant: names of the images looked at that span less than 1% of the range.
       repeated: names of images that repeat another one exactly, each with that one's.
-      shared: names of held-out images that were looked at too and equal one of these, each with that one's.
+      shared: names of the `held_out` held-out images that were looked at too and equal one of these, each with that
+        one's.
       corrupt: unreadable files met, name to reason.
       told: lines on what is not used, or was not taken as it is stored.
     """
@@ -38,12 +40,13 @@ class DataReport:
     std: tuple[float, ...]
     near_constant: tuple[str, ...]
     repeated: tuple[tuple[str, str], ...]
+    held_out: int
     shared: tuple[tuple[str, str], ...]
     corrupt: dict[str, str]
     told: tuple[str, ...]
 
 
-def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataReport:
+def inspect(source: Source, split: str = "train", limit: int = LOOKED_AT) -> DataReport:
     """A `DataReport` on at most `limit` images of `split`, always the same ones.
 
     Raises:
@@ -86,6 +89,7 @@ def inspect(source: Source, split: str = "train", limit: int = 2000) -> DataRepo
         std=tuple(images.std(axis=(0, 1, 2), dtype=np.float64).tolist()),
         near_constant=tuple(names[i] for i in constant),
         repeated=tuple(repeated),
+        held_out=len(held_out[0]),
         shared=tuple(
             (name, first[pixels])
             for name, pixels in zip(held_out[0], map(_pixels, held_out[1]), strict=True)
@@ -154,7 +158,8 @@ def format_report(report: DataReport, decoder_range: tuple[float, float]) -> str
         )
     if report.shared:
         lines.append(
-            f"warning: {len(report.shared)} held-out images are ones that are trained on: {_pairs(report.shared)}"
+            f"warning: {len(report.shared)} of {report.held_out} held-out images looked at are among those "
+            f"{report.looked_at} that are trained on: {_pairs(report.shared)}"
         )
     if report.corrupt:
         lines.append(f"warning: {len(report.corrupt)} of the files looked at are corrupt; others stand in for them:")

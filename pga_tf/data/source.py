@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -52,6 +52,9 @@ class Reader(Protocol):
 
     def sample(self, limit: int) -> tuple[list[str], np.ndarray]:
         """(names, array `[<= limit, H, W, C]`) of a fixed choice of the images, for the data report."""
+
+    def chosen(self, limit: int, batch_size: int) -> Iterator[np.ndarray]:
+        """The images of `sample` in batches `[<= batch_size, H, W, C]`, of which one is held at a time."""
 
 
 @dataclasses.dataclass(frozen=True)

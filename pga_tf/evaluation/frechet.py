@@ -37,7 +37,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
         )
     if np.array_equal(a.mean, b.mean) and np.array_equal(cov_a, cov_b):
         return 0.0
-    cross = scipy.linalg.svdvals(_factor(cov_a).T @ _factor(cov_b), overwrite_a=True, check_finite=False).sum()
+    cross = scipy.linalg.svdvals(a.factor().T @ b.factor(), overwrite_a=True, check_finite=False).sum()
     return float(np.sum((a.mean - b.mean) ** 2) + np.trace(cov_a) + np.trace(cov_b) - 2.0 * cross)
 
 
@@ -58,7 +58,7 @@ def frechet_error(real: Moments, generated: Moments, features: np.ndarray) -> fl
       the true deviation from 300 images on, two fifths where the distance is at its floor; with fewer images than 2 D
       the halves say little, and it is a rough figure.
     """
-    factor = _factor(real.covariance())
+    factor = real.factor()
     order = streams.generator("evaluation/bootstrap").permutation(len(features))
     halves = [_moments(features[np.sort(rows)]) for rows in np.array_split(order, 2)]
     influences = [_influence(real, factor, side) for side in (generated, *halves)]
@@ -92,14 +92,3 @@ def _moments(features):
     for start in range(0, len(features), ROWS):
         moments.add(features[start : start + ROWS])
     return moments
-
-
-def _factor(covariance):
-    """F `[D, R]` with F F' = covariance, positive semi-definite of rank R, by Cholesky's method with pivoting.
-
-    It stops where what is left is rounding: D times the machine's epsilon times the largest variance.
-    """
-    lower, pivots, rank, _ = scipy.linalg.lapack.dpstrf(covariance, lower=1)
-    factor = np.zeros_like(covariance)
-    factor[pivots - 1] = np.tril(lower)
-    return factor[:, : max(rank, 1)]

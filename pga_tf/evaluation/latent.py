@@ -41,8 +41,14 @@ def _mmd2(x, y):
 
 def _kernel(x, y):
     squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2.0 * x @ y.T
-    constants = [scale * 2.0 * x.shape[1] for scale in IMQ_SCALES]
-    return np.mean([c / (c + np.maximum(squares, 0.0)) for c in constants], axis=0)
+    np.maximum(squares, 0.0, out=squares)
+    total, term = np.zeros_like(squares), np.empty_like(squares)
+    for scale in IMQ_SCALES:  # in the memory that there is: fresh memory for each would cost most of the time
+        constant = scale * 2.0 * x.shape[1]
+        np.divide(constant, np.add(squares, constant, out=term), out=term)
+        total += term
+    total /= len(IMQ_SCALES)
+    return total
 
 
 def latent_error(codes: np.ndarray, mapped: np.ndarray) -> float:

@@ -122,16 +122,18 @@ def gap(
     subject: Subject,
     extract: Callable[[np.ndarray], np.ndarray] | None,
     real: statistics.Statistics | None,
-    images: np.ndarray,
+    batches: Iterable[np.ndarray],
     floor: statistics.Statistics | None,
     *,
+    samples: Drawn | None = None,
     advance: Callable[[int], None],
 ) -> dict:
     """Where the distance to real images comes from: the same Frechet distance at each step away from them.
 
     Args:
-      real: statistics of held-out images. images: array of training images, from which reconstructions start.
-      floor: statistics of those images, or None where they are the real ones. All sets have as many images.
+      real: statistics of held-out images. batches: of training images, from which reconstructions start; of them only
+        codes are kept. floor: statistics of those images, or None where they are the real ones. All sets have as many
+        images. samples: those of seed 0 where they were drawn already, which serve if they are as many.
 
     Returns:
       dict: `training_images` (the floor: no model), `reconstructions` g(f(x)), `resampled` (noise around f(x)),
@@ -143,20 +145,33 @@ def gap(
     def distance(draw, what):
         if extract is None:
             return None
-        found = _draw(_chunks(draw, len(images)), extract, what, advance)
+        found = _draw(_chunks(draw, count), extract, what, advance)
         return frechet_distance(real.moments, found.statistics.moments)
 
+    def of_samples():
+        if samples is None or samples.statistics is None or samples.statistics.moments.count != count:
+            return distance(lambda i, n: subject.sample(0, i, n), "samples")
+        advance(count)
+        return frechet_distance(real.moments, samples.statistics.moments)
+
+    count, codes, stddev = 0, [], []
+    for images in batches:
+        count += len(images)
+        if subject.encode is not None:
+            codes.append(subject.encode(images))
+        if subject.posterior_stddev is not None:
+            stddev.append(subject.posterior_stddev(images))
     found = {
-        "images": len(images),
+        "images": count,
         "training_images": frechet_distance(real.moments, floor.moments) if floor else None,
-        "samples": distance(lambda i, n: subject.sample(0, i, n), "samples"),
+        "samples": of_samples(),
     }
     found |= dict.fromkeys(("reconstructions", "resampled", "resampling", "latent_error_data", "latent_error_prior"))
     if subject.encode is None:
         return found
-    codes = _mapped(subject.encode, images)
-    if subject.posterior_stddev is not None:
-        stddev, kind = _mapped(subject.posterior_stddev, images), "a draw from the posterior"
+    codes = np.concatenate(codes)
+    if stddev:
+        stddev, kind = np.concatenate(stddev), "a draw from the posterior"
     else:
         stddev, kind = RESAMPLING * codes.std(axis=0), f"a Gaussian of {RESAMPLING} of each dimension's deviation"
     noisy = codes + stddev * streams.generator("evaluation/resampling").standard_normal(codes.shape, np.float32)
@@ -215,8 +230,8 @@ def latent_health(subject: Subject, images: np.ndarray) -> tuple[dict | None, np
         "active_units": latent.active_units(means),
         "aggregated": "draws from the posterior" if subject.posterior_stddev is not None else "codes",
         "latent_dim": codes.shape[1],
-        "mmd": latent.mmd(codes, prior),
-        "mmd_codes": latent.mmd(means, prior),
+        "mmd": (mmd := latent.mmd(codes, prior)),
+        "mmd_codes": mmd if codes is means else latent.mmd(means, prior),
         "direction_order": order.tolist(),
         "direction_variances": variances.tolist(),
     }

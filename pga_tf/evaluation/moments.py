@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
+import scipy.linalg
 
 from pga_tf.core import checks
 
@@ -19,6 +20,7 @@ class Moments:
         self.count = 0
         self.mean = np.zeros(dimensions)
         self.scatter = np.zeros((dimensions, dimensions))
+        self._factor = None
 
     def add(self, features: np.ndarray) -> Self:
         """Adds features `[N, D]`. Raises `InputError` if one is not finite or D is another."""
@@ -52,7 +54,7 @@ class Moments:
         total, shift = self.count + count, mean - self.mean
         self.scatter = self.scatter + (scatter + np.outer(shift, shift) * (self.count * count / total))
         self.mean = self.mean + shift * (count / total)
-        self.count = total
+        self.count, self._factor = total, None
         return self
 
     def arrays(self) -> dict[str, int | np.ndarray]:
@@ -71,3 +73,15 @@ class Moments:
         if self.count < 2:
             checks.refuse("Number of images", expected="at least 2", received=self.count, remedy="score more images")
         return self.scatter / (self.count - 1)
+
+    def factor(self) -> np.ndarray:
+        """F `[D, R]` with F F' = `covariance()` of rank R, by Cholesky's method with pivoting; kept.
+
+        It stops where what is left is rounding: D times the machine's epsilon times the largest variance.
+        """
+        if self._factor is None:
+            lower, pivots, rank, _ = scipy.linalg.lapack.dpstrf(self.covariance(), lower=1)
+            factor = np.zeros_like(self.scatter)
+            factor[pivots - 1] = np.tril(lower)
+            self._factor = factor[:, : max(rank, 1)]
+        return self._factor

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
-POOL, QUERIES = 500, 5000  # rows of either side that are compared at a time, in float64
+from pga_tf.evaluation import pairs
+
+BLOCK = 1000  # rows of either side that are compared at a time
 
 
 class Nearest:
@@ -18,25 +20,28 @@ class Nearest:
     """
 
     def __init__(self, queries: np.ndarray):
-        self.queries, self.seen = queries, 0
+        self.queries, self.seen = np.asarray(queries), 0
+        self._side = pairs.Side(self.queries, self.queries.mean(axis=0, dtype=np.float64), BLOCK)
         self.index, self.distance = np.full(len(queries), -1), np.full(len(queries), np.inf)
 
     def add(self, pool: np.ndarray) -> Self:
         """Compares with the rows of `pool` `[M, D]`. Returns itself."""
-        for start in range(0, len(pool), POOL):
-            rows = np.asarray(pool[start : start + POOL], np.float64)
-            for first in range(0, len(self.queries), QUERIES):
-                self._compare(slice(first, first + QUERIES), rows)
-            self.seen += len(rows)
+        pool = np.asarray(pool)
+        for tile in pairs.tiles(self._side, pairs.Side(pool, self._side.centre, BLOCK)) if len(pool) else ():
+            self._compare(tile, pool)
+        self.seen += len(pool)
         return self
 
-    def _compare(self, part, rows):
-        queries = np.asarray(self.queries[part], np.float64)
-        found = ((rows**2).sum(axis=1) - 2.0 * queries @ rows.T).argmin(axis=1)
-        distance = np.linalg.norm(queries - rows[found], axis=1)
-        nearer = distance < self.distance[part]
-        self.index[part][nearer] = self.seen + found[nearer]
-        self.distance[part][nearer] = distance[nearer]
+    def _compare(self, tile, pool):
+        at = tile.maybe(np.square(self.distance[tile.rows])[:, None])
+        (rows, columns), squares = tile.split(at), tile.exact(at)
+        order = np.lexsort((columns, squares, rows))  # of each query the nearest first
+        rows, first = np.unique(rows[order], return_index=True)
+        queries, found = rows + tile.rows.start, columns[order][first] + tile.columns.start
+        distance = np.linalg.norm(self.queries[queries].astype(np.float64) - pool[found], axis=1)
+        nearer = distance < self.distance[queries]
+        self.index[queries[nearer]] = self.seen + found[nearer]
+        self.distance[queries[nearer]] = distance[nearer]
 
 
 def digests(images: np.ndarray) -> np.ndarray:

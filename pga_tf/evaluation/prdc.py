@@ -2,8 +2,7 @@
 
 B(x) is the open ball around x that reaches to its k-th nearest neighbour on its own side, and holds x's copies even
 where it has no radius, as k copies of x give. Open, as in Naeem et al.'s code: a set against itself has density 1.
-Distances are Euclidean and computed in blocks, so that beside the features memory is two times `block_size` rows of one
-distance matrix.
+Distances are Euclidean, and `pairs` computes them in tiles, so that beside the features memory is a few tiles.
 """
 
 import dataclasses
@@ -11,8 +10,9 @@ import dataclasses
 import numpy as np
 
 from pga_tf.core import checks
+from pga_tf.evaluation import pairs
 
-COLUMNS = 5000  # features in float64 at a time
+K, BLOCK = 5, 1000  # neighbours; features on a side of a tile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +32,18 @@ class PRDC:
     coverage: float
 
 
-def prdc(real: np.ndarray, generated: np.ndarray, *, k: int = 5, block_size: int = 500) -> PRDC:
-    """The four scores of features `[N, D]` and `[M, D]`, each finite and with more than k rows; distances in float64.
+class Balls:
+    """B(x) of each of features `[N, D]`, finite and with N > k: what is the same for all that it is compared with.
 
-    Whether an image is inside does not depend on the block size, also for copies and for the k-th neighbour itself,
-    whose distances are known up to rounding only: squared distances within `_slack` of 0 count as 0, and those within
-    it of a squared radius as equal to that, which is outside. Raises `InputError` for too few images.
+    `limits` float64 `[N]`: what a squared distance plus its slack is below inside of a ball, its squared radius or what
+    copies have. `name`, such as "real", is said in the `InputError` for too few images; `centre` `[D]` is where the
+    origin is moved to, None: the mean.
     """
-    real, generated = np.asarray(real), np.asarray(generated)
-    for name, features in (("real", real), ("generated", generated)):
+
+    def __init__(
+        self, features: np.ndarray, name: str, *, k: int = K, block_size: int = BLOCK, centre: np.ndarray | None = None
+    ):
+        features = np.asarray(features)
         if features.ndim != 2 or len(features) <= k:
             checks.refuse(
                 f"Features of {name} images",
@@ -48,51 +51,35 @@ def prdc(real: np.ndarray, generated: np.ndarray, *, k: int = 5, block_size: int
                 received=f"{features.shape}",
                 remedy="score more images",
             )
-    centre = real.mean(axis=0, dtype=np.float64)
-    real_limits, generated_limits = (_limits(f, k, block_size, centre) for f in (real, generated))
-    held = np.zeros(len(generated))
-    recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
-    for start in range(0, len(real), block_size):
-        rows = slice(start, start + block_size)
-        distances = _squared_distances(real[rows], generated, centre, _slack(real.shape[1]))
-        inside_real = distances < real_limits[rows, None]
-        held += inside_real.sum(axis=0)
-        covered[rows] = inside_real.any(axis=1)
-        recalled[rows] = (distances < generated_limits).any(axis=1)
+        self.k, self.block_size = k, block_size
+        self.centre = features.mean(axis=0, dtype=np.float64) if centre is None else centre
+        self.side = pairs.Side(features, self.centre, block_size)
+        copies = 4.0 * pairs.slack(features.shape[1]) * self.side.squares
+        self.limits = np.maximum(np.maximum(pairs.nearest(self.side, k), copies), np.finfo(np.float64).tiny)
+
+
+def prdc(real: np.ndarray | Balls, generated: np.ndarray, *, k: int = K, block_size: int = BLOCK) -> PRDC:
+    """The four scores of features `[N, D]` and `[M, D]`, each finite and with more than k rows, as in float64.
+
+    `real` may be its `Balls`, which are then computed once for several sets; k and the block size are theirs.
+
+    Whether an image is inside does not depend on the block size, also for copies and for the k-th neighbour itself,
+    whose distances are known up to rounding only: squared distances within `pairs.slack` of 0 count as 0, and those
+    within it of a squared radius as equal to that, which is outside. Raises `InputError` for too few images.
+    """
+    real = real if isinstance(real, Balls) else Balls(real, "real", k=k, block_size=block_size)
+    generated = Balls(generated, "generated", k=real.k, block_size=real.block_size, centre=real.centre)
+    held = np.zeros(len(generated.limits))
+    recalled, covered = np.zeros(len(real.limits), bool), np.zeros(len(real.limits), bool)
+    for tile in pairs.tiles(real.side, generated.side):
+        rows, columns = tile.nearer(real.limits[tile.rows, None])
+        held[tile.columns] += np.bincount(columns, minlength=tile.low.shape[1])
+        covered[tile.rows][rows] = True
+        if not recalled[tile.rows].all():
+            recalled[tile.rows][tile.nearer(generated.limits[tile.columns])[0]] = True
     return PRDC(
         precision=float((held > 0).mean()),
         recall=float(recalled.mean()),
-        density=float(held.mean() / k),
+        density=float(held.mean() / real.k),
         coverage=float(covered.mean()),
     )
-
-
-def _slack(dimensions):
-    """s such that rounding moves x^2 + y^2 - 2 x y, of rows with `dimensions`, by less than s (x^2 + y^2) / 2."""
-    return 2.0 * (dimensions + 8) * np.finfo(np.float64).eps
-
-
-def _limits(features, k, block_size, centre):
-    """Below which a squared distance plus its slack is inside a row's ball: its squared radius, or what copies have."""
-    limits = []
-    for start in range(0, len(features), block_size):
-        rows = features[start : start + block_size]
-        distances = _squared_distances(rows, features, centre, 0.0)
-        distances.partition(k, axis=1)  # 0 is the row itself
-        copies = 4.0 * _slack(features.shape[1]) * ((rows.astype(np.float64) - centre) ** 2).sum(axis=1)
-        limits.append(np.maximum(np.maximum(distances[:, k], copies), np.finfo(np.float64).tiny))
-    return np.concatenate(limits)
-
-
-def _squared_distances(x, y, centre, slack):
-    """(1 + slack) (x^2 + y^2) - 2 x y `[len(x), len(y)]`, float64; the origin is moved to `centre`."""
-    x = x.astype(np.float64) - centre
-    distances = np.empty((len(x), len(y)))
-    for start in range(0, len(y), COLUMNS):
-        block = y[start : start + COLUMNS].astype(np.float64) - centre
-        part = distances[:, start : start + COLUMNS]
-        np.matmul(x, block.T, out=part)
-        part *= -2.0
-        part += (1.0 + slack) * (block**2).sum(axis=1)
-    distances += (1.0 + slack) * (x**2).sum(axis=1)[:, None]
-    return distances

@@ -4,30 +4,37 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pga_tf.evaluation import prdc as prdc_lib
 from pga_tf.evaluation.frechet import frechet_distance, frechet_error
 from pga_tf.evaluation.kernel import kernel_distance
+from pga_tf.evaluation.prdc import prdc
 from pga_tf.evaluation.statistics import Statistics
 
 REAL_OF_A_DIMENSION = 10  # real images that each dimension of the features asks for, at least
 NAMES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 
 
-def score(real: Statistics, generated: Statistics, *, neighbours: int = 5) -> dict[str, float]:
-    """Every score of `NAMES` for two `Statistics`: dict of floats, float64 arithmetic.
+def score(real: Statistics, generated: Statistics) -> dict[str, float]:
+    """Every score of `NAMES` for two `Statistics`: dict of floats, as in float64 arithmetic.
 
     `frechet` uses all images, the others those whose features were kept. Raises `InputError` for features of two
-    networks, or for too few images to find `neighbours` among.
+    networks, or for too few images to find neighbours among.
     """
-    pair = prdc_lib.prdc(real.features, generated.features, k=neighbours)
-    return {
+    return _score(real, generated)[0]
+
+
+def _score(real, generated):
+    """(every score, standard error of the kernel distance)."""
+    pair = prdc(real.balls, generated.features)
+    kernel, error = kernel_distance(real.blocks, generated.features)
+    scores = {
         "frechet": frechet_distance(real.moments, generated.moments),
-        "kernel": kernel_distance(real.features, generated.features)[0],
+        "kernel": kernel,
         "precision": pair.precision,
         "recall": pair.recall,
         "density": pair.density,
         "coverage": pair.coverage,
     }
+    return scores, error
 
 
 def over_seeds(runs: Sequence[dict[str, float]]) -> dict[str, dict]:
@@ -53,11 +60,9 @@ def of_one_set(real: Statistics, generated: Statistics) -> dict[str, dict]:
 
     The two distances have the error that the influence of each image tells, the other scores none.
     """
-    summary = over_seeds([score(real, generated)])
-    errors = {
-        "frechet": frechet_error(real.moments, generated.moments, generated.features),
-        "kernel": kernel_distance(real.features, generated.features)[1],
-    }
+    found, of_kernel = _score(real, generated)
+    summary = over_seeds([found])
+    errors = {"frechet": frechet_error(real.moments, generated.moments, generated.features), "kernel": of_kernel}
     for name, error in errors.items():
         summary[name] |= {"error": error, "error_kind": "choice of samples, by each one's influence"}
     return summary

@@ -4,6 +4,7 @@ Those of real images are cached under the hash of what they depend on, so that a
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from pga_tf.core import checks, files
-from pga_tf.evaluation import protocol
+from pga_tf.evaluation import kernel, prdc, protocol
 from pga_tf.evaluation.moments import Moments
 
 NEIGHBOURS = 50_000  # images of a side that are compared pair by pair; at 2048 dimensions, 400 MB of features
@@ -19,10 +20,24 @@ NEIGHBOURS = 50_000  # images of a side that are compared pair by pair; at 2048 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """Of N images: `moments` of all N features, and `features` `[min(N, keep), D]` float32 of the first ones."""
+    """Of N images: `moments` of all N features, and `features` `[min(N, keep), D]` float32 of the first ones.
+
+    What belongs to real images alone is computed when it is first asked for, and once for all that is compared with
+    them: `balls` around their features, `blocks` of them, and the factor of their moments.
+    """
 
     moments: Moments
     features: np.ndarray
+
+    @functools.cached_property
+    def balls(self) -> prdc.Balls:
+        """What precision, recall, density and coverage take of the real side."""
+        return prdc.Balls(self.features, "real")
+
+    @functools.cached_property
+    def blocks(self) -> kernel.Blocks:
+        """What the kernel distance takes of the real side."""
+        return kernel.Blocks(self.features)
 
 
 def collect(

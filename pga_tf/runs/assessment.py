@@ -162,9 +162,9 @@ def of_run(config, request, prior):
             subject, extract, real, count=request.num_samples, seeds=range(request.seeds), advance=bar.advance
         )
         bar.describe("where the gap comes from")
-        training = np.concatenate(list(scoring.real_images(source, "train", held)))
+        training = scoring.real_images(source, "train", held)
         floor = None if request.split == "train" else floor
-        gap = measures.gap(subject, extract, real, training, floor, advance=bar.advance)
+        gap = measures.gap(subject, extract, real, training, floor, samples=drawn, advance=bar.advance)
         bar.describe("latent space")
         held_out = np.concatenate(list(scoring.real_images(source, "test", measures.LATENT)))
         health, paths = measures.latent_health(subject, held_out)

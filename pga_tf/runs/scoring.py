@@ -92,9 +92,8 @@ def quantised(images, source):
 def real_images(source, split, count=0):
     """A split's images as scores see them, in batches; with `count`, a fixed choice of as many of them."""
     if count and count < source.counts[split]:
-        _, chosen = source.readers[split].sample(count)
-        for start in range(0, len(chosen), BATCH):
-            yield quantised(chosen[start : start + BATCH], source)
+        for images in source.readers[split].chosen(count, BATCH):
+            yield quantised(images, source)
         return
     for images in source.ordered(split, BATCH).as_numpy_iterator():
         yield quantised(images, source)
@@ -116,14 +115,15 @@ def labelled_codes(source, subject, count):
 
 
 def images_at(source, split, indices):
-    """The images at `indices` of a split's stored order, as scores see them."""
-    found, start = {}, 0
+    """The images at ascending `indices` of a split's stored order, as scores see them, in batches."""
+    start = 0
     for images in real_images(source, split):
-        found |= {i: images[i - start] for i in indices if start <= i < start + len(images)}
+        here = indices[np.searchsorted(indices, start) : np.searchsorted(indices, start + len(images))]
+        if len(here):
+            yield images[here - start]
         start += len(images)
-        if start > max(indices):
-            break
-    return np.stack([found[i] for i in indices])
+        if start > indices[-1]:
+            return
 
 
 def real_statistics(source, split, count, network, extract, cache, *, advance, skip):
@@ -203,15 +203,20 @@ def in_training(config, source):
         )
     extract, count = network.extractor(), min(run.evaluate_samples, available)
     wanted = 2 * np.unique(np.linspace(0, available - 1, count).astype(int))
-    held_out, digest = images_at(source, "test", wanted.tolist()), hashlib.sha256()
-    digest.update(np.ascontiguousarray(held_out))
-    real = statistics.collect([held_out], extract, what="held-out images")
+    digest = hashlib.sha256()
+
+    def held_out():
+        for images in images_at(source, "test", wanted):
+            digest.update(np.ascontiguousarray(images))
+            yield images
+
+    real = statistics.collect(held_out(), extract, what="held-out images")
     card = protocol.card(
         network,
         real={
             "dataset": source.name,
             "split": "every second image of test",
-            "count": len(held_out),
+            "count": len(wanted),
             "image_shape": list(source.image_shape),
             "sha256": digest.hexdigest()[:16],
         }

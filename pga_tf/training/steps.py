@@ -10,7 +10,6 @@ from pga_tf.core import iterators
 from pga_tf.core.means import Reading
 from pga_tf.runs import build
 
-
 SMALL = 2**21  # bytes of what networks put out for a batch, below which a call costs more than a tenth of a step
 MOST_OF_SMALL, MOST_ON_A_GPU = 10, 50
 

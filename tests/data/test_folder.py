@@ -86,6 +86,9 @@ def test_corrupt_files_are_named_and_counted_and_training_goes_on(folder):
     np.testing.assert_array_equal(received, np.vectorize(lambda v: stands_in.get(v, v))(whole))
     np.testing.assert_array_equal(stream(source, 5, start_step=7), received[7:])
     report = inspect(source)
+    chosen = list(source.readers["train"].chosen(100, 3))
+    np.testing.assert_array_equal(np.concatenate(chosen), source.readers["train"].sample(100)[1])
+    assert max(map(len, chosen)) <= 3
     assert set(report.corrupt) == set(map(str, bad))
     assert (report.count, report.looked_at) == (len(train), len(train))
     text = format_report(report, (0.0, 1.0))

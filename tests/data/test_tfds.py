@@ -98,6 +98,15 @@ def test_stored_order_is_read_in_full(storage):
     assert sorted(values) == list(range(COUNT))
     assert sorted(source.examples("test", 1000)[:, 0, 0, 0]) == list(range(90, 97))
     assert [len(b) for b in source.ordered("train", 20)] == [20, 20, 10]
+    for limit, sizes in ((30, [20, 10]), (1000, [20, 20, 10])):
+        chosen = list(source.readers["train"].chosen(limit, 20))
+        assert [len(batch) for batch in chosen] == sizes
+        np.testing.assert_array_equal(np.concatenate(chosen), source.readers["train"].sample(limit)[1])
+    both = whole(source).readers["all"]
+    for limit in (5, 11, 1000):
+        chosen = list(both.chosen(limit, 4))
+        assert max(map(len, chosen)) <= 4
+        np.testing.assert_array_equal(np.concatenate(chosen), both.sample(limit)[1])
     report = inspect(source, limit=30)
     assert (report.count, report.looked_at, report.repeated) == (COUNT, 30, ())
     assert "warning: 30 of 30 images looked at are near constant" in format_report(report, (0.0, 1.0))

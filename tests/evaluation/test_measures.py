@@ -53,7 +53,7 @@ def test_a_stream_of_images_scores_as_samples_do(real):
 
 def test_the_gap_goes_from_the_floor_to_the_prior(real):
     floor = statistics.collect([TRAINING], extract)
-    found = measures.gap(subject(shift=1.0), extract, real, TRAINING, floor, advance=int)
+    found = measures.gap(subject(shift=1.0), extract, real, [TRAINING], floor, advance=int)
     assert found["training_images"] == pytest.approx(found["reconstructions"], abs=0.5)  # a lossless autoencoder
     assert found["resampled"] == pytest.approx(found["reconstructions"], abs=1.0)  # the noise is small
     assert found["resampled"] < found["samples"] / 100
@@ -62,10 +62,30 @@ def test_the_gap_goes_from_the_floor_to_the_prior(real):
     assert found["images"] == 2000
     noisy = measures.gap(
         subject(posterior_stddev=lambda x: np.ones((len(x), DIM), np.float32)),
-        extract, real, TRAINING, floor, advance=int,
+        extract, real, [TRAINING], floor, advance=int,
     )  # fmt: skip
     assert "posterior" in noisy["resampling"]
     assert noisy["resampled"] > 10 * found["resampled"]
+
+
+def test_the_gap_takes_batches_and_the_samples_that_were_scored(real):
+    whole = measures.gap(subject(shift=1.0), extract, real, [TRAINING], None, advance=int)
+    batches = (TRAINING[i : i + 300] for i in range(0, len(TRAINING), 300))
+    _, drawn = measures.of_samples(subject(shift=1.0), extract, real, count=2000, seeds=[0], advance=int)
+    _, fewer = measures.of_samples(subject(shift=1.0), extract, real, count=300, seeds=[0], advance=int)
+
+    def refused(*_):
+        raise AssertionError("samples are drawn once")
+
+    once = subject(shift=1.0, sample=refused)
+    counted = []
+    found = measures.gap(once, extract, real, batches, None, samples=drawn, advance=counted.append)
+    assert found.keys() == whole.keys()
+    for name in ("images", "samples", "reconstructions", "resampled", "latent_error_prior"):
+        assert found[name] == pytest.approx(whole[name], rel=1e-9)
+    assert sum(counted) == 3 * len(TRAINING)  # samples, reconstructions and resamples: the bar's arithmetic
+    again = measures.gap(subject(shift=1.0), extract, real, [TRAINING], None, samples=fewer, advance=int)
+    assert again["samples"] == whole["samples"]  # of as many images as there are training images, not of 300
 
 
 def test_reconstruction_errors_are_numpys():
@@ -153,8 +173,8 @@ def test_what_is_mapped_are_means(real):
 
 def test_without_an_encoder_what_needs_one_is_left_out(real):
     floor = statistics.collect([TRAINING], extract)
-    whole = measures.gap(subject(shift=1.0), extract, real, TRAINING, floor, advance=int)
-    found = measures.gap(decoder(shift=1.0), extract, real, TRAINING, floor, advance=int)
+    whole = measures.gap(subject(shift=1.0), extract, real, [TRAINING], floor, advance=int)
+    found = measures.gap(decoder(shift=1.0), extract, real, [TRAINING], floor, advance=int)
     assert found.keys() == whole.keys()
     assert {name for name, value in found.items() if value is not None} == {"images", "training_images", "samples"}
     assert (found["samples"], found["training_images"]) == (whole["samples"], whole["training_images"])
@@ -162,13 +182,13 @@ def test_without_an_encoder_what_needs_one_is_left_out(real):
     assert measures.restored(decoder(), HELD_OUT) is None
     assert measures.restored(subject(), HELD_OUT)["images"] == len(HELD_OUT)
     unmapped = subject(recode=None)
-    assert measures.gap(unmapped, extract, real, TRAINING, floor, advance=int)["latent_error_data"] is None
+    assert measures.gap(unmapped, extract, real, [TRAINING], floor, advance=int)["latent_error_data"] is None
     assert "mmd_mapped" not in measures.latent_health(unmapped, HELD_OUT)[0]
 
 
 def test_without_features_what_needs_none_is_measured():
     shifted, nothing = subject(shift=1.0), dict.fromkeys(("training_images", "samples", "reconstructions", "resampled"))
-    found = measures.gap(shifted, None, None, TRAINING, None, advance=int)
+    found = measures.gap(shifted, None, None, [TRAINING], None, advance=int)
     assert found.items() >= {**nothing, "latent_error_data": 0.0}.items()
     assert found["latent_error_prior"] == pytest.approx(0.25, rel=1e-5)
     counted = []
@@ -189,7 +209,7 @@ def test_no_two_uses_of_noise_share_a_stream(real, monkeypatch):
         posterior_stddev=lambda x: np.ones((len(x), DIM), np.float32),
         second_posterior=lambda codes: (codes, np.ones_like(codes)),
     )
-    measures.gap(model, extract, real, TRAINING, None, advance=int)
+    measures.gap(model, extract, real, [TRAINING], None, advance=int)
     measures.latent_health(model, HELD_OUT)
     measures.of_posterior(model, HELD_OUT)
     assert sorted(drawn) == [

@@ -23,7 +23,7 @@ def memory(images, held_out, training=TRAINING, kept=0, extract=extract):
 
 
 def test_nearest_equals_brute_force_however_the_pool_arrives(monkeypatch):
-    monkeypatch.setattr(neighbours, "QUERIES", 11)
+    monkeypatch.setattr(neighbours, "BLOCK", 11)
     pool, queries = (RNG.normal(size=(n, 5)).astype(np.float32) for n in (1300, 30))
     queries[3] = pool[700]
     brute = np.linalg.norm(queries[:, None].astype(np.float64) - pool[None], axis=2)
@@ -38,14 +38,14 @@ def test_nearest_equals_brute_force_however_the_pool_arrives(monkeypatch):
 
 
 def test_nearest_does_not_grow_with_the_pool():
-    found, pool = neighbours.Nearest(RNG.normal(size=(50, 16))), RNG.normal(size=(20_000, 16))
+    found, pool = neighbours.Nearest(RNG.normal(size=(50, 16))), RNG.normal(size=(100_000, 16))
     tracemalloc.start()
     try:
         found.add(pool)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * neighbours.POOL * (50 + 16) * 8  # all distances at once are 40 times a block's
+    assert peak < 12 * neighbours.BLOCK * (50 + 16) * 8  # all distances at once are 6 times as much
 
 
 def test_digests_are_equal_for_equal_images_only():

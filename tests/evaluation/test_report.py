@@ -25,7 +25,7 @@ def result(model, seeds=(0, 1), title="a run"):
         "names": {"frechet": network.distance_name, "kernel": network.kernel_name},
         "card": protocol.card(network, real=REAL, generated={"count": 300, "seeds": list(seeds)}),
         "scores": found,
-        "gap": measures.gap(model, extract, real, TRAINING, floor, advance=int),
+        "gap": measures.gap(model, extract, real, [TRAINING], floor, advance=int),
         "reconstruction": measures.restored(model, HELD_OUT),
         "latent": measures.latent_health(model, HELD_OUT)[0],
         "posterior": measures.of_posterior(model, HELD_OUT)[0],

@@ -1,6 +1,7 @@
 """Scores against analytic Gaussians, SciPy, TF-GAN and brute force, and what they refuse."""
 
 import tracemalloc
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from pga_tf.core import tfgan
 from pga_tf.core.checks import InputError
-from pga_tf.evaluation import scores, statistics
+from pga_tf.evaluation import pairs, scores, statistics
 from pga_tf.evaluation.frechet import frechet_distance
 from pga_tf.evaluation.kernel import kernel_distance
 from pga_tf.evaluation.moments import Moments
@@ -185,8 +186,23 @@ def test_prdc_of_images_that_are_there_many_times_over():
     assert (apart.precision, apart.recall, apart.density, apart.coverage) == (0.0, 0.0, 0.0, 0.0)
 
 
-def test_prdc_holds_a_few_blocks_and_never_the_whole_matrix():
-    count, block_size = 3000, 50
+def test_prdc_of_features_that_float32_cannot_tell_apart():
+    """Clusters far from the centre and tight: every pair of them is in doubt in float32."""
+    rng = np.random.default_rng(0)
+    centres = 10.0 * rng.normal(size=(2, 8))
+    sides = [centres[rng.integers(0, 2, size=200)] + 1e-3 * rng.normal(size=(200, 8)) for _ in range(2)]
+    assert_prdc_is_brute_forces(*sides, 5)
+    assert_prdc_is_brute_forces(sides[0], 1e-3 * rng.normal(size=(200, 8)) + centres[0], 5)
+
+
+def test_prdc_of_wide_features_equals_brute_force():
+    rng = np.random.default_rng(0)
+    real, generated = (np.maximum(rng.normal(size=(n, 512)), 0.0).astype(np.float32) for n in (150, 120))
+    assert_prdc_is_brute_forces(real, 0.97 * generated, 3)
+
+
+def test_prdc_holds_a_few_tiles_and_never_the_whole_matrix():
+    count, block_size = 3000, 250
     real, generated = RNG.normal(size=(2, count, 4)).astype(np.float32)
     tracemalloc.start()
     try:
@@ -194,8 +210,18 @@ def test_prdc_holds_a_few_blocks_and_never_the_whole_matrix():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    block = block_size * count * 8
-    assert peak < 4 * block + 40 * count * 8  # the whole matrix is 60 blocks
+    assert peak < 6 * block_size**2 * 8 + 60 * count * 8  # in float32 the whole matrix is 72 such tiles
+
+
+def test_what_belongs_to_real_images_is_computed_once_for_all_sets():
+    real, *sets = (statistics.collect([RNG.normal(size=(80, 3))], lambda x: x.astype(np.float32)) for _ in range(3))
+    apart = [scores.score(statistics.Statistics(real.moments, real.features), each) for each in sets]
+    with mock.patch.object(pairs, "nearest", wraps=pairs.nearest) as nearest:
+        assert [scores.score(real, each) for each in sets] == apart
+    assert nearest.call_count == 1 + len(sets)
+    assert real.moments.factor() is real.moments.factor()
+    before = real.moments.factor()
+    assert real.moments.add(np.ones((4, 3))).factor() is not before
 
 
 def test_prdc_tells_dropped_modes_from_bad_samples():

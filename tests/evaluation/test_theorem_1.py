@@ -64,7 +64,7 @@ def test_the_premises_imply_the_conclusion_and_without_one_it_does_not_hold(g, a
         log_det=None,
     )
     health, _ = measures.latent_health(subject, images)
-    error = measures.gap(subject, None, None, images, None, advance=int)["latent_error_prior"]
+    error = measures.gap(subject, None, None, [images], None, advance=int)["latent_error_prior"]
     samples, restored = (a.reshape(COUNT, 3) for a in (subject.sample(0, 0, COUNT), decode(encode(images), "data")))
 
     normal, h = ([0.0, 0.0], [1.0, 1.0]), f @ g

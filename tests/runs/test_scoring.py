@@ -1,5 +1,6 @@
 """A model and a prior as the functions that scores see."""
 
+import hashlib
 from unittest import mock
 
 import numpy as np
@@ -82,9 +83,16 @@ def scored(tmp_path):
 
     def make(**values):
         config = helpers.config(tmp_path, evaluate_every=1, evaluate_features="pixels", **values)
-        with mock.patch.object(scoring.statistics, "collect", wraps=scoring.statistics.collect) as collect:
+        collect, batches = scoring.statistics.collect, []
+
+        def watched(images, *rest, **named):
+            return collect((batches.append(batch) or batch for batch in images), *rest, **named)
+
+        with mock.patch.object(scoring.statistics, "collect", watched):
             score, card = scoring.in_training(config, source)
-        (images,) = collect.call_args.args[0]
+        assert max(map(len, batches)) <= scoring.BATCH
+        images = np.concatenate(batches)
+        assert card["real"]["sha256"] == hashlib.sha256(images).hexdigest()[:16]
         indices = [np.flatnonzero((held_out == image).all(axis=(1, 2, 3))).item() for image in images]
         assert card["real"]["count"] == len(indices)
         return score, card, indices
