@@ -102,8 +102,8 @@ def _do(made, results):
             continue
         entries.append(results, SWEEPS if training.settings else training.row.table, entry)
         left = plan.Plan([], made.left[number:], [])
-        told = plan.text(left, entries.read(results, _warn), {}).splitlines()[-1]
-        print(f"  {_told(entry)}\n{told}", flush=True)
+        told = plan.text(left, entries.read(results, _warn), {}).splitlines()[-1].rpartition(", ")[2]
+        print(f"  {_told(entry)}\n  {told}", flush=True)
     if failed:
         names = ", ".join(f"{training.name} {training.seed}" for training in failed)
         print(f"failed: {names}; the same command tries them again", file=sys.stderr)

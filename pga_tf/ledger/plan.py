@@ -98,8 +98,13 @@ def text(plan: Plan, measured: Sequence[dict], speeds: dict[str, float]) -> str:
         told = "not measured yet" if time is None else f"about {long(time)}"
         lines.append(f"  {training.name}, training {training.seed}{part}: {told}")
     lines += [f"  {row.name} cannot be run: {reason}" for row, reason in plan.out]
-    told = f"about {long(total)}" if plan.left and unknown < len(plan.left) else "unknown" if plan.left else "no"
-    more = f" and {unknown} of unknown length" if 0 < unknown < len(plan.left) else ""
-    out = f"{len(plan.out)} rows cannot be run here"
-    lines.append(f"{len(plan.done)} trainings done, {len(plan.left)} left ({told} time{more}), {out}")
+    time = f": {_of_all(total, unknown, len(plan.left))}" if plan.left else ""
+    parts = f"{len(plan.done)} trainings done", f"{len(plan.out)} rows cannot be run here"
+    lines.append(", ".join([*parts, f"{len(plan.left)} trainings left{time}"]))
     return "\n".join(lines)
+
+
+def _of_all(total, unknown, count):
+    if unknown == count:
+        return "how long they take is not known yet"
+    return f"about {long(total)}" + (f" and {unknown} of unknown length" if unknown else "")

@@ -22,6 +22,7 @@ from pga_tf.ledger.tables import Row
 RUNS = pathlib.Path("runs/ledger")
 POINTS = 40  # of a curve in a line
 REMEDY = "delete that folder, and the same command trains it again"
+IN_USE, WAIT, PATIENCE = "no other process trains in", 5.0, 60.0  # seconds
 # With these a run says that it cannot be scored however often it is tried.
 FAILURES = re.compile(r"Training stopped: .*|.*no score is defined for a constant set.*")
 
@@ -98,12 +99,26 @@ def run(training: Training, say: Callable[[str], None]) -> dict:
     try:
         for part, given in training.commands().items():
             say(f"  {' '.join(given)}")
-            times[part] = call(given, cpu_only=training.budget.name == "laptop")
+            scoring = given[0] == "pga_tf.evaluate"  # what it prints is in the line
+            times[part] = _call_when_free(given, say, cpu_only=training.budget.name == "laptop", silent=scoring)
     except Refused as refused:
         if refused.status != 2 or not FAILURES.fullmatch(str(refused)):
             raise
         failure = str(refused)
     return entry(training, times, resumed, failure)
+
+
+def _call_when_free(given, say, **asked):
+    """`call`, after a moment where a process that was told to stop still has the run directory."""
+    for _ in range(int(PATIENCE / WAIT)):
+        try:
+            return call(given, **asked)
+        except Refused as refused:
+            if IN_USE not in str(refused):
+                raise
+        say(f"  another process still trains there; {WAIT:.0f} s more")
+        time.sleep(WAIT)
+    return call(given, **asked)
 
 
 def entry(training: Training, times: dict, resumed: bool, failure: str | None) -> dict:
@@ -163,8 +178,8 @@ def _thin(steps, values):
     return [steps[every - 1 :: every], values[every - 1 :: every]]
 
 
-def call(given: Sequence[str], *, cpu_only: bool = False) -> dict[str, float]:
-    """Runs `python -m` with `given`, and returns {"wall", "cpu"} in seconds.
+def call(given: Sequence[str], *, cpu_only: bool = False, silent: bool = False) -> dict[str, float]:
+    """Runs `python -m` with `given`, and returns {"wall", "cpu"} in seconds; `silent`: without what it prints.
 
     Raises `Stopped` after a polite signal, which is passed on, and `Refused` where the command ends with another status
     than 0.
@@ -175,7 +190,12 @@ def call(given: Sequence[str], *, cpu_only: bool = False) -> dict[str, float]:
     began, last = time.monotonic(), [""]
     with signals.noted() as notice:
         process = subprocess.Popen(
-            [sys.executable, "-m", *given], env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
+            [sys.executable, "-m", "pga_tf.ledger.child", str(os.getpid()), *given],
+            env=environment,
+            stdout=subprocess.DEVNULL if silent else None,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
         passing = threading.Thread(target=_pass_on, args=(process.stderr, last), daemon=True)
         passing.start()

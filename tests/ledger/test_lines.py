@@ -52,7 +52,7 @@ def test_a_plan_parts_what_is_done_left_and_not_for_here(tmp_path, monkeypatch):
     ]  # fmt: skip
     last = plan.text(made, [line()], {"vpga_mnist": 0.1}).splitlines()[-1]
     hours = (90 + 562_500 * 0.1) / 3600  # one by its row's line, one by the time of a step
-    assert last == f"2 trainings done, 2 left (about {hours:.1f} h time), 2 rows cannot be run here"
+    assert last == f"2 trainings done, 2 rows cannot be run here, 2 trainings left: about {hours:.1f} h"
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_a_dry_run_says_the_plan_last_and_does_nothing(tmp_path, monkeypatch, ca
     monkeypatch.setattr(work, "call", lambda *_: pytest.fail("something was run"))
     given = ["--only=lpga_digits,vae_digits", f"--results={tmp_path}", f"--runs={tmp_path}/runs", "--dry_run"]
     assert commands.call("reproduce", *given) == 0
-    assert (
-        capsys.readouterr().out.splitlines()[-1] == "0 trainings done, 6 left (unknown time), 0 rows cannot be run here"
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "0 trainings done, 0 rows cannot be run here, 6 trainings left: how long they take is not known yet"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -4,11 +4,17 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import threading
+import time
 
+import psutil
 import pytest
 
+from pga_tf.core.checks import InputError
 from pga_tf.ledger import budgets, entries, work
+from pga_tf.runs.directory import RunDirectory
 from tests import commands
 from tests.ledger.lines import scores
 from tests.ledger.test_tables import BY_NAME
@@ -61,7 +67,8 @@ def test_a_line_has_scores_of_every_prior_card_flags_and_times(training, monkeyp
     )
     entry = work.run(training, str)
     assert [name for name, _ in called] == ["pga_tf.train", "pga_tf.fit_prior", "pga_tf.evaluate", "pga_tf.evaluate"]
-    assert all(asked == {"cpu_only": True} for _, asked in called)
+    assert [asked["silent"] for _, asked in called] == [False, False, True, True]
+    assert all(asked["cpu_only"] for _, asked in called)
     assert {prior: found["frechet"]["value"] for prior, found in entry["scores"].items()} == {
         "normal": 9.0,
         "mixture": 4.0,
@@ -92,6 +99,7 @@ def test_only_a_run_that_cannot_be_scored_is_a_result(training, monkeypatch, sta
         raise work.Refused(status, told)
 
     monkeypatch.setattr(work, "call", fail)
+    monkeypatch.setattr(work, "PATIENCE", 0.0)
     if counts:
         entry = work.run(training, str)
         assert (entry["failure"], "scores" in entry) == (told, False)
@@ -99,6 +107,48 @@ def test_only_a_run_that_cannot_be_scored_is_a_result(training, monkeypatch, sta
         return
     with pytest.raises(work.Refused, match=told[:10]):
         work.run(training, str)
+
+
+def test_a_run_directory_that_is_still_held_is_waited_for(training, monkeypatch):
+    leave(training)
+    tries = []
+
+    def held_twice(*_, **__):
+        tries.append(1)
+        if len(tries) < 3:
+            raise work.Refused(2, f"--workdir: expected a run directory that {work.IN_USE}")
+        return {"wall": 1.0, "cpu": 1.0}
+
+    monkeypatch.setattr(work, "call", held_twice)
+    monkeypatch.setattr(work, "WAIT", 0.001)
+    assert work.run(training, str)["scores"]
+    assert len(tries) == 2 + 4
+
+
+def test_the_words_that_are_waited_for_are_the_run_directorys(tmp_path):
+    directory = RunDirectory(tmp_path)
+    with directory.locked(), pytest.raises(InputError, match=work.IN_USE), RunDirectory(tmp_path).locked():
+        pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+def test_a_process_ends_with_its_parent(tmp_path):
+    script = tmp_path / "waits.py"
+    noting = f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))"
+    script.write_text(f"import os, pathlib, time\n{noting}\ntime.sleep(60)\n")
+    code = f"from pga_tf.ledger import work; work.call(['cProfile', {str(script)!r}])"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    child = int((tmp_path / "pid").read_text())
+    for _ in range(200):
+        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("it goes on by itself")
 
 
 def test_times_of_a_process_are_its_own():
@@ -144,4 +194,4 @@ def test_a_row_is_trained_scored_written_and_not_done_again(tmp_path, monkeypatc
     assert lines[0]["scores"]["normal"]["frechet"]["value"] > 0
     capfd.readouterr()
     assert commands.call("reproduce", *given) == 0
-    assert "1 trainings done, 0 left" in capfd.readouterr().out
+    assert "1 trainings done" in capfd.readouterr().out
