@@ -15,23 +15,25 @@ GAP = ("training_images", "reconstructions", "resampled", "samples")
 
 
 def curves(lines: Sequence[dict], loss: str = "loss") -> Figure:
-    """A loss and the distance in training, each against steps and against seconds: four axes, a curve for each line.
+    """A loss and, where it was measured, the distance in training, each against steps and against seconds.
 
-    Seconds are those of the whole training, spread evenly over its steps.
+    A curve for each line. Seconds are those of the whole training, spread evenly over its steps. Losses of two methods
+    are on scales of their own.
     """
-    figure = Figure((SIZE[0], 2 * SIZE[1]), layout="constrained")
-    axes = figure.subplots(2, 2, sharey="row")
+    kinds = [("losses", loss, loss), ("scores", "frechet", "Frechet distance in training")]
+    kinds = [kind for kind in kinds if any(kind[1] in line["curves"][kind[0]] for line in lines)]
+    figure = Figure((SIZE[0], len(kinds) * SIZE[1]), layout="constrained")
+    axes = figure.subplots(len(kinds), 2, sharey="row", squeeze=False)
     for line in lines:
         pace = line["times"]["train"]["wall"] / line["step"] if line["step"] else 0.0
-        for row, (kind, name) in enumerate((("losses", loss), ("scores", "frechet"))):
+        for (of_steps, of_seconds), (kind, name, _) in zip(axes, kinds, strict=True):
             steps, values = line["curves"][kind].get(name, ([], []))
             if steps:
-                axes[row, 0].plot(steps, values, label=_called(line))
-                axes[row, 1].plot([step * pace for step in steps], values)
-    for row, what in enumerate((loss, "Frechet distance in training")):
-        axes[row, 0].set(xlabel="steps", ylabel=what)
-        axes[row, 1].set(xlabel="seconds")
-    axes[1, 0].set_yscale("log")
+                of_steps.plot(steps, values, label=_called(line))
+                of_seconds.plot([step * pace for step in steps], values)
+    for (of_steps, of_seconds), (kind, _, told) in zip(axes, kinds, strict=True):
+        of_steps.set(xlabel="steps", ylabel=told, yscale="symlog" if kind == "losses" else "log")
+        of_seconds.set(xlabel="seconds")
     figure.legend(*_once(axes), loc="outside right upper", fontsize=7)
     return figure
 
@@ -49,7 +51,7 @@ def _once(axes):
 
 def priors(lines: Sequence[dict]) -> Figure:
     """Distance of each row under each prior, as a heat map with its numbers."""
-    rows = sorted({line["row"] for line in lines})
+    rows = list(dict.fromkeys(line["row"] for line in lines))
     names = sorted({prior for line in lines for prior in line["scores"]})
     values = np.full((len(rows), len(names)), np.nan)
     for i, row in enumerate(rows):
@@ -136,6 +138,7 @@ def write(lines: Sequence[dict], runs: pathlib.Path, folder: pathlib.Path, say: 
         if "scores" in line and not line["settings"]:
             groups.setdefault((line["budget"], line["flags"]["dataset"].rpartition(":")[2]), []).append(line)
     for (budget, dataset), group in groups.items():
+        group = sorted(group, key=lambda line: line["scores"][line["prior"]]["frechet"]["value"])
         for kind, draw in (("curves", curves), ("priors", priors), ("gaps", gaps)):
             path = folder / f"ledger_{budget}_{dataset}_{kind}.png"
             save(draw(group), path)

@@ -47,12 +47,15 @@ def _key(training):
 
 
 def missing_data(dataset: str) -> str:
-    """Why images of `--dataset` are not at hand, "" where they are or need no download."""
+    """Why images of `--dataset` are not at hand; "" where they are, need no download, or are downloaded when needed.
+
+    Where TFDS_DATA_DIR says that data sets lie, they are not downloaded unasked.
+    """
     kind, _, name = dataset.partition(":")
-    if kind != "tfds":
+    place = os.environ.get("TFDS_DATA_DIR")
+    if kind != "tfds" or not place or (pathlib.Path(files.home(place)) / name).is_dir():
         return ""
-    folder = pathlib.Path(files.home(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
-    return "" if (folder / name).is_dir() else f"{name} is not in {folder}; TFDS_DATA_DIR says where data sets lie"
+    return f"{name} is not in TFDS_DATA_DIR={place}; python -m pga_tf.train --dataset={dataset} --dry_run downloads it"
 
 
 def steps(row: Row, budget: Budget) -> int | None:
