@@ -49,9 +49,7 @@ SCORE = (
     rf"\w[\w ]* {NUMBER}(?: \+- {NUMBER} \((?:[^()]+; )?standard error over \d+ trainings\)"
     rf"| \((?:[^()]+; )?one training(?:, to {NUMBER} over seeds of samples)?\))"
 )
-LENGTH = (
-    r"(?:[\d,.]+ (?:s|min|h|days) of training on 2 cores \([\d,]+ steps of \d+ images\)|[\d,]+ steps of \d+ images)"
-)
+LENGTH = r"(?:about [\d,.]+ (?:s|min|h|days) of training on 2 cores \([\d,]+ steps of \d+ images\)|[\d,]+ steps of \d+ images)"
 OURS = re.compile(
     rf"{SCORE}|no score: \S.+"
     rf"|(?:not measured: \S.+|not measured at these settings: {LENGTH})(?:; at the laptop budget {SCORE})?"

@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from pga_tf.core import files
+from pga_tf.core import commands, files
 from pga_tf.core.progress import duration
 from pga_tf.ledger import entries
 from pga_tf.ledger.budgets import Budget
@@ -55,7 +55,8 @@ def missing_data(dataset: str) -> str:
     place = os.environ.get("TFDS_DATA_DIR")
     if kind != "tfds" or not place or (pathlib.Path(files.home(place)) / name).is_dir():
         return ""
-    return f"{name} is not in TFDS_DATA_DIR={place}; python -m pga_tf.train --dataset={dataset} --dry_run downloads it"
+    remedy = commands.line("train", dataset=dataset, dry_run="true")
+    return f"{name} is not in TFDS_DATA_DIR={place}; {remedy} downloads it"
 
 
 def steps(row: Row, budget: Budget) -> int | None:
@@ -87,8 +88,10 @@ def seconds(training: Training, measured: Sequence[dict], speeds: dict[str, floa
 
 
 def long(time: float) -> str:
-    """A time in words: days from two of them on."""
-    return f"{time / DAY:.0f} days" if time >= 2 * DAY else duration(time)
+    """A time in words, to about two digits: days from two of them on."""
+    if time >= 2 * DAY:
+        return f"{time / DAY:.2g} days" if time < 100 * DAY else f"{time / DAY:.0f} days"
+    return duration(time) if time < 10 * 3600 else f"{time / 3600:.0f} h"
 
 
 def text(plan: Plan, measured: Sequence[dict], speeds: dict[str, float]) -> str:

@@ -51,7 +51,7 @@ def reason(row: Row, speeds: Mapping[str, float]) -> str:
     steps, batch = plan.steps(row, budgets.PAPER), int(row.values.get("batch_size", 64))
     length = f"{steps:,} steps of {batch} images"
     if row.name in speeds:
-        length = f"{plan.long(speeds[row.name] * steps)} of training on 2 cores ({length})"
+        length = f"about {plan.long(speeds[row.name] * steps)} of training on 2 cores ({length})"
     return f"not measured at these settings: {length}"
 
 

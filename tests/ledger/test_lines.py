@@ -52,7 +52,7 @@ def test_a_plan_parts_what_is_done_left_and_not_for_here(tmp_path, monkeypatch):
     ]  # fmt: skip
     last = plan.text(made, [line()], {"vpga_mnist": 0.1}).splitlines()[-1]
     hours = (90 + 562_500 * 0.1) / 3600  # one by its row's line, one by the time of a step
-    assert last == f"2 trainings done, 2 rows cannot be run here, 2 trainings left: about {hours:.1f} h"
+    assert last == f"2 trainings done, 2 rows cannot be run here, 2 trainings left: about {hours:.0f} h"
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,20 @@ def test_a_plan_parts_what_is_done_left_and_not_for_here(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_length_of_a_training(name, budget, steps):
     assert plan.steps(BY_NAME[name], budgets.named(budget)) == steps
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (50, "50 s"),
+        (3600 * 9.5, "9.5 h"),
+        (3600 * 41.4, "41 h"),
+        (86_400 * 2.34, "2.3 days"),
+        (86_400 * 345.6, "346 days"),
+    ],
+)
+def test_times_are_told_to_two_digits(seconds, says):
+    assert plan.long(seconds) == says
 
 
 def test_time_of_a_training_comes_from_the_nearest_that_is_known():
@@ -91,7 +105,7 @@ OF_THREE = "Frechet distance 9.3 +- 0.1 (mnist features; 2,000 samples; standard
     ("name", "before", "lines", "says"),
     [
         ("lpga_mnist", "", [],
-         "not measured at these settings: 36.0 h of training on 2 cores (562,500 steps of 64 images)"),
+         "not measured at these settings: about 36 h of training on 2 cores (562,500 steps of 64 images)"),
         ("vpga_mnist", "", [], "not measured at these settings: 562,500 steps of 64 images"),
         ("lpga_celeba", "", [], "not measured: CelebA is not at hand on the machine of the ledger"),
         ("lpga_mnist", BEFORE, [], BEFORE),
