@@ -49,7 +49,8 @@ SCORE = (
     rf"\w[\w ]* {NUMBER}(?: \+- {NUMBER} \((?:[^()]+; )?standard error over \d+ trainings\)"
     rf"| \((?:[^()]+; )?one training(?:, to {NUMBER} over seeds of samples)?\))"
 )
-LENGTH = r"(?:about [\d,.]+ (?:s|min|h|days) of training on 2 cores \([\d,]+ steps of \d+ images\)|[\d,]+ steps of \d+ images)"
+STEPS = r"[\d,]+ steps of \d+ images"
+LENGTH = rf"(?:about [\d.]+ (?:s|min|h|days) of training on 2 cores \({STEPS}\)|{STEPS})"
 OURS = re.compile(
     rf"{SCORE}|no score: \S.+"
     rf"|(?:not measured: \S.+|not measured at these settings: {LENGTH})(?:; at the laptop budget {SCORE})?"
