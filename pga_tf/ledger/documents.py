@@ -15,11 +15,11 @@ REMEDY = "take it from the repository again"
 MEASURES = ("precision", "recall", "coverage")
 
 
-def made(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, float]) -> dict[pathlib.Path, str]:
+def made(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> dict[pathlib.Path, str]:
     """What each document below `root` is to hold, by its path.
 
     Args:
-      lines: of results. speeds: seconds of a step by row.
+      lines: of results. speeds: (seconds of a step, cores) by row.
     """
     rows = tables.rows(root / tables.FOLDER)
     found = {}
@@ -42,7 +42,7 @@ def made(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, float])
     return found
 
 
-def write(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, float]) -> list[pathlib.Path]:
+def write(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> list[pathlib.Path]:
     """Writes the documents that differ from what they are to hold, and returns their paths."""
     changed = [
         (path, text) for path, text in made(root, lines, speeds).items() if files.read_text(path, REMEDY) != text
@@ -178,7 +178,7 @@ def _in_order(values):
         return [(1, 0.0, value) for value in values]
 
 
-def judged(rows: Sequence[Row], lines: Sequence[dict], speeds: Mapping[str, float]) -> str:
+def judged(rows: Sequence[Row], lines: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> str:
     """A table for each table of a paper: what was published, what is ours, the verdict and why."""
     parts = []
     for name, entry in tables.TABLES.items():

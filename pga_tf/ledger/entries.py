@@ -34,10 +34,11 @@ def read(folder: pathlib.Path, tell: Callable[[str], None] = print) -> list[dict
     return list(found.values())
 
 
-def speeds(folder: pathlib.Path, tell: Callable[[str], None] = print) -> dict[str, float]:
-    """Seconds of a step at a row's own settings, by row: CPU time over cores, as if it alone kept these busy."""
+def speeds(folder: pathlib.Path, tell: Callable[[str], None] = print) -> dict[str, tuple[float, int]]:
+    """(seconds of a step at a row's own settings, cores) by row: CPU time over cores, as if it alone kept these busy."""
     lines = json_lines.read(folder / f"{SPEEDS}.jsonl", _is_speed, tell, once=False)
-    return {line["row"]: line["cpu_milliseconds"] / 1000 / line["processor"]["cores"] for line in lines}
+    cores = {line["row"]: line["processor"]["cores"] for line in lines}
+    return {line["row"]: (line["cpu_milliseconds"] / 1000 / cores[line["row"]], cores[line["row"]]) for line in lines}
 
 
 def key(entry: dict) -> tuple:
@@ -58,5 +59,6 @@ def _whole(entry):
 
 
 def _is_speed(entry):
-    cores = entry.get("processor", {}).get("cores") if isinstance(entry.get("processor"), dict) else None
-    return isinstance(entry.get("row"), str) and json_lines.is_number(entry.get("cpu_milliseconds")) and bool(cores)
+    machine = entry.get("processor")
+    known = isinstance(machine, dict) and type(machine.get("cores")) is int and machine["cores"] > 0
+    return known and isinstance(entry.get("row"), str) and json_lines.is_number(entry.get("cpu_milliseconds"))

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pga_tf.core import commands, files
 from pga_tf.core.progress import duration
@@ -69,7 +69,7 @@ def steps(row: Row, budget: Budget) -> int | None:
     return round(float(values["epochs"]) * SIZES[row.dataset] / int(values.get("batch_size", 64)))
 
 
-def seconds(training: Training, measured: Sequence[dict], speeds: dict[str, float]) -> float | None:
+def seconds(training: Training, measured: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> float | None:
     """How long a training takes, scores and priors included where that was measured; None where nothing is known.
 
     By lines of the same row and budget, then of the same method and data set under it, then by the time of a step.
@@ -84,7 +84,7 @@ def seconds(training: Training, measured: Sequence[dict], speeds: dict[str, floa
     if same:
         return sum(sum(part["wall"] for part in entry["times"].values()) for entry in same) / len(same)
     taken = steps(row, budget)
-    return speeds[row.name] * taken if budget.name == "paper" and row.name in speeds and taken else None
+    return speeds[row.name][0] * taken if budget.name == "paper" and row.name in speeds and taken else None
 
 
 def long(time: float) -> str:
@@ -94,7 +94,7 @@ def long(time: float) -> str:
     return duration(time) if time < 10 * 3600 else f"{time / 3600:.0f} h"
 
 
-def text(plan: Plan, measured: Sequence[dict], speeds: dict[str, float]) -> str:
+def text(plan: Plan, measured: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> str:
     """The plan as text: a line for each training that is left and row that is out, and the sum last."""
     lines, total, unknown = [], 0.0, 0
     for training in plan.left:

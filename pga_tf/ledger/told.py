@@ -38,11 +38,11 @@ def measured(lines: Sequence[dict]) -> str:
     return f"{name['name']} {score(scores)} ({'; '.join(part for part in parts if part)})"
 
 
-def reason(row: Row, speeds: Mapping[str, float]) -> str:
+def reason(row: Row, speeds: Mapping[str, tuple[float, int]]) -> str:
     """Why a row was not measured at its own settings.
 
     Args:
-      speeds: seconds of a step at them, by row, where they were measured.
+      speeds: (seconds of a step at them, cores) by row, where they were measured.
     """
     if row.obstacle:
         return f"not measured: {row.obstacle}"
@@ -51,11 +51,12 @@ def reason(row: Row, speeds: Mapping[str, float]) -> str:
     steps, batch = plan.steps(row, budgets.PAPER), int(row.values.get("batch_size", 64))
     length = f"{steps:,} steps of {batch} images"
     if row.name in speeds:
-        length = f"about {plan.long(speeds[row.name] * steps)} of training on 2 cores ({length})"
+        seconds, cores = speeds[row.name]
+        length = f"about {plan.long(seconds * steps)} of training on {cores} cores ({length})"
     return f"not measured at these settings: {length}"
 
 
-def ours(row: Row, lines: Sequence[dict], speeds: Mapping[str, float]) -> str:
+def ours(row: Row, lines: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> str:
     """What a flagfile's header says under "Ours".
 
     What was measured at its own settings, or why nothing was, and what was measured at the laptop budget. What the

@@ -37,7 +37,7 @@ def test_of_a_training_the_last_line_counts_and_speeds_are_no_lines(tmp_path):
     found = entries.read(tmp_path, pytest.fail)
     assert [entry["gap"]["samples"] for entry in entries.of(found, "lpga_mnist", "paper")] == [2.0]
     assert len(entries.of(found, "lpga_mnist", "paper", {"latent_dim": "8"})) == 1
-    assert entries.speeds(tmp_path, pytest.fail) == {"lpga_mnist": 0.25}
+    assert entries.speeds(tmp_path, pytest.fail) == {"lpga_mnist": (0.25, 2)}
 
 
 def test_a_plan_parts_what_is_done_left_and_not_for_here(tmp_path, monkeypatch):
@@ -50,7 +50,7 @@ def test_a_plan_parts_what_is_done_left_and_not_for_here(tmp_path, monkeypatch):
     assert [(row.name, "celeb_a" in why) for row, why in made.out] == [
         ("lpga_celeba", True), ("two_stage_vae_mnist_tuned", False),
     ]  # fmt: skip
-    last = plan.text(made, [line()], {"vpga_mnist": 0.1}).splitlines()[-1]
+    last = plan.text(made, [line()], {"vpga_mnist": (0.1, 2)}).splitlines()[-1]
     hours = (90 + 562_500 * 0.1) / 3600  # one by its row's line, one by the time of a step
     assert last == f"2 trainings done, 2 rows cannot be run here, 2 trainings left: about {hours:.0f} h"
 
@@ -86,7 +86,7 @@ def test_time_of_a_training_comes_from_the_nearest_that_is_known():
         line(row="lvpga_mnist", budget="laptop", resumed=True, times={"train": {"wall": 1.0, "cpu": 1.0}}),
     ]  # fmt: skip
     laptop = trainings("lpga_mnist", "ls_gan_mnist", "lvpga_mnist", budget="laptop")
-    assert [plan.seconds(training, measured, {"lpga_mnist": 1.0}) for training in laptop] == [90.0, 300.0, 195.0]
+    assert [plan.seconds(training, measured, {"lpga_mnist": (1.0, 2)}) for training in laptop] == [90.0, 300.0, 195.0]
     assert plan.seconds(trainings("ls_gan_mnist")[0], measured, {}) is None  # other settings say nothing of it
 
 
@@ -105,7 +105,7 @@ OF_THREE = "Frechet distance 9.3 +- 0.1 (mnist features; 2,000 samples; standard
     ("name", "before", "lines", "says"),
     [
         ("lpga_mnist", "", [],
-         "not measured at these settings: about 36 h of training on 2 cores (562,500 steps of 64 images)"),
+         "not measured at these settings: about 36 h of training on 4 cores (562,500 steps of 64 images)"),
         ("vpga_mnist", "", [], "not measured at these settings: 562,500 steps of 64 images"),
         ("lpga_celeba", "", [], "not measured: CelebA is not at hand on the machine of the ledger"),
         ("lpga_mnist", BEFORE, [], BEFORE),
@@ -122,7 +122,7 @@ OF_THREE = "Frechet distance 9.3 +- 0.1 (mnist features; 2,000 samples; standard
 )  # fmt: skip
 def test_what_a_header_says_of_ours(name, before, lines, says):
     lines = [{k: v for k, v in entry.items() if k != "scores" or "failure" not in entry} for entry in lines]
-    speeds = {"lpga_mnist": 36 * 3600 / 562_500}
+    speeds = {"lpga_mnist": (36 * 3600 / 562_500, 4)}
     said = told.ours(row_with(before, name), lines, speeds)
     assert said == says
 
