@@ -35,7 +35,7 @@ def read(folder: pathlib.Path, tell: Callable[[str], None] = print) -> list[dict
 
 
 def speeds(folder: pathlib.Path, tell: Callable[[str], None] = print) -> dict[str, tuple[float, int]]:
-    """(seconds of a step at a row's own settings, cores) by row: CPU time over cores, as if it alone kept these busy."""
+    """(seconds of a step at a row's own settings, cores) by row: CPU time over cores, as if it kept these busy."""
     lines = json_lines.read(folder / f"{SPEEDS}.jsonl", _is_speed, tell, once=False)
     cores = {line["row"]: line["processor"]["cores"] for line in lines}
     return {line["row"]: (line["cpu_milliseconds"] / 1000 / cores[line["row"]], cores[line["row"]]) for line in lines}

@@ -59,7 +59,7 @@ class Training:
         flagfile = tables.FOLDER / f"{self.row.flagfile.name}.flags"
         given = self.flags | {"seed": str(self.seed)}
         found = {"train": ["pga_tf.train", f"--flagfile={flagfile}", *arguments(given), place]}
-        mixture = self.budget.mixture(self.row.values)
+        mixture = self.budget.mixture(self.row.values | self.settings)
         if mixture:
             found["fit_prior"] = ["pga_tf.fit_prior", place, *arguments(mixture)]
         scored = self.budget.scored(self.row)
