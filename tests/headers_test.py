@@ -50,7 +50,7 @@ SCORE = (
     rf"| \((?:[^()]+; )?one training(?:, to {NUMBER} over seeds of samples)?\))"
 )
 STEPS = r"[\d,]+ steps of \d+ images"
-LENGTH = rf"(?:about [\d.]+ (?:s|min|h|days) of training on \d+ cores \({STEPS}\)|{STEPS})"
+LENGTH = rf"(?:about [\d.]+ (?:s|min|h|days) of training on \d+ CPU cores \({STEPS}\)|{STEPS})"
 OURS = re.compile(
     rf"{SCORE}|no score: \S.+"
     rf"|(?:not measured: \S.+|not measured at these settings: {LENGTH})(?:; at the laptop budget {SCORE})?"

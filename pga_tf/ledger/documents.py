@@ -25,7 +25,8 @@ def made(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, tuple[f
     found = {}
     for name, path in tables.flagfile_paths(root / tables.FOLDER).items():
         row = next(row for row in rows if row.name == name)
-        found[path] = headers.with_field(files.read_text(path, REMEDY), "Ours", told.ours(row, lines, speeds))
+        text = headers.with_field(files.read_text(path, REMEDY), "Ours", told.ours(row, lines, speeds))
+        found[path] = headers.with_field(text, "Time", told.time(row, speeds))
     blocks = {
         LEDGER: {
             "measured": measured(rows, lines),

@@ -48,12 +48,23 @@ def reason(row: Row, speeds: Mapping[str, tuple[float, int]]) -> str:
         return f"not measured: {row.obstacle}"
     if row.dataset == "celeba":
         return "not measured: CelebA is not at hand on the machine of the ledger"
-    steps, batch = plan.steps(row, budgets.PAPER), int(row.values.get("batch_size", 64))
-    length = f"{steps:,} steps of {batch} images"
+    length = f"{plan.steps(row, budgets.PAPER):,} steps of {row.values.get('batch_size', '64')} images"
     if row.name in speeds:
-        seconds, cores = speeds[row.name]
-        length = f"about {plan.long(seconds * steps)} of training on {cores} cores ({length})"
+        length = f"{_estimate(row, speeds)} ({length})"
     return f"not measured at these settings: {length}"
+
+
+def time(row: Row, speeds: Mapping[str, tuple[float, int]]) -> str:
+    """What a flagfile's header says under "Time": an estimate where a step was timed, and else what it says."""
+    before = row.flagfile.fields["Time"]
+    if row.name not in speeds or not before.startswith(("not yet measured", "about")):
+        return before
+    return f"{_estimate(row, speeds)}, by the time of a step; add --dry_run for an estimate on your machine"
+
+
+def _estimate(row, speeds):
+    seconds, cores = speeds[row.name]
+    return f"about {plan.long(seconds * plan.steps(row, budgets.PAPER))} of training on {cores} CPU cores"
 
 
 def ours(row: Row, lines: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> str:

@@ -41,7 +41,7 @@ class Training:
     @property
     def workdir(self) -> pathlib.Path:
         """Its run directory."""
-        return self.runs / self.budget.name / self.name / str(self.seed)
+        return self.runs / self.budget.name / self.name.replace("/", "_") / str(self.seed)
 
     @property
     def name(self) -> str:

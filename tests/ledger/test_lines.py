@@ -105,7 +105,7 @@ OF_THREE = "Frechet distance 9.3 +- 0.1 (mnist features; 2,000 samples; standard
     ("name", "before", "lines", "says"),
     [
         ("lpga_mnist", "", [],
-         "not measured at these settings: about 36 h of training on 4 cores (562,500 steps of 64 images)"),
+         "not measured at these settings: about 36 h of training on 4 CPU cores (562,500 steps of 64 images)"),
         ("vpga_mnist", "", [], "not measured at these settings: 562,500 steps of 64 images"),
         ("lpga_celeba", "", [], "not measured: CelebA is not at hand on the machine of the ledger"),
         ("lpga_mnist", BEFORE, [], BEFORE),
@@ -125,6 +125,13 @@ def test_what_a_header_says_of_ours(name, before, lines, says):
     speeds = {"lpga_mnist": (36 * 3600 / 562_500, 4)}
     said = told.ours(row_with(before, name), lines, speeds)
     assert said == says
+
+
+def test_a_header_has_an_estimate_where_a_step_was_timed_and_keeps_what_was_measured():
+    row, speeds = BY_NAME["lpga_mnist"], {"lpga_mnist": (0.2, 2), "lpga_digits": (0.2, 2)}
+    assert told.time(row, speeds).startswith("about 31 h of training on 2 CPU cores, by the time of a step")
+    assert told.time(row, {}) == row.flagfile.fields["Time"]
+    assert told.time(BY_NAME["lpga_digits"], speeds) == "1 minute"
 
 
 def test_a_league_has_the_nearest_first_and_each_prior_of_a_row():
