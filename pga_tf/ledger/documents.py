@@ -89,7 +89,7 @@ def league(rows: Sequence[Row], lines: Sequence[dict]) -> list[tuple[str, str, d
             scores = {m: [line["scores"][prior][m] for line in having] for m in ("frechet", *MEASURES)}
             mean = verdicts.mean(scores["frechet"])
             cells = {
-                "method": labels[name],
+                "method": labels.get(name, name),
                 "flagfile": f"`{name}`",
                 "prior": prior + ("" if prior == having[-1]["prior"] else " *"),
                 "Frechet": told.score(scores["frechet"]),
@@ -203,7 +203,7 @@ def of_readme(rows: Sequence[Row], lines: Sequence[dict]) -> str:
     """MNIST at the laptop budget, each method with its nearest prior."""
     group = [line for key, found in _groups(lines) if key[:2] == ("laptop", "tfds:mnist") for line in found]
     if not group:
-        return "No line of results is there yet."
+        return "Nothing of it was measured yet."
     best = {}
     for name, prior, cells in league(rows, group):
         best.setdefault(name, (prior, cells))

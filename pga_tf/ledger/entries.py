@@ -43,7 +43,7 @@ def speeds(folder: pathlib.Path, tell: Callable[[str], None] = print) -> dict[st
 
 def key(entry: dict) -> tuple:
     """What training a line is of: (row, budget, settings, seed)."""
-    return entry["row"], entry["budget"], tuple(sorted(entry.get("settings", {}).items())), entry["training"]
+    return entry["row"], entry["budget"], tuple(sorted(entry["settings"].items())), entry["training"]
 
 
 def of(entries: Sequence[dict], row: str, budget: str, settings: dict | None = None) -> list[dict]:
@@ -52,10 +52,15 @@ def of(entries: Sequence[dict], row: str, budget: str, settings: dict | None = N
     return sorted((entry for entry in entries if key(entry)[:3] == wanted), key=lambda entry: entry["training"])
 
 
+TEXTS = ("row", "table", "budget")
+DICTS = ("flags", "times", "code", "processor", "settings")  # of every line
+OF_SCORED = ("card", "names", "scores", "gap", "curves")
+
+
 def _whole(entry):
-    texts = all(isinstance(entry.get(name), str) for name in ("row", "table", "budget"))
-    scored = isinstance(entry.get("scores"), dict) or isinstance(entry.get("failure"), str)
-    return texts and scored and type(entry.get("training")) is int and isinstance(entry.get("settings", {}), dict)
+    dicts = DICTS if isinstance(entry.get("failure"), str) else (*DICTS, *OF_SCORED)
+    texts = all(isinstance(entry.get(name), str) for name in TEXTS)
+    return texts and type(entry.get("training")) is int and all(isinstance(entry.get(name), dict) for name in dicts)
 
 
 def _is_speed(entry):

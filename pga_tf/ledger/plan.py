@@ -72,13 +72,13 @@ def steps(row: Row, budget: Budget) -> int | None:
 def seconds(training: Training, measured: Sequence[dict], speeds: Mapping[str, tuple[float, int]]) -> float | None:
     """How long a training takes, scores and priors included where that was measured; None where nothing is known.
 
-    By lines of the same row and budget, then of the same method and data set under it, then by the time of a step.
+    By lines of the same row, budget and settings, then of the same method and data set, then by the time of a step.
     """
     row, budget = training.row, training.budget
     finished = [entry for entry in measured if "scores" in entry and not entry.get("resumed")]
-    same = [entry for entry in finished if (entry["row"], entry["budget"]) == (row.name, budget.name)]
+    same = [entry for entry in finished if entries.key(entry)[:3] == _key(training)[:3]]
     if not same and budget.name != "paper":
-        alike = [entry for entry in finished if entry["budget"] == budget.name]
+        alike = [entry for entry in finished if entry["budget"] == budget.name and not entry["settings"]]
         wanted = row.values["method"], row.values["dataset"]
         same = [entry for entry in alike if (entry["flags"]["method"], entry["flags"]["dataset"]) == wanted] or alike
     if same:

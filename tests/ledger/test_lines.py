@@ -28,6 +28,16 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path):
     assert "1 of 3 lines" in said[0]
 
 
+@pytest.mark.parametrize("name", ["row", "card", "scores", "times", "training"])
+def test_a_line_that_lacks_something_is_left_out(tmp_path, name):
+    damaged = {part: value for part, value in line(training=1).items() if part != name}
+    for entry in (line(), damaged):
+        entries.append(tmp_path, "a", entry)
+    said = []
+    assert [entry["training"] for entry in entries.read(tmp_path, said.append)] == [0]
+    assert "1 of 2 lines" in said[0]
+
+
 def test_of_a_training_the_last_line_counts_and_speeds_are_no_lines(tmp_path):
     for value in (1.0, 2.0):
         entries.append(tmp_path, "a", line(value=value))
@@ -83,6 +93,7 @@ def test_time_of_a_training_comes_from_the_nearest_that_is_known():
         line(budget="laptop"),
         line(row="ns_gan_mnist", budget="laptop", flags={"method": "gan", "dataset": "tfds:mnist"},
              times={"train": {"wall": 300.0, "cpu": 1.0}}),
+        line(budget="laptop", settings={"steps": "9"}, times={"train": {"wall": 1.0, "cpu": 1.0}}),
         line(row="lvpga_mnist", budget="laptop", resumed=True, times={"train": {"wall": 1.0, "cpu": 1.0}}),
     ]  # fmt: skip
     laptop = trainings("lpga_mnist", "ls_gan_mnist", "lvpga_mnist", budget="laptop")

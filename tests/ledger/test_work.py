@@ -184,6 +184,17 @@ def test_a_signal_is_passed_on_and_ends_the_training(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_time_of_a_step_is_noted_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(pathlib.Path(__file__).parents[2])
+    for _ in range(2):
+        assert commands.call("reproduce", "--time_steps", "--only=lpga_digits", f"--results={tmp_path}") == 0
+    seconds, cores = entries.speeds(tmp_path, pytest.fail)["lpga_digits"]
+    assert 0 < seconds < 10
+    assert cores == len(os.sched_getaffinity(0))
+    assert capsys.readouterr().out.count("ms of CPU a step") == 1
+
+
+@pytest.mark.slow
 def test_a_row_is_trained_scored_written_and_not_done_again(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(pathlib.Path(__file__).parents[2])
     monkeypatch.setattr(budgets.Budget, "flags", lambda *_: {"steps": "30", "image_every": "1000"})
