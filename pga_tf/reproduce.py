@@ -90,6 +90,8 @@ def _do(made, results):
     """Every training that is left, one after the other; 1 where some failed, after all others."""
     failed = []
     for number, training in enumerate(made.left, 1):
+        if plan.make([training], entries.read(results, _warn)).done:  # by another process meanwhile
+            continue
         print(f"{training.name}, training {training.seed} ({number} of {len(made.left)})", flush=True)
         try:
             entry = work.run(training, lambda line: print(line, flush=True))

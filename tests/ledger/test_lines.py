@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pga_tf.core import signals
 from pga_tf.core.checks import InputError
 from pga_tf.ledger import budgets, documents, entries, plan, told, work
 from tests import commands
@@ -222,6 +223,37 @@ def test_a_dry_run_says_the_plan_last_and_does_nothing(tmp_path, monkeypatch, ca
         "0 trainings done, 0 rows cannot be run here, 6 trainings left: how long they take is not known yet"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_process_did_meanwhile_is_not_done_again_and_failures_are_told_last(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    done = []
+
+    def run(training, say):
+        done.append(training.row.name)
+        if training.row.name == "ae_digits":
+            raise work.Refused(1, "no room")
+        entries.append(tmp_path, "others", line(row="vpga_digits"))  # what the other one did
+        return line(row=training.row.name)
+
+    monkeypatch.setattr(work, "run", run)
+    asked = "--only=ae_digits,lpga_digits,vpga_digits"
+    given = [asked, "--trainings=1", f"--results={tmp_path}", f"--runs={tmp_path}/runs"]
+    assert commands.call("reproduce", *given) == 1
+    assert done == ["ae_digits", "lpga_digits"]
+    assert "failed: ae_digits 0" in capsys.readouterr().err
+    assert {entry["row"] for entry in entries.read(tmp_path, pytest.fail)} == {"lpga_digits", "vpga_digits"}
+
+
+def test_a_stop_ends_the_command_as_a_stop(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+    def stop(*_):
+        raise work.Stopped("SIGTERM")
+
+    monkeypatch.setattr(work, "run", stop)
+    given = ["--only=lpga_digits", f"--results={tmp_path}", f"--runs={tmp_path}/runs"]
+    assert commands.call("reproduce", *given) == signals.STATUS
 
 
 def test_rows_need_the_repository(tmp_path, monkeypatch):
