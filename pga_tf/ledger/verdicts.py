@@ -5,7 +5,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy import stats
+from scipy import special
 
 from pga_tf.ledger.headers import Published
 
@@ -78,7 +78,7 @@ def judged(published: Published, measured: Mean) -> Verdict:
     deviations = (printed or measured.deviation, measured.deviation or printed)
     squares = [d**2 / n for d, n in zip(deviations, (max(1, published.count), measured.count), strict=True)]
     error = math.sqrt(sum(squares))
-    limit = float(stats.t.ppf(1 - LEVEL / 2, _freedom(squares, known))) * error
+    limit = float(special.stdtrit(_freedom(squares, known), 1 - LEVEL / 2)) * error
     difference = measured.value - published.value
     said = (
         f"{abs(difference):.3g} {'above' if difference > 0 else 'below'} the published score, "
