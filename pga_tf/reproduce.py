@@ -76,6 +76,11 @@ def main():
     if FLAGS.figures:
         return _figures([entry for entry in measured if entry["row"] in {row.name for row in rows}])
     print(f"budget {budget.name}: {budget.told}")
+    published = sum(row.published is not None for row in rows)
+    if budget.name == "paper" and published and not FLAGS.inception_path:
+        print(
+            f"without --inception_path no score can be set beside the published FID, which {published} of these rows have"
+        )
     made = plan.make(trainings, measured)
     print(plan.text(made, measured, entries.speeds(results, _warn)), flush=True)
     if FLAGS.dry_run:

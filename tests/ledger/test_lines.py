@@ -225,6 +225,17 @@ def test_a_dry_run_says_the_plan_last_and_does_nothing(tmp_path, monkeypatch, ca
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [(["--table=pga_figure4"], True), (["--table=pga_figure4", "--inception_path=weights"], False),
+     (["--dataset=digits"], False), (["--table=pga_figure4", "--budget=laptop"], False)],
+)  # fmt: skip
+def test_a_plan_says_what_will_not_be_comparable(asked, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    commands.call("reproduce", *asked, f"--results={tmp_path}", "--dry_run")
+    assert ("without --inception_path" in capsys.readouterr().out) == says
+
+
 def test_what_another_process_did_meanwhile_is_not_done_again_and_failures_are_told_last(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     done = []
