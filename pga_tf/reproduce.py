@@ -78,9 +78,7 @@ def main():
     print(f"budget {budget.name}: {budget.told}")
     published = sum(row.published is not None for row in rows)
     if budget.name == "paper" and published and not FLAGS.inception_path:
-        print(
-            f"without --inception_path no score can be set beside the published FID, which {published} of these rows have"
-        )
+        print(f"without --inception_path no score can be set beside the published FID of {published} of these rows")
     made = plan.make(trainings, measured)
     print(plan.text(made, measured, entries.speeds(results, _warn)), flush=True)
     if FLAGS.dry_run:
