@@ -60,11 +60,12 @@ def main():
             received="none of them",
             remedy="pass --table=" + " or ".join(tables.TABLES),
         )
-    rows = tables.chosen(tables.rows(), FLAGS.table, FLAGS.dataset, FLAGS.only)
+    every = tables.rows()
+    rows = tables.chosen(every, FLAGS.table, FLAGS.dataset, FLAGS.only)
     if budget.name == "laptop" and FLAGS.table != "fast":  # by this recipe they are the rows that they are fast ones of
         rows = [row for row in rows if row.table != "fast"]
     if FLAGS.time_steps:
-        return _time_steps(rows, results)
+        return _time_steps(rows, every, results)
     settings = sweeps.parsed(FLAGS.sweep) if FLAGS.sweep else [{}]
     trainings = [
         work.Training(row, budget, seed, swept, FLAGS.inception_path, pathlib.Path(FLAGS.runs))
@@ -80,7 +81,7 @@ def main():
     if budget.name == "paper" and published and not FLAGS.inception_path:
         print(f"without --inception_path no score can be set beside the published FID of {published} of these rows")
     made = plan.make(trainings, measured)
-    print(plan.text(made, measured, entries.speeds(results, _warn)), flush=True)
+    print(plan.text(made, measured, plan.spread(every, entries.speeds(results, _warn))), flush=True)
     if FLAGS.dry_run:
         return 0
     status = _do(made, results)
@@ -149,8 +150,8 @@ def _figures(lines):
     return 0
 
 
-def _time_steps(rows, results):
-    """Notes the CPU time of a step, which other work on the machine does not change, of every row without a note.
+def _time_steps(rows, every, results):
+    """Notes the CPU time of a step, which other work hardly changes, of every row of whose kind there is no note.
 
     Rows whose data are not at hand are passed over.
     """
@@ -160,8 +161,8 @@ def _time_steps(rows, results):
     from pga_tf.runs import build
     from pga_tf.training import plan as training_plan
 
-    known = entries.speeds(results, _warn)
     for row in rows:
+        known = plan.spread(every, entries.speeds(results, _warn))
         if row.name in known or row.obstacle or plan.missing_data(row.flagfile.values["dataset"]):
             continue
         values = absl_flags.FlagValues()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pga_tf.core import checks, files
 from pga_tf.evaluation import rounding
-from pga_tf.ledger import budgets, entries, headers, tables, told, verdicts
+from pga_tf.ledger import budgets, entries, headers, plan, tables, told, verdicts
 from pga_tf.ledger.tables import Row
 
 LEDGER, README = pathlib.Path("docs/ledger.md"), pathlib.Path("README.md")
@@ -22,7 +22,7 @@ def made(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, tuple[f
       lines: of results. speeds: (seconds of a step, cores) by row.
     """
     rows = tables.rows(root / tables.FOLDER)
-    found = {}
+    speeds, found = plan.spread(rows, speeds), {}
     for name, path in tables.flagfile_paths(root / tables.FOLDER).items():
         row = next(row for row in rows if row.name == name)
         text = headers.with_field(files.read_text(path, REMEDY), "Ours", told.ours(row, lines, speeds))

@@ -87,6 +87,22 @@ def seconds(training: Training, measured: Sequence[dict], speeds: Mapping[str, t
     return speeds[row.name][0] * taken if budget.name == "paper" and row.name in speeds and taken else None
 
 
+# What decides how long a step takes; mixed precision does where the processor has it.
+KIND = ("method", "network", "filters", "batch_size", "critic_updates", "penalty", "divergence", "mixed_precision")
+
+
+def spread(rows: Sequence[Row], speeds: Mapping[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
+    """`speeds` with those of rows of the same kind, on images of the same size, for rows without one of their own."""
+    timed = {_kind(row): speeds[row.name] for row in rows if row.name in speeds}
+    found = {row.name: speeds.get(row.name) or timed.get(_kind(row)) for row in rows}
+    return {name: speed for name, speed in found.items() if speed}
+
+
+def _kind(row):
+    size = row.dataset.replace("fashion_", "")  # its images are as large as those of MNIST
+    return (size, row.values.get("image_size"), *(row.values.get(name) for name in KIND))
+
+
 def long(time: float) -> str:
     """A time in words, to about two digits: days from two of them on."""
     if time >= 2 * DAY:

@@ -59,7 +59,8 @@ def time(row: Row, speeds: Mapping[str, tuple[float, int]]) -> str:
     before = row.flagfile.fields["Time"]
     if row.name not in speeds or not before.startswith(("not yet measured", "about")):
         return before
-    return f"{_estimate(row, speeds)}, by the time of a step; add --dry_run for an estimate on your machine"
+    told = f"{_estimate(row, speeds)}, by the time of a step of such networks"
+    return f"{told}; add --dry_run for an estimate on your machine"
 
 
 def _estimate(row, speeds):

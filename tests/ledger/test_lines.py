@@ -141,9 +141,20 @@ def test_what_a_header_says_of_ours(name, before, lines, says):
 
 def test_a_header_has_an_estimate_where_a_step_was_timed_and_keeps_what_was_measured():
     row, speeds = BY_NAME["lpga_mnist"], {"lpga_mnist": (0.2, 2), "lpga_digits": (0.2, 2)}
-    assert told.time(row, speeds).startswith("about 31 h of training on 2 CPU cores, by the time of a step")
+    assert told.time(row, speeds).startswith(
+        "about 31 h of training on 2 CPU cores, by the time of a step of such networks"
+    )
     assert told.time(row, {}) == row.flagfile.fields["Time"]
     assert told.time(BY_NAME["lpga_digits"], speeds) == "1 minute"
+
+
+def test_a_step_takes_as_long_as_that_of_a_row_of_its_kind():
+    speeds = {"lpga_mnist": (0.2, 2), "ns_gan_mnist": (0.3, 2)}
+    found = plan.spread(list(BY_NAME.values()), speeds)
+    assert found["lpga_mnist"] == found["lpga_mnist_ablation"] == (0.2, 2)
+    assert found["ns_gan_fashion_mnist"] == (0.3, 2)  # the loss costs nothing, the images are as large
+    others = {"vpga_mnist", "lpga_cifar10", "lpga_mnist_fast", "wgan_gp_gan_mnist", "dragan_gan_mnist"}
+    assert not others & found.keys()  # of another method, size, arithmetic, number of updates, penalty
 
 
 def test_a_league_has_the_nearest_first_and_each_prior_of_a_row():
