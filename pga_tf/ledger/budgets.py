@@ -45,9 +45,9 @@ PAPER = Budget("paper", "the flagfile as it is")
 LAPTOP = Budget(
     "laptop",
     f"networks of {FILTERS} filters, {STEPS:,} steps of {BATCH} images, float32, CPU only; Adam at {RATE:g} with "
-    f"cosine decay where one player trains, the row's own rates where several do; warm-up at most {WARMUP} steps, a fitted "
-    f"prior at most {PRIOR_STEPS:,}; 5,000 samples for each of two seeds against the test images (digits: 2,000), "
-    "features of the data set that ship with this package",
+    "cosine decay where one player trains, the row's own rates where several do; warm-up of the losses at most "
+    f"{WARMUP} steps, a fitted prior at most {PRIOR_STEPS:,}; 5,000 samples for each of two seeds against the test "
+    "images (digits: 2,000), features of the data set that ship with this package",
 )
 BUDGETS = {budget.name: budget for budget in (PAPER, LAPTOP)}
 

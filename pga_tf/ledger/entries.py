@@ -35,9 +35,9 @@ def read(folder: pathlib.Path, tell: Callable[[str], None] = print) -> list[dict
 
 
 def speeds(folder: pathlib.Path, tell: Callable[[str], None] = print) -> dict[str, float]:
-    """Seconds of a step at a row's own settings, by row, as they were measured."""
+    """Seconds of a step at a row's own settings, by row: CPU time over cores, as if it alone kept these busy."""
     lines = json_lines.read(folder / f"{SPEEDS}.jsonl", _is_speed, tell, once=False)
-    return {line["row"]: line["milliseconds"] / 1000 for line in lines}
+    return {line["row"]: line["cpu_milliseconds"] / 1000 / line["processor"]["cores"] for line in lines}
 
 
 def key(entry: dict) -> tuple:
@@ -58,4 +58,5 @@ def _whole(entry):
 
 
 def _is_speed(entry):
-    return isinstance(entry.get("row"), str) and json_lines.is_number(entry.get("milliseconds"))
+    cores = entry.get("processor", {}).get("cores") if isinstance(entry.get("processor"), dict) else None
+    return isinstance(entry.get("row"), str) and json_lines.is_number(entry.get("cpu_milliseconds")) and bool(cores)

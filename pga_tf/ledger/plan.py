@@ -96,7 +96,7 @@ def text(plan: Plan, measured: Sequence[dict], speeds: dict[str, float]) -> str:
         total, unknown = total + (time or 0.0), unknown + (time is None)
         part = ", begun" if training.workdir.exists() else ""
         told = "not measured yet" if time is None else f"about {long(time)}"
-        lines.append(f"  {training.workdir.parent.name}, training {training.seed}{part}: {told}")
+        lines.append(f"  {training.name}, training {training.seed}{part}: {told}")
     lines += [f"  {row.name} cannot be run: {reason}" for row, reason in plan.out]
     told = f"about {long(total)}" if plan.left and unknown < len(plan.left) else "unknown" if plan.left else "no"
     more = f" and {unknown} of unknown length" if 0 < unknown < len(plan.left) else ""

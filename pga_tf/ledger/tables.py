@@ -122,7 +122,7 @@ TABLES = {
     ),
     "prior_free_table1": Table(
         "table 1 of Geng et al., 2020",
-        _each(("vae_sngan", "aae", "intro_vae", "age", "prior_free"), ("celeba",)) + ["wae_mmd_celeba_sngan"],
+        [*_each(("vae_sngan", "aae", "intro_vae", "age", "prior_free"), ("celeba",)), "wae_mmd_celeba_sngan"],
     ),
     "prior_free_table2": Table(
         "table 2 of Geng et al., 2020",

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pga_tf.core import files, flagfiles, signals
 from pga_tf.ledger import tables
@@ -40,7 +40,12 @@ class Training:
     @property
     def workdir(self) -> pathlib.Path:
         """Its run directory."""
-        return self.runs / self.budget.name / name_of(self.row.name, self.settings) / str(self.seed)
+        return self.runs / self.budget.name / self.name / str(self.seed)
+
+    @property
+    def name(self) -> str:
+        """The row's name with what a sweep sets: "lpga_digits,weight_nll=0.05"."""
+        return ",".join([self.row.name, *(f"{name}={value}" for name, value in self.settings.items())])
 
     @property
     def flags(self) -> dict[str, str]:
@@ -52,25 +57,21 @@ class Training:
         place = f"--workdir={self.workdir}"
         flagfile = tables.FOLDER / f"{self.row.flagfile.name}.flags"
         given = self.flags | {"seed": str(self.seed)}
-        found = {"train": ["pga_tf.train", f"--flagfile={flagfile}", *_arguments(given), place]}
+        found = {"train": ["pga_tf.train", f"--flagfile={flagfile}", *arguments(given), place]}
         mixture = self.budget.mixture(self.row.values)
         if mixture:
-            found["fit_prior"] = ["pga_tf.fit_prior", place, *_arguments(mixture)]
+            found["fit_prior"] = ["pga_tf.fit_prior", place, *arguments(mixture)]
         scored = self.budget.scored(self.row)
         if self.inception_path and self.budget.name == "paper":
             scored |= {"features": "inception", "inception_path": self.inception_path}
-        found["evaluate"] = ["pga_tf.evaluate", place, *_arguments(scored)]
+        found["evaluate"] = ["pga_tf.evaluate", place, *arguments(scored)]
         if mixture:
-            found["priors"] = ["pga_tf.evaluate", place, "--priors=all", *_arguments(scored)]
+            found["priors"] = ["pga_tf.evaluate", place, "--priors=all", *arguments(scored)]
         return found
 
 
-def name_of(row: str, settings: dict[str, str]) -> str:
-    """A row's name with what a sweep sets: "lpga_digits,weight_nll=0.05"."""
-    return ",".join([row, *(f"{name}={value}" for name, value in settings.items())])
-
-
-def _arguments(flags):
+def arguments(flags: Mapping[str, str]) -> list[str]:
+    """Flags, texts by name, as a command line has them."""
     return [f"--{name}={value}" for name, value in flags.items()]
 
 
@@ -95,9 +96,9 @@ def run(training: Training, say: Callable[[str], None]) -> dict:
     workdir, failure = training.workdir, None
     times, resumed = {}, workdir.exists()
     try:
-        for part, arguments in training.commands().items():
-            say(f"  {' '.join(arguments)}")
-            times[part] = call(arguments, cpu_only=training.budget.name == "laptop")
+        for part, given in training.commands().items():
+            say(f"  {' '.join(given)}")
+            times[part] = call(given, cpu_only=training.budget.name == "laptop")
     except Refused as refused:
         if refused.status != 2 or not FAILURES.fullmatch(str(refused)):
             raise
@@ -116,7 +117,7 @@ def entry(training: Training, times: dict, resumed: bool, failure: str | None) -
         "training": training.seed,
         "settings": training.settings,
         "flags": flagfiles.read_values(workdir / "config.flags", REMEDY),
-        "commands": {part: " ".join(arguments) for part, arguments in training.commands().items()},
+        "commands": {part: " ".join(given) for part, given in training.commands().items()},
         "times": times,
         "resumed": resumed,  # the times are then those of the last part alone
         "code": code(),
@@ -162,8 +163,8 @@ def _thin(steps, values):
     return [steps[every - 1 :: every], values[every - 1 :: every]]
 
 
-def call(arguments: Sequence[str], *, cpu_only: bool = False) -> dict[str, float]:
-    """Runs `python -m` with `arguments`, and returns {"wall", "cpu"} in seconds.
+def call(given: Sequence[str], *, cpu_only: bool = False) -> dict[str, float]:
+    """Runs `python -m` with `given`, and returns {"wall", "cpu"} in seconds.
 
     Raises `Stopped` after a polite signal, which is passed on, and `Refused` where the command ends with another status
     than 0.
@@ -174,7 +175,7 @@ def call(arguments: Sequence[str], *, cpu_only: bool = False) -> dict[str, float
     began, last = time.monotonic(), [""]
     with signals.noted() as notice:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
+            [sys.executable, "-m", *given], env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
         )
         passing = threading.Thread(target=_pass_on, args=(process.stderr, last), daemon=True)
         passing.start()
