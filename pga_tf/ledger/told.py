@@ -12,10 +12,13 @@ MEASURED = re.compile(r"(?!not )\w[\w ]* [\d.]+(?: \+- [\d.]+)? \([^()]*?(?:over
 
 
 def score(scores: Sequence[dict]) -> str:
-    """Scores of trainings, each {"value", "error"}, as a cell: "21.5 +- 1.1", over trainings; of one: "21.5"."""
+    """Scores of trainings, each {"value", "error"}, as a cell: "21.5 +- 1.1", over trainings; of one: "21.5".
+
+    Of one training at most four digits are told, for another one has others, however little samples vary.
+    """
     found = verdicts.mean(scores)
     if found.error is None:
-        return rounding.supported(found.value, found.sample_error)[0]
+        return rounding.supported(found.value, max(found.sample_error, abs(found.value) / 1000))[0]
     return " +- ".join(rounding.supported(found.value, found.error))
 
 

@@ -139,6 +139,19 @@ def test_what_a_header_says_of_ours(name, before, lines, says):
     assert said == says
 
 
+@pytest.mark.parametrize(
+    ("values", "error", "says"),
+    [
+        ([300.8921], 0.013, "300.9"),
+        ([22.285], 0.19, "22.29"),
+        ([22.285, 24.285], 0.19, "23.3 +- 1.0"),
+        ([0.0], 0.0, "0"),
+    ],
+)
+def test_a_score_has_the_digits_that_are_known(values, error, says):
+    assert told.score([{"value": value, "error": error} for value in values]) == says
+
+
 def test_a_header_has_an_estimate_where_a_step_was_timed_and_keeps_what_was_measured():
     row, speeds = BY_NAME["lpga_mnist"], {"lpga_mnist": (0.2, 2), "lpga_digits": (0.2, 2)}
     assert told.time(row, speeds).startswith(
