@@ -14,6 +14,7 @@ COMMANDS = {
     "export": "pga_tf.export",
     "serve": "pga_tf.serve",
     "client": "pga_tf.client",
+    "reproduce": "pga_tf.reproduce",
     "pipeline": "pipelines.run",
 }
 USAGE = (

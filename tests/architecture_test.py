@@ -19,6 +19,7 @@ LEVELS = {
     "runs": 3,
     "serving": 3,
     "training": 4,
+    "ledger": 4,
 }
 COMMANDS = 5
 SHARED_BY_COMMANDS = {"command_line", "flags", "run"}
