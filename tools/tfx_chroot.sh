@@ -27,13 +27,22 @@ if [ ! -e "$root/.debootstrap.stamp" ] && [ ! -e "$root/debootstrap" ] && [ -n "
     'Remedy: name another folder'
 fi
 
-# What pip is set to read from this machine's own disk: folders of its settings, as paths or file:// addresses. An index
-# (.../simple) links to files that lie beside it.
+# What pip is set to read from this machine's own disk: paths and file:// addresses in its settings and in the environment,
+# such as those of constraints, requirements, certificates, wheels (--find-links) and indices.
+pip_paths() {
+  { python3 -m pip config list 2>/dev/null || true; env | grep -E '^(PIP_|SSL_CERT_|REQUESTS_CA_|CURL_CA_)' || true; } |
+    sed -E 's#\\n# #g' | grep -oE "(^|[ '=,]|file://)/[^ ',]+" | sed -E "s#^([ '=,]|file://)##" | sort -u
+}
+paths=$(pip_paths)
+
+# The folders among them. An index (.../simple) links to files that lie beside it.
 pip_folders() {
-  { python3 -m pip config list 2>/dev/null || true; env | grep '^PIP_' || true; } |
-    grep -oE "(^|[ '=]|file://)/[^ ']+" | sed -E "s#^([ '=]|file://)##; s#/simple/*\$##" | sort -u |
+  sed -E 's#/simple/*$##' <<<"$paths" | sort -u |
     while read -r folder; do [ ! -d "$folder" ] || printf '%s\n' "$folder"; done
 }
+
+# The files among them.
+pip_files() { while read -r file; do [ ! -f "$file" ] || printf '%s\n' "$file"; done <<<"$paths"; }
 
 # pip's own settings files.
 pip_settings() { python3 -m pip config debug 2>/dev/null | sed -nE 's/^ +(.*), exists: True$/\1/p'; }
@@ -77,7 +86,7 @@ debian() {
   touch "$root/.debootstrap.stamp"
 }
 
-# Names, certificates, and the settings of apt and pip.
+# Names, certificates, the settings of apt and pip, and the files that those of pip name.
 settings() {
   local file
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
@@ -87,7 +96,7 @@ settings() {
     [ -n "$file" ] || continue
     mkdir -p "$root$(dirname "$file")"
     cp -L "$file" "$root$file"
-  done <<<"$(pip_settings)"
+  done <<<"$(pip_settings; pip_files)"
 }
 
 stamp() { cat "$repository/requirements-tfx.txt" "$repository/constraints-tfx.txt" | sha256sum | cut -d ' ' -f 1; }
