@@ -81,10 +81,13 @@ class Folder:
         members = set(self._names)
         return {name: reason for name, reason in dict(self._all_corrupt).items() if name in members}
 
-    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
+    def shuffled(
+        self, batch_size: int, *, seed: int, start_step: int, rows: np.ndarray | None = None
+    ) -> tf.data.Dataset:
         steps = tf.data.Dataset.counter(start_step)
-        indices = steps.map(lambda k: order.indices(k, batch_size=batch_size, count=self.count, seed=seed))
-        return self._images(indices.unbatch()).batch(batch_size, drop_remainder=True)
+        indices = steps.map(lambda k: order.indices(k, batch_size=batch_size, count=self.count, seed=seed, rows=rows))
+        of_each = batch_size if rows is None else len(rows)
+        return self._images(indices.unbatch()).batch(of_each, drop_remainder=True)
 
     def ordered(self, batch_size: int) -> tf.data.Dataset:
         return self._images(tf.data.Dataset.range(self.count)).batch(batch_size)

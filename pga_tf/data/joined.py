@@ -22,7 +22,9 @@ class Joined:
     def corrupt(self) -> Mapping[str, str]:
         return {name: reason for reader in self._readers for name, reason in reader.corrupt.items()}
 
-    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
+    def shuffled(
+        self, batch_size: int, *, seed: int, start_step: int, rows: np.ndarray | None = None
+    ) -> tf.data.Dataset:
         raise NotImplementedError("Joined splits are scored, not trained on.")
 
     def ordered(self, batch_size: int) -> tf.data.Dataset:

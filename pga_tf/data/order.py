@@ -5,6 +5,7 @@ e = p // count. Each epoch is a permutation of its own, computed index by index,
 without those before it.
 """
 
+import numpy as np
 import tensorflow as tf
 
 FEW = 16  # epochs that a batch may touch for a graph that holds each
@@ -20,12 +21,14 @@ def key(seed: int | tf.Tensor, *counters: tf.Tensor) -> tf.Tensor:
     return bits
 
 
-def indices(step: tf.Tensor, *, batch_size: int, count: int, seed: int | tf.Tensor) -> tf.Tensor:
-    """Which images make up batch `step`: int64 `[batch_size]` in [0, count).
+def indices(
+    step: tf.Tensor, *, batch_size: int, count: int, seed: int | tf.Tensor, rows: np.ndarray | None = None
+) -> tf.Tensor:
+    """Which images make up batch `step`: int64 `[batch_size]` in [0, count); with `rows` those of its rows, `[R]`.
 
     Every epoch visits each image exactly once, and batches run across the borders of epochs.
     """
-    positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+    positions = step * batch_size + (tf.range(batch_size, dtype=tf.int64) if rows is None else rows)
     epochs = positions // count
     touched = (batch_size - 1) // count + 2  # a batch that starts mid-epoch ends in a later one
     if touched <= FEW:

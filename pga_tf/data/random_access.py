@@ -26,11 +26,13 @@ class RandomAccess:
     def _gather(self):
         return self._open()
 
-    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
+    def shuffled(
+        self, batch_size: int, *, seed: int, start_step: int, rows: np.ndarray | None = None
+    ) -> tf.data.Dataset:
         gather = self._gather
 
         def batch(step):
-            return gather(order.indices(step, batch_size=batch_size, count=self.count, seed=seed))
+            return gather(order.indices(step, batch_size=batch_size, count=self.count, seed=seed, rows=rows))
 
         return tf.data.Dataset.counter(start_step).map(batch)
 

@@ -28,7 +28,9 @@ class Records:
         self._decode = decode
         self._window = int(min(WINDOW_RECORDS, max(WINDOW_BYTES // record_bytes, 1)))
 
-    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
+    def shuffled(
+        self, batch_size: int, *, seed: int, start_step: int, rows: np.ndarray | None = None
+    ) -> tf.data.Dataset:
         first_epoch, passed = divmod(start_step * batch_size, self.count)
 
         def records(epoch):
@@ -36,6 +38,9 @@ class Records:
             return self._epoch(order.key(seed, epoch), skip)
 
         stream = tf.data.Dataset.counter(first_epoch).flat_map(records)
+        if rows is not None:
+            whole = stream.batch(batch_size, drop_remainder=True)
+            stream, batch_size = whole.map(lambda records: tf.gather(records, rows)).unbatch(), len(rows)
         return self._images(stream).batch(batch_size, drop_remainder=True)
 
     def ordered(self, batch_size: int) -> tf.data.Dataset:

@@ -44,8 +44,13 @@ class Reader(Protocol):
     count: int
     corrupt: Mapping[str, str]  # unreadable files met so far: name to reason
 
-    def shuffled(self, batch_size: int, *, seed: int, start_step: int) -> tf.data.Dataset:
-        """Infinite `tf.data.Dataset` of `[batch_size, H, W, C]`; batch k depends on (seed, k) alone."""
+    def shuffled(
+        self, batch_size: int, *, seed: int, start_step: int, rows: np.ndarray | None = None
+    ) -> tf.data.Dataset:
+        """Infinite `tf.data.Dataset` of `[batch_size, H, W, C]`; batch k depends on (seed, k) alone.
+
+        With `rows`, rising int64 `[R]` below `batch_size`, of these rows of each: no others are decoded.
+        """
 
     def ordered(self, batch_size: int) -> tf.data.Dataset:
         """Finite `tf.data.Dataset` of `[<= batch_size, H, W, C]`, in stored order."""
@@ -108,18 +113,26 @@ class Source:
         return f"warning: {len(met)} {others}files cannot be read, the next good ones stand in for them: {named}{more}"
 
     def batches(
-        self, split: str, batch_size: int, *, seed: int, start_step: int = 0, value_range: tuple[float, float]
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        seed: int,
+        start_step: int = 0,
+        value_range: tuple[float, float],
+        rows: np.ndarray | None = None,
     ) -> tf.data.Dataset:
         """The training stream: infinite float32 `[batch_size, H, W, C]` in `value_range`.
 
         Batch number k depends on (seed, k) alone, so that a stream from `start_step` is the tail of the one
-        from 0. Every epoch visits each image once; batches run across the borders of epochs.
+        from 0. Every epoch visits each image once; batches run across the borders of epochs. With `rows`, rising int64
+        `[R]` below `batch_size`, each is those rows alone, `[R, H, W, C]`.
 
         Raises:
           InputError: no such split, or sizes that cannot be.
         """
         reader = self._reader(split, batch_size)
-        stream = reader.shuffled(batch_size, seed=seed, start_step=start_step)
+        stream = reader.shuffled(batch_size, seed=seed, start_step=start_step, rows=rows)
         return _finish(stream.map(lambda images: ranges.rescale(images, self.value_range, value_range)))
 
     def ordered(self, split: str, batch_size: int) -> tf.data.Dataset:

@@ -32,8 +32,8 @@ def options(folder, **kwargs):
     return DataOptions(dataset=f"folder:{folder}", **kwargs)
 
 
-def stream(source, steps, *, split="train", seed=0, start_step=0, batch_size=5):
-    batches = source.batches(split, batch_size, seed=seed, start_step=start_step, value_range=BYTES)
+def stream(source, steps, *, split="train", seed=0, start_step=0, batch_size=5, rows=None):
+    batches = source.batches(split, batch_size, seed=seed, start_step=start_step, value_range=BYTES, rows=rows)
     return np.stack(list(batches.take(steps).as_numpy_iterator()))[..., 0, 0, 0].astype(int)
 
 
@@ -72,6 +72,8 @@ def test_resume_is_exact_and_order_depends_on_the_seed(folder):
     whole = stream(source, 12)
     np.testing.assert_array_equal(stream(source, 5, start_step=7), whole[7:])
     np.testing.assert_array_equal(stream(load(options(folder)), 12), whole)
+    rows = np.array([0, 3])  # a worker's own
+    np.testing.assert_array_equal(stream(source, 5, start_step=7, rows=rows), whole[7:, rows])
     assert not np.array_equal(stream(source, 12, seed=1), whole)
 
 

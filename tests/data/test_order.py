@@ -47,6 +47,8 @@ def test_batches_from_a_later_step_are_the_tail(seed):
     source = load(DataOptions(dataset="digits"))
     whole = stream(source, 40, seed=seed)  # 1,500 images: the border of an epoch lies in batch 23
     np.testing.assert_array_equal(stream(source, 17, seed=seed, start_step=23), whole[23:])
+    rows = np.array([3, 40, 63])  # a worker's own
+    np.testing.assert_array_equal(stream(source, 17, seed=seed, start_step=23, rows=rows), whole[23:, rows])
 
 
 def test_order_depends_on_the_seed_and_not_on_tensorflow_s():

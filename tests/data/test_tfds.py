@@ -73,8 +73,8 @@ def storage(request, data_dir, monkeypatch):
     return request.param
 
 
-def stream(source, steps, *, seed=0, start_step=0, batch_size=6):
-    batches = source.batches("train", batch_size, seed=seed, start_step=start_step, value_range=BYTES)
+def stream(source, steps, *, seed=0, start_step=0, batch_size=6, rows=None):
+    batches = source.batches("train", batch_size, seed=seed, start_step=start_step, value_range=BYTES, rows=rows)
     return np.stack(list(batches.take(steps).as_numpy_iterator()))[..., 0, 0, 0].astype(int)
 
 
@@ -88,6 +88,8 @@ def test_every_epoch_is_a_permutation_and_resume_is_exact(storage):
     assert len({tuple(epoch) for epoch in epochs}) == 3
     for start in (1, 3, 8, 9, 20):  # inside a window, at a later one, across and after the border of an epoch
         np.testing.assert_array_equal(stream(source, 25 - start, start_step=start), whole[start:])
+    rows = np.array([1, 2, 5])  # a worker's own
+    np.testing.assert_array_equal(stream(source, 22, start_step=3, rows=rows), whole[3:, rows])
     np.testing.assert_array_equal(stream(load(DataOptions(dataset="tfds:tiny:1.0.0")), 25), whole)
     assert not np.array_equal(stream(source, 25, seed=1), whole)
 
