@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pga_tf import data
-from pga_tf.core import checks, files, grids, options
+from pga_tf.core import checks, cluster, files, grids, options
 from pga_tf.evaluation import report
 from pga_tf.methods import METHODS
 from pga_tf.runs import assessment, drawing, fitted, hparams, trained
@@ -280,10 +280,11 @@ def train_config(
     """Trains what a `Config` describes and fits the prior of `fit`; False where a signal stopped it."""
     own_prior = METHODS.get(config.run.method).prior_of(config.method)
     noted_anew = bool(fit.prior or own_prior)  # else it keeps the one fitted to it since
-    if not config.run.dry_run:
+    is_chief = not config.run.workers or cluster.of_environment().rank == 0
+    if is_chief and not config.run.dry_run:
         _require_noted_prior(config, noted_anew, out)
     finished = loop.train(config, callbacks=callbacks, out=out)
-    if not finished or config.run.dry_run:
+    if not finished or config.run.dry_run or not is_chief:
         return finished
     config = config_lib.of_run(config.run.workdir)
     if fit.prior and not fitting.fit(config, trained.load_model(config)[0], fit, own, out=out):

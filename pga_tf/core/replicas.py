@@ -4,7 +4,7 @@ A step is written for the examples that its replica sees. The global batch is sp
 that replica r of R holds the rows [r * b, (r + 1) * b) of the batch that a single replica would have held.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -12,6 +12,17 @@ import tensorflow as tf
 def count() -> int:
     """Number of replicas in sync, a Python int."""
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def reported(means: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+    """What a step hands to Keras of its `means`, scalars that are those of all replicas: of several workers the first.
+
+    Keras averages there once more, along an axis 0 that has to be there, by an operation among workers for each.
+    """
+    if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        return means
+    name = next(iter(means))
+    return {name: means[name][tf.newaxis]}
 
 
 def _index():

@@ -143,7 +143,7 @@ class Stepwise(keras.Model):
         values = self.with_total(values)
         if missing := sorted(set(self.means.names) - set(values)):
             raise KeyError(f"Expected values for {sorted(self.means.names)} from update, received none for {missing}.")
-        return self.means.record(values)
+        return replicas.reported(self.means.record(values))
 
     def with_total(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`values` with the entry "loss"."""

@@ -4,10 +4,12 @@ import dataclasses
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pga_tf import data, methods, networks
-from pga_tf.core import checks, memory, players
+from pga_tf.core import checks, cluster, memory, players
+from pga_tf.core.workers import ALONE, Workers
 from pga_tf.methods import METHODS
 from pga_tf.runs import config as config_lib
 from pga_tf.runs import devices, optimizers, run_data
@@ -24,16 +26,38 @@ class Experiment:
     total_steps: int
     steps_per_epoch: float
     data_changed: tuple[str, str] | None  # as `run_data.load` says
+    workers: Workers = ALONE
 
-    def batches(self, start_step):
-        """What steps are handed from `start_step` on, a function of (seed, step) alone: batches `[B, H, W, C]`.
+    def batches(self, start_step, steps):
+        """What `steps` steps are handed from `start_step` on, a function of (seed, step) alone: batches `[B, H, W, C]`.
 
         For players that take several batches in a step they come side by side, `[B, batches, H, W, C]`, so that
-        replicas share out the rows of each.
+        replicas share out the rows of each. Of several workers each reads its own rows alone. A dataset of
+        `strategy`'s.
         """
+        if not self.config.run.workers:
+            return self.strategy.experimental_distribute_dataset(self._stream(start_step).take(steps))
+        size = self.config.run.batch_size // self.workers.count
+        first, replicas = size * self.workers.rank, self.strategy.num_replicas_in_sync // self.workers.count
+        own = self._stream(start_step, range(first, first + size)).take(steps)
+        if replicas > 1:  # one element for each
+            own = own.unbatch().batch(size // replicas, drop_remainder=True)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # whose thread sleeps on, up to a minute, while an iterator waits for its end
+        own = own.with_options(options)
+        return self.strategy.distribute_datasets_from_function(lambda context: own)
+
+    def _stream(self, start_step, rows=None):
         run, count = self.config.run, self.model.batches_per_step()
+        if rows is not None:  # those of each of a step's batches, which come one after the other
+            rows = np.concatenate([np.asarray(rows, np.int64) + i * run.batch_size for i in range(count)])
         stream = self.source.batches(
-            "train", count * run.batch_size, seed=run.seed, start_step=start_step, value_range=self.model.image_range
+            "train",
+            count * run.batch_size,
+            seed=run.seed,
+            start_step=start_step,
+            value_range=self.model.image_range,
+            rows=rows,
         )
         return stream if count == 1 else stream.map(lambda images: _side_by_side(images, count))
 
@@ -63,12 +87,58 @@ def resolved(config, image_shape=None):
     )
 
 
-def build(config):
-    """Builds every part. Raises `InputError` for whatever the configuration asks that cannot be."""
+def join(config, out=print):
+    """(`config` with the number of replicas of all workers, their strategy, `Workers`) of a run by `--workers`.
+
+    Without that: `config`, None and this process alone. It waits until all workers are there. Raises `InputError` for a
+    TF_CONFIG that cannot be, and at each of them where their flags differ.
+    """
+    run = config.run
+    if not run.workers:
+        return config, None, ALONE
+    config_lib.validate(dataclasses.replace(config, run=dataclasses.replace(run, replicas=1)))
+    member = cluster.of_environment()
+    for line in member.left_out:
+        out(f"note: {line}")
+    if member.count > 1:
+        out(f"worker {member.rank} of {member.count}: waiting for the others")
+    strategy, workers = devices.joined(member)
+    replicas = strategy.num_replicas_in_sync
+    if run.replicas not in (1, replicas):
+        checks.refuse(
+            "--workers and --replicas",
+            expected=f"--workers alone, or {replicas}, the devices of all workers",
+            received=f"--replicas={run.replicas}",
+            remedy="leave --replicas out",
+        )
+    config = dataclasses.replace(config, run=dataclasses.replace(run, replicas=replicas))
+    settings = workers.of_each(lambda: resolved(config).values())
+    for rank, other in enumerate(settings):
+        for name, value in settings[0].items():
+            if name != "workdir":
+                _require_alike(f"--{name}", value, other.get(name), rank)
+    return config_lib.validate(config), strategy, workers
+
+
+def _require_alike(what, chiefs, others, rank):
+    if chiefs != others:
+        checks.refuse(
+            what,
+            expected=f"{chiefs}, as the chief has it",
+            received=f"{others} at worker {rank}",
+            remedy="start all alike",
+        )
+
+
+def build(config, strategy=None, workers=ALONE):
+    """Builds every part, of a run by `--workers` with what `join` gave.
+
+    Raises `InputError` for whatever the configuration asks that cannot be.
+    """
     config = resolved(config_lib.validate(config))
     method = METHODS.get(config.run.method)
-    strategy = devices.strategy(config.run.replicas)
-    source, data_changed = run_data.load(config)
+    strategy = strategy or devices.strategy(config.run.replicas)
+    source, data_changed = _load(config, workers)
     config = resolved(config, source.image_shape)
     of_a_step = config.run.batch_size * players.batches(method.players(config.method))
     steps_per_epoch = source.counts["train"] / of_a_step
@@ -83,7 +153,24 @@ def build(config):
     with strategy.scope():
         model = build_model(config, source.image_shape, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
     _require_memory(config, model)
-    return Experiment(config, source, model, strategy, total_steps, steps_per_epoch, data_changed)
+    return Experiment(config, source, model, strategy, total_steps, steps_per_epoch, data_changed, workers)
+
+
+def _load(config, workers):
+    """What `run_data.load` gives; several workers have the same images."""
+    loaded = []
+
+    def known_by():
+        loaded.append(run_data.load(config))
+        source = loaded[0][0]
+        return (
+            f"{source.counts['train']:,} of {source.image_shape}, digest {source.identity and source.identity.digest}"
+        )
+
+    images = workers.of_each(known_by)
+    for rank, other in enumerate(images):
+        _require_alike(f"Images of {loaded[0][0].name}", images[0], other, rank)
+    return loaded[0]
 
 
 def _require_memory(config, model):

@@ -169,6 +169,16 @@ class Checkpoints:
             self._refuse("a whole checkpoint", told)
         return 0
 
+    def share(self, workers):
+        """Gives the other `Workers` the state that the chief has."""
+        if not workers.several:
+            return
+        held = self._variables | self._window
+        values = workers.of_chief(lambda: {name: np.asarray(variable) for name, variable in held.items()})
+        with self._model.distribute_strategy.scope():
+            for name, variable in held.items():
+                variable.assign(values[name])
+
     def _tell(self, damaged, step):
         """Says which checkpoints were passed over; not those that another process has just taken away."""
         for one in sorted(damaged.keys() & set(self.steps()), reverse=True):

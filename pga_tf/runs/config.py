@@ -18,7 +18,7 @@ class RunOptions:
     method: str = option("lpga", "what to train, by its registered name")
     workdir: str = option("", "run directory; default runs/ and the flagfile's name, or METHOD_DATASET")
     seed: int = option(0, "everything random derives from it and the step", minimum=0, maximum=2**31 - 1)
-    batch_size: int = option(64, "over all replicas", unit="examples", minimum=1)
+    batch_size: int = option(64, "over all replicas and workers", unit="examples", minimum=1)
     steps: int = option(0, "length of training; 0: by --epochs, and 20,000 without these", unit="steps", minimum=0)
     epochs: float = option(0.0, "length of training, if --steps is 0", unit="passes over the data", minimum=0.0)
     log_every: int = option(100, "metrics.jsonl and TensorBoard scalars", unit="steps", minimum=1)
@@ -65,10 +65,15 @@ class RunOptions:
         "devices that train together (MirroredStrategy): GPUs if there are any, else logical CPUs",
         minimum=1,
     )
+    workers: bool = option(
+        False,
+        "train with the other workers of the cluster that TF_CONFIG names, on all GPUs of each or on its CPU "
+        "(MultiWorkerMirroredStrategy); the same command on each",
+    )
     allow_other_replicas: bool = option(
         False,
-        "go on with a run under another number of --replicas; weights differ by rounding from there on, and "
-        "changes.jsonl of the run says from which step",
+        "go on with a run under another number of --replicas, or of devices of --workers; weights differ by rounding "
+        "from there on, and changes.jsonl of the run says from which step",
     )
     allow_changed_data: bool = option(
         False,

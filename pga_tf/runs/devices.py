@@ -1,4 +1,4 @@
-"""Where a run computes: the distribution strategy and the precision."""
+"""Where a run computes: the distribution strategy, over devices and workers, and the precision."""
 
 import pathlib
 
@@ -7,6 +7,23 @@ import tensorflow as tf
 from tensorflow.python.util import _pywrap_util_port
 
 from pga_tf.core import checks
+from pga_tf.core.workers import Workers
+
+
+def joined(cluster):
+    """(strategy over all devices of the workers of a `Cluster`, its `Workers`); it waits until all of them are there.
+
+    Each worker has a replica on each of its GPUs, or one on its CPU. Must run before TensorFlow touches its devices.
+    """
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({role: list(addresses) for role, addresses in cluster.addresses.items()}),
+        task_type=cluster.role,
+        task_id=cluster.index,
+        rpc_layer="grpc",
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+    )
+    made = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    return made, Workers(cluster.count, cluster.rank, made)
 
 
 def strategy(replicas):

@@ -33,7 +33,7 @@ CHECKPOINTS = ("last", "best")
 CHANGEABLE = {
     "workdir", "steps", "epochs", "log_every", "image_every", "checkpoint_every", "keep_checkpoints", "dry_run",
     "strict_data", "evaluate_every", "evaluate_samples", "evaluate_features", "evaluate_inception_path", "keep_best",
-    "stop_after",
+    "stop_after", "workers",
     "prior_steps", "prior_log_every", "prior_checkpoint_every", "prior_evaluate_every",
 }  # fmt: skip
 
@@ -41,6 +41,7 @@ CHANGEABLE = {
 # Options that let a run go on although another one differs from what it was begun with: option to what it allows. They
 # belong to one command and are not recorded; what they allowed is, in changes.jsonl.
 ALLOWANCES = {"allow_other_replicas": "replicas", "allow_changed_data": "data"}
+OF_A_COMMAND = {*ALLOWANCES, "workers"}  # not recorded: a run knows the number of its replicas, wherever they are
 
 FORMAT = 2  # raised where a run of before cannot be read or gone on with
 _FORMAT_LINE = "# pga_tf run directory, format "
@@ -172,7 +173,7 @@ class RunDirectory:
 
     def write_config(self, config, image_shape):
         """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
-        values = {name: value for name, value in config.values().items() if name not in ALLOWANCES}
+        values = {name: value for name, value in config.values().items() if name not in OF_A_COMMAND}
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
         files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{flagfiles.framed(values)}")  # which says: a run
 

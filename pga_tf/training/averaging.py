@@ -4,17 +4,20 @@ import contextlib
 
 import tensorflow as tf
 
-from pga_tf.core import signals
+from pga_tf.core.workers import HEARD_ALONE
 
 PASSES = 50  # batches that the statistics are means over
 NOISE_FROM = 2**40  # step whose noise the first pass draws; no run is so long
 
 
 class Averaging:
-    """The averaged weights of an `Experiment`, whose statistics are a function of (averages, seed, step)."""
+    """The averaged weights of an `Experiment`, whose statistics are a function of (averages, seed, step).
 
-    def __init__(self, experiment):
-        self.experiment, self.measured_at = experiment, None
+    `heard`: the `Heard` of its workers, all of which measure together.
+    """
+
+    def __init__(self, experiment, heard=HEARD_ALONE):
+        self.experiment, self.heard, self.measured_at = experiment, heard, None
         self._pass = None
 
     @contextlib.contextmanager
@@ -24,18 +27,19 @@ class Averaging:
         with self.experiment.model.averaged():
             yield
 
-    def measure(self, step, pause=signals.give_way):
+    def measure(self, step, pause=None):
         """Brings the statistics up to date with the averages of after `step` steps; whether that took passes.
 
-        `pause` is called before each pass; where it raises, the statistics stay as they were.
+        `pause`, by default to give way to a signal, is called before each pass; where it raises, the statistics stay as
+        they were.
         """
         averages = self.experiment.model.averages
         if not averages or not averages.has_statistics or self.measured_at == step:
             return False
-        strategy = self.experiment.strategy
+        pause = pause or self.heard.give_way
         if self._pass is None:
             self._pass = tf.function(self._of_replicas, autograph=False)
-        batches = strategy.experimental_distribute_dataset(self.experiment.batches(step).take(PASSES))
+        batches = self.experiment.batches(step, PASSES)
         with averages.measured():
             for k, batch in enumerate(batches):
                 pause()

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf.core import checks, grids, signals
+from pga_tf.core.workers import HEARD_ALONE
 from pga_tf.runs import drawing
 
 
@@ -46,12 +47,13 @@ class StopOnNonFinite(keras.callbacks.Callback):
     anyway, and before whatever is due by one of the periods `every`; 0 stands for never.
     """
 
-    def __init__(self, clock, *every):
+    def __init__(self, clock, *every, heard=HEARD_ALONE):
         super().__init__()
         self.clock, self.every = clock, [period for period in every if period]
+        self.alone = not heard.workers.several  # of several each reads when it likes, and all end together
 
     def on_train_batch_end(self, batch, logs=None):
-        if not (logs.was_read or any(map(self.clock.due, self.every))):
+        if not ((logs.was_read and self.alone) or any(map(self.clock.due, self.every))):
             return
         if found := logs.first_not_finite():
             name, step = found
@@ -110,17 +112,18 @@ class Logs(keras.callbacks.Callback):
 class Work(keras.callbacks.Callback):
     """`work` after every `every` steps. A signal puts it off: the run then owes it, and does it when it goes on.
 
-    Subclasses have a `NAME`, and call `signals.give_way` where they pause.
+    Subclasses have a `NAME`, and call `signals.give_way` where they pause. Of several workers, which `heard` knows, all
+    do it: what the chief alone does is in `Workers.of_chief`.
     """
 
-    def __init__(self, clock, run_directory, every):
+    def __init__(self, clock, run_directory, every, heard=HEARD_ALONE):
         super().__init__()
-        self.clock, self.run_directory, self.every = clock, run_directory, every
+        self.clock, self.run_directory, self.every, self.heard = clock, run_directory, every, heard
 
     def on_train_batch_end(self, batch, logs=None):
         if self.clock.due(self.every):
             try:
-                signals.give_way()
+                self.heard.give_way()
                 self.work()
             except signals.Stopped:
                 self.run_directory.note_owed(self.clock.step, self.NAME)
@@ -131,14 +134,14 @@ class Work(keras.callbacks.Callback):
         raise NotImplementedError
 
 
-def settle(works, model, run_directory):
+def settle(works, model, run_directory, heard=HEARD_ALONE):
     """Does what of `works` is owed to the step that the run goes on from, unless a signal puts it off again."""
     for work in works:
         step = work.clock.step
-        if work.NAME in run_directory.read_owed(step):
+        if work.NAME in heard.workers.of_chief(lambda: run_directory.read_owed(step)):  # noqa: B023 - called at once
             work.set_model(model)
             try:
-                signals.give_way()
+                heard.give_way()
                 work.work()
             except signals.Stopped:
                 return
@@ -156,8 +159,10 @@ class Pictures(Work):
 
     NAME = "pictures"
 
-    def __init__(self, clock, run_directory, writer, every, *, drawing, images, value_range, averaging):
-        super().__init__(clock, run_directory, every)
+    def __init__(
+        self, clock, run_directory, writer, every, heard=HEARD_ALONE, *, drawing, images, value_range, averaging
+    ):
+        super().__init__(clock, run_directory, every, heard)
         self.writer = writer
         self.drawing, self.images, self.value_range, self.averaging = drawing, images, value_range, averaging
 
@@ -167,7 +172,7 @@ class Pictures(Work):
 
     def work(self):
         with self.averaging.applied(self.clock.step):
-            self.draw()
+            self.heard.workers.of_chief(self.draw)
 
     def draw(self):
         step, draw, points = self.clock.step, self.drawing, grids.is_points(self.images.shape[1:])
@@ -216,6 +221,7 @@ class Evaluate(Work):
         run_directory,
         writer,
         every,
+        heard=HEARD_ALONE,
         *,
         drawing,
         score,
@@ -226,7 +232,7 @@ class Evaluate(Work):
         say=print,
         stop_after=0,
     ):
-        super().__init__(clock, run_directory, every)
+        super().__init__(clock, run_directory, every, heard)
         self.writer = writer
         self.drawing, self.score, self.averaging, self.best = drawing, score, averaging, best
         self.say = say
@@ -247,10 +253,15 @@ class Evaluate(Work):
         step = self.clock.step
         try:
             with self.averaging.applied(step):
-                values = self.score(self.drawing)
+                values = self.heard.workers.of_chief(lambda: self.score(self.drawing))
         except checks.InputError as error:
             self.say(f"no scores at step {step}: {error}")
             return
+        if self.heard.workers.of_chief(lambda: self._keep(step, values)):
+            self.model.stop_training = True
+
+    def _keep(self, step, values):
+        """Writes the scores down, and the best checkpoint; whether scores end training."""
         if self.best and values[self.mark["score"]] < self.lowest:
             self.lowest = values[self.mark["score"]]
             self.best.write()
@@ -269,8 +280,7 @@ class Evaluate(Work):
             for name, value in values.items():
                 tf.summary.scalar(f"scores/{name}", value)
         self.writer.flush()
-        if self.gave_up():
-            self.model.stop_training = True
+        return self.gave_up()
 
     def _covered(self):
         """Whether the last score, one of before a resumption too, found samples near held-out images, or is none."""
@@ -285,29 +295,30 @@ class Evaluate(Work):
 class SaveCheckpoints(keras.callbacks.Callback):
     """A checkpoint every `every` steps. `before`, where there is one, is called with the step beforehand."""
 
-    def __init__(self, clock, checkpoints, every, before=None):
+    def __init__(self, clock, checkpoints, every, before=None, heard=HEARD_ALONE):
         super().__init__()
         self.clock, self.checkpoints, self.every, self.before = clock, checkpoints, every, before
+        self.heard = heard
 
     def on_train_batch_end(self, batch, logs=None):
         if self.clock.due(self.every):
             try:
-                signals.give_way()
+                self.heard.give_way()
                 if self.before:
                     self.before(self.clock.step)
             except signals.Stopped:  # the checkpoint that training ends with is for this step
                 self.model.stop_training = True
             else:
-                self.checkpoints.save()
+                self.heard.workers.of_chief(self.checkpoints.save)
 
 
 class StopWhenNoted(keras.callbacks.Callback):
-    """Ends training after the step in which a signal was noted."""
+    """Ends training after the step in which a signal was noted, of several workers by any. The last callback."""
 
-    def __init__(self, notice):
+    def __init__(self, heard):
         super().__init__()
-        self.notice = notice
+        self.heard = heard
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.notice.received:
-            self.model.stop_training = True
+        stopping = self.heard.exchange(self.model.stop_training)
+        self.model.stop_training = stopping or self.heard.received is not None

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from pga_tf import priors
-from pga_tf.core import checks, files, memory, options, signals, streams
+from pga_tf.core import checks, files, memory, options, streams
 from pga_tf.core.progress import Progress
+from pga_tf.core.workers import Heard
 from pga_tf.evaluation import latent
 from pga_tf.runs import drawing, fitted, optimizers, run_codes, run_data, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
@@ -198,7 +199,7 @@ def _fit_steps(model, prior, seed, fit_options, source, held_out, directory, out
     )
     progress = Progress("step", total, done=start, things="codes", of_each=fit_options.prior_batch_size)
     judge = Judge(clock, directory, writer, fit_options.prior_evaluate_every, held_out, best=best)
-    with signals.noted() as notice:
+    with Heard().noted() as heard:
         work = [
             clock,
             callbacks.Shown(clock, prior.LOSSES, progress),
@@ -211,12 +212,12 @@ def _fit_steps(model, prior, seed, fit_options, source, held_out, directory, out
             callbacks.Logs(clock, directory, writer, fit_options.prior_log_every),
             judge,
             callbacks.SaveCheckpoints(clock, checkpoints, fit_options.prior_checkpoint_every),
-            callbacks.StopWhenNoted(notice),
+            callbacks.StopWhenNoted(heard),
         ]
         try:
             callbacks.settle([judge], prior, directory)
-            if start < total and not notice.received:
-                steps.take(prior, batches, total - start, work)
+            if start < total and not heard.received:
+                steps.take(prior, batches.take(total - start), total - start, work)
         except checks.NonFiniteError as error:
             raise checks.NonFiniteError(f"Fitting stopped: {error}. Remedy: lower --prior_learning_rate.") from None
         finally:
@@ -224,7 +225,7 @@ def _fit_steps(model, prior, seed, fit_options, source, held_out, directory, out
             writer.close()
         if checkpoints.latest_step() != clock.step:
             checkpoints.save()
-        return notice.received
+        return heard.received
 
 
 class Judge(callbacks.Work):

@@ -1,13 +1,18 @@
 """Training from a configuration to a run directory that holds the trained model."""
 
+import contextlib
+import dataclasses
+import io
 import json
 import os
+import tempfile
 
 import tensorflow as tf
 
 from pga_tf import data, networks
-from pga_tf.core import checks, commands, signals
+from pga_tf.core import checks, commands
 from pga_tf.core.progress import Progress
+from pga_tf.core.workers import Heard, lost
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
 from pga_tf.runs import config as config_lib
@@ -33,21 +38,38 @@ def train(config, *, callbacks=(), out=print):
       True if training reached its last step, False if a signal stopped it. Raises `InputError` for input that
       cannot be, before any long work starts, and `NonFiniteError` where training diverges.
     """
-    config = config_lib.at_home(config)
+    config, strategy, workers = build_lib.join(config_lib.at_home(config), out)
+    if not workers.several:
+        return _train(config, strategy, workers, callbacks, out)
+    try:
+        with contextlib.nullcontext(config) if workers.is_chief else _apart(config) as own:
+            ended = _train(own, strategy, workers, callbacks, out if workers.is_chief else str)
+    except tf.errors.OpError as error:
+        raise lost(error) from error
+    if not workers.is_chief:
+        out(f"worker {workers.rank} of {workers.count}: {'trained' if ended else 'stopped'}")
+    return ended
+
+
+@contextlib.contextmanager
+def _apart(config):
+    """`config` with a run directory that goes at the end of the block: the run's own is the chief's."""
+    with tempfile.TemporaryDirectory(prefix="pga_tf_worker_") as folder:
+        yield dataclasses.replace(config, run=dataclasses.replace(config.run, workdir=folder))
+
+
+def _train(config, strategy, workers, callbacks, out):
     run = config.run
     directory = RunDirectory(run.workdir, say=out)
     shape, changed = None, {}
     if not run.dry_run:
-        if directory.config.exists():
-            config_lib.of_run(directory.path)  # what is there can be read
-        shape = _recorded_shape(directory, out)
-        changed = directory.require_same_config(build_lib.resolved(config, shape))
-    experiment = build_lib.build(config)
+        shape, changed = workers.of_chief(lambda: _looked_at(directory, config, out))
+    experiment = build_lib.build(config, strategy, workers)
     if not run.dry_run:
-        directory.require_same_config(experiment.config)
+        workers.of_chief(lambda: directory.require_same_config(experiment.config))
         _require_same_shape(directory, shape, experiment.source)
         changed |= {"data": experiment.data_changed} if experiment.data_changed else {}
-    score = scoring.in_training(experiment.config, experiment.source) if run.evaluate_every else None
+    score = _score(experiment, workers) if run.evaluate_every else None
     report = data.inspect(experiment.source)
     out(data.format_report(report, experiment.model.image_range))
     if run.dry_run:
@@ -60,10 +82,11 @@ def train(config, *, callbacks=(), out=print):
     directory.create()
     with directory.locked():
         checkpoints = Checkpoints(directory.checkpoints, experiment.model, keep=run.keep_checkpoints, say=out)
-        start = checkpoints.resume()
+        start = workers.of_chief(checkpoints.resume)
+        checkpoints.share(workers)
         if start and not directory.config.exists():
             out(f"warning: {directory.config} is missing; the flags of this command are written there, uncompared")
-        owed = directory.read_owed(start)
+        owed = workers.of_chief(lambda: directory.read_owed(start))
         directory.drop_metrics_after(start, owed)
         for name, (was, now) in changed.items():
             directory.note_change(start, name, was, now)
@@ -71,17 +94,39 @@ def train(config, *, callbacks=(), out=print):
             out(f"{what} from step {start} on; it was {was} before")
         directory.write_config(experiment.config, experiment.source.image_shape)
         run_data.record(experiment.config, experiment.source)
-        ended = start >= experiment.total_steps or _gave_up(run, directory, score)
+        ended = start >= experiment.total_steps or workers.of_chief(lambda: _gave_up(run, directory, score))
         if ended and not owed:
-            closing = _closing(experiment, report, directory, checkpoints, score, None)
-            out(f"{directory.path} is trained already.\n{closing}")
+            if workers.is_chief:
+                closing = _closing(experiment, report, directory, checkpoints, score, None)
+                out(f"{directory.path} is trained already.\n{closing}")
             return True
         if not ended:
             experiment.model.steps_per_execution = steps.of_a_call(experiment, start, callbacks)
             out(plan.describe(experiment, *plan.trial(experiment), start_step=start))
         stopped_by = _fit(experiment, directory, checkpoints, start, score, callbacks)
-        out(_closing(experiment, report, directory, checkpoints, score, stopped_by))
+        if workers.is_chief:
+            out(_closing(experiment, report, directory, checkpoints, score, stopped_by))
         return stopped_by is None
+
+
+def _looked_at(directory, config, out):
+    """(shape of images recorded there, what differs from the run there and may) before anything is built."""
+    if directory.config.exists():
+        config_lib.of_run(directory.path)  # what is there can be read
+    shape = _recorded_shape(directory, out)
+    return shape, directory.require_same_config(build_lib.resolved(config, shape))
+
+
+def _score(experiment, workers):
+    """(function that scores, or None where the chief does it; card) of scores in training."""
+    made = {}
+
+    def make():
+        made["function"], card = scoring.in_training(experiment.config, experiment.source)
+        return card
+
+    card = workers.of_chief(make)
+    return made.get("function"), card
 
 
 def _recorded_shape(directory, out):
@@ -124,15 +169,18 @@ def _fit(experiment, directory, checkpoints, start, score, users):
     run, images = config.run, experiment.source.examples("test", FIXED_IMAGES)
     writer = tf.summary.create_file_writer(os.fsencode(directory.logs))
     hparams.write_options(writer, config)
+    workers, heard = experiment.workers, Heard(experiment.workers)
     clock = callbacks_lib.Clock(start, experiment.total_steps, run.batch_size * model.batches_per_step())
-    draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment)
-    progress = Progress("step", clock.total, done=start, of_each=clock.images_of_a_step)
+    draw, averaging = drawing.Drawing(model, *fitted.of_method(model)), Averaging(experiment, heard)
+    stream = None if workers.is_chief else io.StringIO()  # the chief's is shown
+    progress = Progress("step", clock.total, done=start, of_each=clock.images_of_a_step, stream=stream)
     works = [
         callbacks_lib.Pictures(
             clock,
             directory,
             writer,
             run.image_every,
+            heard,
             drawing=draw,
             images=images,
             value_range=experiment.source.value_range,
@@ -140,60 +188,65 @@ def _fit(experiment, directory, checkpoints, start, score, users):
         )
     ]
     if score:
-        works.append(_evaluation(experiment, directory, writer, clock, *score, draw, averaging, progress.say))
-    with signals.noted() as notice:
+        works.append(_evaluation(experiment, directory, writer, clock, heard, *score, draw, averaging, progress.say))
+    with heard.noted():
         callbacks = [
             clock,
             callbacks_lib.Shown(clock, model.LOSSES, progress),
             callbacks_lib.StopOnNonFinite(
-                clock, run.log_every, run.image_every, run.evaluate_every, run.checkpoint_every
+                clock, run.log_every, run.image_every, run.evaluate_every, run.checkpoint_every, heard=heard
             ),
             callbacks_lib.Logs(clock, directory, writer, run.log_every),
             *works,
-            callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, before=averaging.measure),
-            callbacks_lib.StopWhenNoted(notice),
+            callbacks_lib.SaveCheckpoints(clock, checkpoints, run.checkpoint_every, averaging.measure, heard),
             *users,
+            callbacks_lib.StopWhenNoted(heard),
         ]
         try:
-            callbacks_lib.settle(works, model, directory)
-            if start < clock.total and not notice.received and not _gave_up(run, directory, score):
-                if not start and not _before(experiment, notice, progress.say):
-                    return notice.received  # nothing is saved: the same command begins anew
-                steps.take(model, experiment.batches(start), clock.total - start, callbacks)
+            callbacks_lib.settle(works, model, directory, heard)
+            gave_up = workers.of_chief(lambda: _gave_up(run, directory, score))
+            if start < clock.total and not heard.received and not gave_up:
+                if not start and not _before(experiment, heard, progress.say):
+                    return heard.received  # nothing is saved: the same command begins anew
+                left = clock.total - start
+                steps.take(model, experiment.batches(start, left), left, callbacks)
         except checks.NonFiniteError as error:
             known = isinstance(error, checks.CollapseError)  # which says what to do by itself
             remedy = "" if known else " Remedy: lower --learning_rate, or look at the data if the first step failed."
-            last = f"The last {'' if known else 'good '}checkpoint is {checkpoints.latest() or 'none yet'}."
+            latest = workers.of_chief(checkpoints.latest) or "none yet"
+            last = f"The last {'' if known else 'good '}checkpoint is {latest}."
             raise type(error)(f"Training stopped: {error}. {last}{remedy}") from None
         finally:
             progress.close()
             writer.close()
-        _save_last(checkpoints, averaging, clock, notice)
-        return notice.received
+        _save_last(checkpoints, averaging, clock, heard)
+        return heard.received
 
 
-def _before(experiment, notice, say):
+def _before(experiment, heard, say):
     """Trains what comes before the first step; returns whether it came to its end."""
     with experiment.strategy.scope():
         first = experiment.model.before()
     if not first:
         return True
-    steps.take(first, experiment.batches(0), first.length, [first.ending(), callbacks_lib.StopWhenNoted(notice)])
+    batches = experiment.batches(0, first.length)
+    steps.take(first, batches, first.length, [first.ending(), callbacks_lib.StopWhenNoted(heard)])
     say(f"before step 1: {first.told()}")
-    return not notice.received
+    return not heard.received
 
 
-def _save_last(checkpoints, averaging, clock, notice):
+def _save_last(checkpoints, averaging, clock, heard):
     """The checkpoint that training ends with; after a signal at once, since whoever sent it may not wait for more."""
-    if checkpoints.latest_step() == clock.step:
+    of_chief = heard.workers.of_chief
+    if of_chief(checkpoints.latest_step) == clock.step:
         return
-    if notice.received:
-        checkpoints.save()
-    if averaging.measure(clock.step, pause=lambda: None) or not notice.received:
-        checkpoints.save()
+    if heard.received:
+        of_chief(checkpoints.save)
+    if averaging.measure(clock.step, pause=lambda: None) or not heard.received:
+        of_chief(checkpoints.save)
 
 
-def _evaluation(experiment, directory, writer, clock, score, card, draw, averaging, say):
+def _evaluation(experiment, directory, writer, clock, heard, score, card, draw, averaging, say):
     directory.write_scores_card(card)
     with writer.as_default(clock.start):
         tf.summary.text("scores/protocol", json.dumps(card, indent=1))
@@ -206,6 +259,7 @@ def _evaluation(experiment, directory, writer, clock, score, card, draw, averagi
         directory,
         writer,
         run.evaluate_every,
+        heard,
         drawing=draw,
         score=score,
         protocol=protocol.digest(card),

@@ -22,8 +22,7 @@ def trial(experiment):
     variables = [*model.state_between_steps().values(), *(v for metric in model.metrics for v in metric.variables)]
     before = [np.array(v) for v in variables]
     calls = TRIAL_STEPS + 1
-    batches = experiment.batches(0).take(calls * model.steps_per_execution)
-    iterator = iter(experiment.strategy.experimental_distribute_dataset(batches))
+    iterator = iter(experiment.batches(0, calls * model.steps_per_execution))
     model.make_train_function()
     train = model.train_function
     with experiment.strategy.scope():

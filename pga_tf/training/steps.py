@@ -23,7 +23,7 @@ def of_a_call(experiment, start, users):
     run, model = experiment.config.run, experiment.model
     if run.steps_per_execution:
         return run.steps_per_execution
-    if users or run.replicas > 1:  # TensorFlow fails under replicas
+    if users or run.replicas > 1 or run.workers:  # TensorFlow fails under replicas
         return 1
     most = 1
     if run.batch_size * model.batches_per_step() * build.bytes_of_an_example(model) < SMALL:
@@ -57,12 +57,15 @@ class _Unread(keras.callbacks.CallbackList):
 
 
 def take(model, batches, count, callbacks):
-    """Takes `count` steps over the dataset `batches`; none of its iterators outlives that, however it ends."""
+    """Takes `count` steps over the dataset `batches`, which has that many.
+
+    None of its iterators outlives that, however it ends.
+    """
     started = int(np.asarray(model.step))
     try:
         keras.Model.fit(  # the method's own looks at the first batch: these are known
             model,
-            batches.take(count),
+            batches,
             epochs=1,
             steps_per_epoch=count,
             shuffle=False,  # the stream has its order

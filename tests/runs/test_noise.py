@@ -25,8 +25,8 @@ class OneBatch:
     def __init__(self, model):
         self.model, self.strategy = model, tf.distribute.get_strategy()
 
-    def batches(self, start_step):
-        return tf.data.Dataset.from_tensors(builders.images(self.model)).repeat()
+    def batches(self, start_step, steps):
+        return tf.data.Dataset.from_tensors(builders.images(self.model)).repeat(steps)
 
 
 def _uses(model, name, monkeypatch):
