@@ -2,19 +2,28 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from pga_tf.core import files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIZE = (9, 4.5)  # inches
 COLUMNS = 5  # of a panel of samples
 GAP = ("training_images", "reconstructions", "resampled", "samples")
 
 
-def curves(lines: Sequence[dict], loss: str = "loss") -> Figure:
+def _figure(size, **kwargs):
+    from matplotlib.figure import Figure
+
+    return Figure(size, **kwargs)
+
+
+def curves(lines: Sequence[dict], loss: str = "loss") -> "Figure":
     """A loss and, where it was measured, the distance in training, each against steps and against seconds.
 
     A curve for each line. Seconds are those of the whole training, spread evenly over its steps. Losses of two methods
@@ -22,7 +31,7 @@ def curves(lines: Sequence[dict], loss: str = "loss") -> Figure:
     """
     kinds = [("losses", loss, loss), ("scores", "frechet", "Frechet distance in training")]
     kinds = [kind for kind in kinds if any(kind[1] in line["curves"][kind[0]] for line in lines)]
-    figure = Figure((SIZE[0], len(kinds) * SIZE[1]), layout="constrained")
+    figure = _figure((SIZE[0], len(kinds) * SIZE[1]), layout="constrained")
     axes = figure.subplots(len(kinds), 2, sharey="row", squeeze=False)
     for line in lines:
         pace = line["times"]["train"]["wall"] / line["step"] if line["step"] else 0.0
@@ -49,7 +58,7 @@ def _once(axes):
     return list(found.values()), list(found)
 
 
-def priors(lines: Sequence[dict]) -> Figure:
+def priors(lines: Sequence[dict]) -> "Figure":
     """Distance of each row under each prior, as a heat map with its numbers."""
     rows = list(dict.fromkeys(line["row"] for line in lines))
     names = sorted({prior for line in lines for prior in line["scores"]})
@@ -59,7 +68,7 @@ def priors(lines: Sequence[dict]) -> Figure:
             found = [line["scores"][prior]["frechet"]["value"] for line in lines
                      if line["row"] == row and prior in line["scores"]]  # fmt: skip
             values[i, j] = np.mean(found) if found else np.nan
-    figure = Figure((2.5 + 1.2 * len(names), 1.2 + 0.35 * len(rows)), layout="constrained")
+    figure = _figure((2.5 + 1.2 * len(names), 1.2 + 0.35 * len(rows)), layout="constrained")
     axis = figure.subplots()
     shown = axis.imshow(np.log(values), aspect="auto", cmap="viridis_r")
     axis.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(rows)), yticklabels=rows)
@@ -72,13 +81,13 @@ def priors(lines: Sequence[dict]) -> Figure:
     return figure
 
 
-def gaps(lines: Sequence[dict]) -> Figure:
+def gaps(lines: Sequence[dict]) -> "Figure":
     """Where the distance comes from: training images, reconstructions, resampled codes and samples, as bars by row."""
     having = {}
     for line in lines:
         if line.get("gap"):
             having.setdefault(line["row"], []).append(line["gap"])
-    figure = Figure((SIZE[0], 1.5 + 0.45 * len(having)), layout="constrained")
+    figure = _figure((SIZE[0], 1.5 + 0.45 * len(having)), layout="constrained")
     axis, height = figure.subplots(), 0.8 / len(GAP)
     for k, part in enumerate(GAP):
         values = [
@@ -92,10 +101,10 @@ def gaps(lines: Sequence[dict]) -> Figure:
     return figure
 
 
-def panel(pictures: Sequence[tuple[str, str, pathlib.Path]]) -> Figure:
+def panel(pictures: Sequence[tuple[str, str, pathlib.Path]]) -> "Figure":
     """Samples, a row for each method and a column for each data set: of (method, data set, picture of samples)."""
     methods, sets = (list(dict.fromkeys(entry[i] for entry in pictures)) for i in (0, 1))
-    figure = Figure((2.6 * len(sets), 2.2 * len(methods)), layout="constrained")
+    figure = _figure((2.6 * len(sets), 2.2 * len(methods)), layout="constrained")
     axes = figure.subplots(len(methods), len(sets), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -108,9 +117,9 @@ def panel(pictures: Sequence[tuple[str, str, pathlib.Path]]) -> Figure:
     return figure
 
 
-def sweep(lines: Sequence[dict]) -> Figure:
+def sweep(lines: Sequence[dict]) -> "Figure":
     """Distance against the values of the first swept flag, a point for each training."""
-    figure = Figure((5, 3.5), layout="constrained")
+    figure = _figure((5, 3.5), layout="constrained")
     axis, flag = figure.subplots(), sorted(lines[0]["settings"])[0]
     values = [line["settings"][flag] for line in lines]
     scores = [line["scores"][line["prior"]]["frechet"]["value"] for line in lines]
@@ -124,7 +133,7 @@ def sweep(lines: Sequence[dict]) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: pathlib.Path) -> None:
+def save(figure: "Figure", path: pathlib.Path) -> None:
     """Writes a figure as a PNG, whole or not at all."""
     files.require_folder(path.parent)
     with files.replacing(path) as file:

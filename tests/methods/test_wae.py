@@ -324,6 +324,6 @@ def test_a_run_that_collapses_stops_and_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(wae, "COLLAPSED", 1e3)
     message = r"^Training stopped: at step 3 the codes of all images are one: their variance is .* Remedy: pass another"
     with pytest.raises(checks.CollapseError, match=message) as raised:
-        loop.train(helpers.config(tmp_path, checkpoint_every=2, method="wae", network="mlp"), out=str)
+        loop.train(helpers.config(tmp_path, checkpoint_every=2, log_every=1, method="wae", network="mlp"), out=str)
     assert str(raised.value).endswith("step-2.")
     assert str(raised.value).count("Remedy") == 1
