@@ -87,7 +87,8 @@ class FeatureNetwork:
         def features(images):
             self.require_images(images.shape[1:], images.dtype)
             call, size = compiled(images.shape[1:]), self.batch
-            parts = [call(tf.constant(images[i : i + size])).numpy() for i in range(0, len(images), size)]
+            with precision.whole_products():  # a score is the same whatever the run computes in
+                parts = [call(tf.constant(images[i : i + size])).numpy() for i in range(0, len(images), size)]
             values = np.concatenate(parts).astype(np.float32)
             if not np.isfinite(values).all():
                 row = int(np.argmin(np.isfinite(values).all(axis=1)))

@@ -5,8 +5,6 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy import special
-
 from pga_tf.ledger.headers import Published
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
@@ -78,6 +76,8 @@ def judged(published: Published, measured: Mean) -> Verdict:
     deviations = (printed or measured.deviation, measured.deviation or printed)
     squares = [d**2 / n for d, n in zip(deviations, (max(1, published.count), measured.count), strict=True)]
     error = math.sqrt(sum(squares))
+    from scipy import special
+
     limit = float(special.stdtrit(_freedom(squares, known), 1 - LEVEL / 2)) * error
     difference = measured.value - published.value
     said = (

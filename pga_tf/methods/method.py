@@ -29,6 +29,7 @@ class Method(KerasDoor):
     * `NOISE_PARTS`: how many vectors of noise `map_noise` takes for a code, joined; most take one.
     * `STATISTICS`: whose batch-norm statistics codes of "prior" and, where there are such, of "data" are decoded with.
     * `GROUP`: examples of a replica that a step takes together.
+    * `SMALL_DIFFERENCES`: whether a loss is a difference of nearly equal outputs, which bfloat16 drowns.
     """
 
     PLAYERS = ()
@@ -36,6 +37,7 @@ class Method(KerasDoor):
     NOISE_PARTS = 1
     STATISTICS = {"prior": "prior"}
     GROUP = 1
+    SMALL_DIFFERENCES = False
 
     @staticmethod
     def roles(options: Any) -> Roles:

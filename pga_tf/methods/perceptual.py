@@ -38,6 +38,7 @@ class Passes:
 class Perceptual(Autoencoder):
     """Images in [-1, 1]. Codes of data and of N(0, I) are decoded by statistics of their own."""
 
+    SMALL_DIFFERENCES = True  # h(z + delta) - h(z)
     STATISTICS = {"data": "data", "prior": "prior"}
 
     def encode(self, images: tf.Tensor, source: str = "data") -> tf.Tensor:

@@ -78,7 +78,8 @@ def resolved(config, image_shape=None):
     `image_shape`: (H, W, C) of its images, by which a network is chosen where none is named; None leaves that open.
     """
     run = config.run
-    precision = devices.resolve_precision(config.run.mixed_precision)
+    small = METHODS.get(run.method).SMALL_DIFFERENCES
+    precision = devices.resolve_precision(run.mixed_precision, small_differences=small)
     return dataclasses.replace(
         config,
         run=dataclasses.replace(run, mixed_precision=precision, steps=run.steps or (0 if run.epochs else STEPS)),
@@ -210,5 +211,5 @@ def build_model(config, image_shape, *, steps_per_epoch=1.0, total_steps=1):
     # "auto" would pick XLA by itself, which --jit is there to decide; and True is taken back by Keras, with a warning,
     # where operations are to be deterministic, as they are here.
     model.compile(of_each, jit_compile=False, steps_per_execution=config.run.steps_per_execution or 1)
-    model._jit_compile = config.run.jit
+    model._jit_compile = config.run.jit and devices.has_gpu()
     return model

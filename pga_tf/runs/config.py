@@ -49,10 +49,11 @@ class RunOptions:
     keep_checkpoints: int = option(2, "newest checkpoints kept", unit="checkpoints", minimum=1)
     mixed_precision: str = option(
         "none",
-        "bfloat16 arithmetic with float32 weights; auto: where the processor or GPU has it",
-        choices=("none", "bfloat16", "auto"),
+        "arithmetic, of weights in float32: bfloat16; tf32, products that a GPU rounds to 10 bits; auto: bfloat16 "
+        "where there is that, for methods with losses that live on small differences tf32 at most",
+        choices=("none", "tf32", "bfloat16", "auto"),
     )
-    jit: bool = option(False, "compile the train step with XLA")
+    jit: bool = option(False, "compile the train step with XLA where there is a GPU; a CPU is slower with it")
     steps_per_execution: int = option(
         0,
         "train steps in one call of the runtime; 0: up to 50 on a GPU, up to 10 of small networks, so that whatever is "
@@ -274,7 +275,7 @@ def require_possible(config):
             "--replicas and --jit",
             expected="one replica under XLA, because TensorFlow fails under both",
             received=f"--replicas={run.replicas} --jit",
-            remedy="leave --jit out",
+            remedy="pass --nojit",
         )
     if run.replicas > 1 and run.steps_per_execution > 1:
         checks.refuse(

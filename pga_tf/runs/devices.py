@@ -72,16 +72,30 @@ def has_bfloat16():
     return cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
 
 
-def resolve_precision(name):
-    """`none` or `bfloat16` for the option's value, which may be `auto`."""
-    if name == "auto":
-        return "bfloat16" if has_bfloat16() else "none"
-    return name
+def has_gpu():
+    """Whether TensorFlow has a GPU to compute on."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def resolve_precision(name, *, small_differences):
+    """What the option's value `auto` stands for, or the value itself.
+
+    `small_differences`: whether a loss is a difference of nearly equal outputs, which the 8 bits of bfloat16 drown.
+    """
+    if name != "auto":
+        return name
+    if small_differences:
+        return "tf32" if has_gpu() else "none"
+    return "bfloat16" if has_bfloat16() else "none"
 
 
 def set_precision(name):
-    """Sets the policy under which networks are made from here on: weights stay float32."""
+    """Sets the policy under which networks are made from here on: weights stay float32.
+
+    TensorFlow lets a GPU round products of float32 to TF32 unless it is told not to; here that has to be asked for.
+    """
     keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+    tf.config.experimental.enable_tensor_float_32_execution(name in ("tf32", "bfloat16"))
 
 
 def onednn():

@@ -69,11 +69,17 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
             f"{experiment.steps_per_epoch:,.1f} to an epoch; starting after step {start_step:,}",
             f"  optimiser: {optimizer.optimizer}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}; "
             f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}, "
-            f"oneDNN {'on' if devices.onednn() else 'off'}{several}",
+            f"oneDNN {'on' if devices.onednn() else 'off'}, XLA {_xla(config.run.jit)}{several}",
             f"  expected: {1000 * seconds_per_step:.1f} ms a step, {progress.duration(seconds_per_step * left)} "
             f"without pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, undone)",
         ]
     )
+
+
+def _xla(asked):
+    if asked and not devices.has_gpu():
+        return "off (--jit is for a GPU)"
+    return "on" if asked else "off"
 
 
 def _networks(options, model):

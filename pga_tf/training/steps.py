@@ -4,11 +4,10 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from pga_tf.core import iterators
 from pga_tf.core.means import Reading
-from pga_tf.runs import build
+from pga_tf.runs import build, devices
 
 SMALL = 2**21  # bytes of what networks put out for a batch, below which a call costs more than a tenth of a step
 MOST_OF_SMALL, MOST_ON_A_GPU = 10, 50
@@ -28,7 +27,7 @@ def of_a_call(experiment, start, users):
     most = 1
     if run.batch_size * model.batches_per_step() * build.bytes_of_an_example(model) < SMALL:
         most = MOST_OF_SMALL
-    if tf.config.list_physical_devices("GPU"):
+    if devices.has_gpu():
         most = MOST_ON_A_GPU
     periods = math.gcd(start, run.log_every, run.image_every, run.evaluate_every, run.checkpoint_every)
     return next(k for k in range(most, 0, -1) if periods % k == 0)

@@ -32,7 +32,7 @@ from tests.training import helpers
         ({"dataset": "fake:9x9x1"}, r"9.*conv_8|conv_8.*9"),
         ({"replicas": 3}, r"multiple of --replicas=3"),
         ({"replicas": 2, "steps_per_execution": 2}, r"--steps_per_execution=1"),
-        ({"replicas": 2, "jit": True}, r"--replicas and --jit: .*leave --jit out"),
+        ({"replicas": 2, "jit": True}, r"--replicas and --jit: .*pass --nojit"),
         ({"momentum": 1.0}, r"--momentum.*<= 0.9999"),
         ({"batch_size": 1, "batch_norm": "shared"}, r"--batch_size: expected at least 2 with batch norm"),
         ({"batch_size": 1, "method": "ae", "latent_batch_norm": True}, r"--batch_size: expected at least 2 with batch"),

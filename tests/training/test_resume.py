@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pga_tf.core.checks import InputError
-from pga_tf.runs import build, trained
+from pga_tf.runs import build, devices, trained
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import loop
@@ -144,6 +144,7 @@ def test_several_steps_to_an_execution_change_nothing(plain, tmp_path):
 def test_xla_trains_to_the_end(plain, tmp_path, monkeypatch):
     compiled, build_model = [], build.build_model
     monkeypatch.setattr(build, "build_model", lambda *a, **k: compiled.append(build_model(*a, **k)) or compiled[-1])
+    monkeypatch.setattr(devices, "has_gpu", lambda: True)  # without one, --jit is left aside
     loop.train(helpers.config(tmp_path, jit=True, **PLAIN), out=str)
     assert compiled[0].jit_compile  # Keras takes it back where operations are to be deterministic
     state = helpers.state(tmp_path)
