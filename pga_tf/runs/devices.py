@@ -98,6 +98,11 @@ def set_precision(name):
     tf.config.experimental.enable_tensor_float_32_execution(name in ("tf32", "bfloat16"))
 
 
+def kernels():
+    """What a CPU computes with, in words."""
+    return "oneDNN" if onednn() else "TensorFlow's own"
+
+
 def onednn():
     """Whether TensorFlow computes with oneDNN's kernels on the CPU (TF_ENABLE_ONEDNN_OPTS)."""
     return _pywrap_util_port.IsMklEnabled()

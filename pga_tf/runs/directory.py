@@ -45,6 +45,7 @@ OF_A_COMMAND = {*ALLOWANCES, "workers"}  # not recorded: a run knows the number 
 
 FORMAT = 2  # raised where a run of before cannot be read or gone on with
 _FORMAT_LINE = "# pga_tf run directory, format "
+_KERNELS_LINE = "# trained by kernels: "
 
 
 _OWN_FILES = re.compile(
@@ -171,11 +172,22 @@ class RunDirectory:
         """The lines of changes.jsonl: list of dicts, in order."""
         return json_lines.read(self.changes, lambda line: "what" in line, self._tell, once=False)
 
-    def write_config(self, config, image_shape):
-        """Writes what later commands need to build the model again: the flags and the images' (H, W, C)."""
+    def write_config(self, config, image_shape, kernels=""):
+        """Writes what later commands need to build the model again: the flags and the images' (H, W, C).
+
+        `kernels`: what the machine computes with, on which the last digits of all weights depend.
+        """
         values = {name: value for name, value in config.values().items() if name not in OF_A_COMMAND}
         files.write_text(self.shape, json.dumps({"image_shape": list(image_shape)}) + "\n")
-        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{flagfiles.framed(values)}")  # which says: a run
+        told = f"{_KERNELS_LINE}{kernels}\n" if kernels else ""
+        files.write_text(self.config, f"{_FORMAT_LINE}{FORMAT}\n{told}{flagfiles.framed(values)}")  # which says: a run
+
+    def read_kernels(self):
+        """What the run was last trained with, as `write_config` was told; "" where that is not known."""
+        if not self.config.exists():
+            return ""
+        lines = files.read_text(self.config, "put the file back from a copy").splitlines()
+        return next((line.removeprefix(_KERNELS_LINE) for line in lines if line.startswith(_KERNELS_LINE)), "")
 
     def write_data(self, facts):
         """Writes by what the run's images are known again (dataset, count, digest, path), and how they were made."""

@@ -16,7 +16,7 @@ from pga_tf.core.workers import Heard, lost
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
 from pga_tf.runs import config as config_lib
-from pga_tf.runs import drawing, fitted, hparams, run_data, scoring, trained
+from pga_tf.runs import devices, drawing, fitted, hparams, run_data, scoring, trained
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks as callbacks_lib
@@ -92,7 +92,7 @@ def _train(config, strategy, workers, callbacks, out):
             directory.note_change(start, name, was, now)
             what = f"--{name}={now}" if hasattr(run, name) else f"{name}: {now}"
             out(f"{what} from step {start} on; it was {was} before")
-        directory.write_config(experiment.config, experiment.source.image_shape)
+        directory.write_config(experiment.config, experiment.source.image_shape, devices.kernels())
         run_data.record(experiment.config, experiment.source)
         ended = start >= experiment.total_steps or workers.of_chief(lambda: _gave_up(run, directory, score))
         if ended and not owed:
@@ -113,8 +113,9 @@ def _looked_at(directory, config, out):
     """(shape of images recorded there, what differs from the run there and may) before anything is built."""
     if directory.config.exists():
         config_lib.of_run(directory.path)  # what is there can be read
-    shape = _recorded_shape(directory, out)
-    return shape, directory.require_same_config(build_lib.resolved(config, shape))
+    shape, was, now = _recorded_shape(directory, out), directory.read_kernels(), devices.kernels()
+    changed = directory.require_same_config(build_lib.resolved(config, shape))
+    return shape, changed | ({"kernels": (was, now)} if was not in ("", now) else {})
 
 
 def _score(experiment, workers):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from pga_tf import networks
 from pga_tf.core import progress
 from pga_tf.runs import devices
+from pga_tf.training import steps
 
 TRIAL_STEPS = 3
 
@@ -60,20 +61,23 @@ def describe(experiment, seconds_per_step, peak_bytes, start_step):
     of_a_step = f"{config.run.batch_size} images"
     if model.batches_per_step() > 1:
         of_a_step = f"{model.batches_per_step()} batches of {of_a_step}"
-    return "\n".join(
-        [
-            f"plan: {config.run.method} with {_networks(config.network, model)} on {config.data.dataset}, "
-            f"images {shape}, latent size {config.network.latent_dim}",
-            f"  parameters: {parameters}",
-            f"  steps: {experiment.total_steps:,} of {of_a_step}, "
-            f"{experiment.steps_per_epoch:,.1f} to an epoch; starting after step {start_step:,}",
-            f"  optimiser: {optimizer.optimizer}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}; "
-            f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}, "
-            f"oneDNN {'on' if devices.onednn() else 'off'}, XLA {_xla(config.run.jit)}{several}",
-            f"  expected: {1000 * seconds_per_step:.1f} ms a step, {progress.duration(seconds_per_step * left)} "
-            f"without pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, undone)",
-        ]
-    )
+    lines = [
+        f"plan: {config.run.method} with {_networks(config.network, model)} on {config.data.dataset}, "
+        f"images {shape}, latent size {config.network.latent_dim}",
+        f"  parameters: {parameters}",
+        f"  steps: {experiment.total_steps:,} of {of_a_step}, "
+        f"{experiment.steps_per_epoch:,.1f} to an epoch; starting after step {start_step:,}",
+        f"  optimiser: {optimizer.optimizer}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}; "
+        f"arithmetic: {'float32' if config.run.mixed_precision == 'none' else config.run.mixed_precision}, "
+        f"oneDNN {'on' if devices.onednn() else 'off'}, XLA {_xla(config.run.jit)}{several}",
+        f"  expected: {1000 * seconds_per_step:.1f} ms a step, {progress.duration(seconds_per_step * left)} "
+        f"without pictures; {peak_bytes / 2**20:,.0f} MiB of memory (measured over {TRIAL_STEPS} steps, undone)",
+    ]
+    if devices.onednn() and not devices.has_gpu() and steps.is_small(experiment):
+        lines.append(
+            "  hint: a network this small is faster without oneDNN; put TF_ENABLE_ONEDNN_OPTS=0 before the command"
+        )
+    return "\n".join(lines)
 
 
 def _xla(asked):

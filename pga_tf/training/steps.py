@@ -19,18 +19,23 @@ def of_a_call(experiment, start, users):
     Args:
       start: the step that training goes on from. users: a user's own callbacks, which want every step.
     """
-    run, model = experiment.config.run, experiment.model
+    run = experiment.config.run
     if run.steps_per_execution:
         return run.steps_per_execution
     if users or run.replicas > 1 or run.workers:  # TensorFlow fails under replicas
         return 1
-    most = 1
-    if run.batch_size * model.batches_per_step() * build.bytes_of_an_example(model) < SMALL:
-        most = MOST_OF_SMALL
+    most = MOST_OF_SMALL if is_small(experiment) else 1
     if devices.has_gpu():
         most = MOST_ON_A_GPU
     periods = math.gcd(start, run.log_every, run.image_every, run.evaluate_every, run.checkpoint_every)
     return next(k for k in range(most, 0, -1) if periods % k == 0)
+
+
+def is_small(experiment):
+    """Whether a step is so short that what surrounds it counts."""
+    model = experiment.model
+    batch = experiment.config.run.batch_size * model.batches_per_step()
+    return batch * build.bytes_of_an_example(model) < SMALL
 
 
 class _Unread(keras.callbacks.CallbackList):

@@ -17,6 +17,7 @@ from pga_tf.runs import build, devices, trained
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import loop
+from pga_tf.training import steps as steps_lib
 from tests.methods import builders
 from tests.training import helpers
 
@@ -220,3 +221,34 @@ def test_interpolations_of_any_number_of_images(count):
     for i, row in enumerate(rows):
         np.testing.assert_array_equal(row[0], ends[2 * i])
         np.testing.assert_array_equal(row[-1], ends[(2 * i + 1) % count])
+
+
+def test_going_on_by_other_kernels_is_told_and_noted(tmp_path, monkeypatch):
+    loop.train(helpers.config(tmp_path, method="vae", steps=2, schedule="constant"), out=str)
+    lines, here = [], devices.onednn()
+    monkeypatch.setattr(devices, "onednn", lambda: not here)
+    names = {True: "oneDNN", False: "TensorFlow's own"}
+    for steps in (4, 6):  # the second goes on by the same
+        loop.train(helpers.config(tmp_path, method="vae", steps=steps, schedule="constant"), out=lines.append)
+    told = f"kernels: {names[not here]} from step 2 on; it was {names[here]} before"
+    assert [line for line in lines if line.startswith("kernels")] == [told]
+    (noted,) = RunDirectory(tmp_path).read_changes()
+    assert noted["step"] == 2
+    assert (noted["was"], noted["is"]) == (names[here], names[not here])
+
+
+@pytest.mark.parametrize(
+    ("values", "start", "users", "together"),
+    [
+        ({}, 0, [], 10),
+        ({"steps_per_execution": 7}, 0, [], 7),
+        ({}, 0, ["a callback"], 1),
+        ({"log_every": 15}, 0, [], 5),  # which divides 15, 100 and 500
+        ({}, 34, [], 2),  # so that step 100 ends a call
+        ({"network": "conv_mnist", "dataset": "fake:28x28x1", "filters": 64, "batch_size": 64}, 0, [], 1),
+    ],
+)
+def test_as_many_steps_go_to_a_call_as_pay_and_leave_nothing_late(tmp_path, values, start, users, together):
+    defaults = {"log_every": 100, "image_every": 100, "checkpoint_every": 500, "steps": 1000}
+    config = helpers.config(tmp_path, method="ae", **(defaults | values))
+    assert steps_lib.of_a_call(build.build(config), start, users) == together
