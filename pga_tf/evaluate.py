@@ -10,7 +10,7 @@ from absl import flags as absl_flags
 from PIL import Image
 
 from pga_tf import command_line, flags
-from pga_tf.core import checks, commands, files, photo
+from pga_tf.core import checks, commands, files, photo, shards
 from pga_tf.evaluation import protocols
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.settings.data import DataOptions, dataset_name, require_there
@@ -64,7 +64,11 @@ def define_flags():
     absl_flags.DEFINE_integer("num_real", 0, "0: all of the split [unit: images]", lower_bound=0)
     absl_flags.DEFINE_string("cache_dir", "", "statistics of real images; default ~/.cache/pga_tf")
     flags.define_data_flags()
-    absl_flags.DEFINE_string("images", "", "folder of images or .npz with an array `images`, to score instead of a run")
+    absl_flags.DEFINE_string(
+        "images",
+        "",
+        "folder of images, .npz with an array `images`, or folder of sample's shards, to score instead of a run",
+    )
     absl_flags.DEFINE_string("against", "", "with --images: the real images, such as mnist or digits or folder:PATH")
     absl_flags.DEFINE_integer("against_size", 0, "side to which --against is resized; 0: its own", lower_bound=0)
     absl_flags.DEFINE_integer(
@@ -160,7 +164,7 @@ def _evaluate_images():
 
 
 def _path_of_images():
-    """Where the images to score lie. Raises `InputError` where nothing does."""
+    """Where the images to score lie. Raises `InputError` where nothing does, or where shards lack."""
     path = pathlib.Path(files.home(FLAGS.images))
     if not path.exists():
         checks.refuse(
@@ -169,12 +173,14 @@ def _path_of_images():
             received="nothing there",
             remedy="check the path",
         )
+    if shards.is_folder(path):
+        shards.read_whole(path, f"--images={path}")
     return path
 
 
 def _given(path):
     """The images to score, at their own size and in their own colours: every one of both splits of a source."""
-    kind = "folder" if path.is_dir() else "npz"
+    kind = "folder" if path.is_dir() and not shards.is_folder(path) else "npz"
     try:
         return _load("images", DataOptions(dataset=f"{kind}:{path}", strict_data=True))
     except checks.InputError as error:

@@ -1,11 +1,11 @@
 """Draws from a trained model: python -m pga_tf.sample --workdir=runs/lpga_digits."""
 
 import math
+import os
 import pathlib
 import re
 import sys
 
-import numpy as np
 from absl import flags as absl_flags
 
 from pga_tf import command_line, flags
@@ -16,6 +16,7 @@ from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
 python -m pga_tf.sample --workdir=RUN --out=FILE.npz --num_samples=10000
+python -m pga_tf.sample --workdir=RUN --out=FOLDER/ --num_samples=1000000   (as shards; several processes share them)
 python -m pga_tf.sample --panel RUN1 RUN2 ... [--out=panel.png]   (a row for each run: reconstruct, interpolate, sample)
 
 Writes PNG grids under RUN/samples/, or raw samples as array `images` of FILE.npz. The same seed gives the same
@@ -40,10 +41,17 @@ def define_flags():
     absl_flags.DEFINE_string(
         "out",
         None,
-        "write uint8 images [N, H, W, C] to this .npz instead of a grid; with --panel the picture, default panel.png",
+        "write uint8 images [N, H, W, C] to this .npz instead of a grid, or to shards in this folder (with / at its "
+        "end, or one that is there); with --panel the picture, default panel.png",
     )
     flags.define_data_flags()
     absl_flags.DEFINE_integer("num_samples", 10000, "with --out [unit: images]", lower_bound=1)
+    absl_flags.DEFINE_integer(
+        "shard_size",
+        10000,
+        "with --out of a folder, in each file; a multiple of 1,000 draws none twice [unit: images]",
+        lower_bound=1,
+    )
     absl_flags.DEFINE_boolean("compress", False, "with --out: a smaller file, slower to write, and read as a whole")
 
 
@@ -66,17 +74,22 @@ def main(runs):
     if not FLAGS.workdir:
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
     rows, columns = _parse_grid(FLAGS.grid)
-    out = _out(".npz", FLAGS.out or "")
+    in_shards = _in_shards()
+    out = pathlib.Path(files.home(FLAGS.out)) if in_shards else _out(".npz", FLAGS.out or "")
     if FLAGS.interpolate == 1:
         checks.refuse("--interpolate", expected="0 or at least 2", received=1, remedy="try --interpolate=8")
     config = flags.config_of_run()
     _require_memory(RunDirectory(FLAGS.workdir).read_image_shape(), rows * columns)
     folder = RunDirectory(FLAGS.workdir).samples
-    if not FLAGS.out:
+    if in_shards:
+        files.require_folder(out, f"--out={out}")
+    elif not FLAGS.out:
         files.require_folder(folder)
     from pga_tf.runs import drawing, run_data, trained  # loads TensorFlow
 
     draw, _ = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
+    if in_shards:
+        return _write_shards(draw, out)
     if FLAGS.out:
         return write_array(draw, out)
 
@@ -99,11 +112,17 @@ def main(runs):
     return 0
 
 
+def _in_shards():
+    """Whether `--out` is a folder, to be made or there."""
+    return bool(FLAGS.out) and (FLAGS.out.endswith("/") or pathlib.Path(files.home(FLAGS.out)).is_dir())
+
+
 def _out(ending, name):
     """The file that `name` is of, "" for none. Raises `InputError` for what cannot be written there."""
     out = pathlib.Path(files.home(name))
     if name and out.suffix != ending:
-        checks.refuse("--out", expected=f"a file name that ends in {ending}", received=name, remedy="rename it")
+        folder = " or, for a folder of shards, in /" if ending == ".npz" else ""
+        checks.refuse("--out", expected=f"a file name that ends in {ending}{folder}", received=name, remedy="rename it")
     if not out.parent.is_dir() or (name and out.is_dir()):
         checks.refuse("--out", expected="a file in a folder that exists", received=name, remedy="make the folder")
     return out
@@ -149,7 +168,8 @@ def _size(shape):
 
 def _require_memory(image_shape, on_a_grid):
     """Refuses more images than fit in memory: float32 as they are drawn, and a copy."""
-    asked = {"--num_samples": FLAGS.num_samples} if FLAGS.out else {"--grid": on_a_grid}
+    at_once = {"--shard_size": min(FLAGS.shard_size, FLAGS.num_samples)} if _in_shards() else {}
+    asked = at_once or {"--num_samples": FLAGS.num_samples} if FLAGS.out else {"--grid": on_a_grid}
     asked["--interpolate"] = 8 * FLAGS.interpolate
     for flag, count in asked.items():
         memory.require(flag, 2 * 4 * count * math.prod(image_shape), remedy="ask for fewer images at a time")
@@ -157,21 +177,30 @@ def _require_memory(image_shape, on_a_grid):
 
 def write_array(draw, out):
     """Draws `--num_samples` images from a `Drawing` into the array `images` of the file `out`. Returns the status 0."""
-    from pga_tf.core import ranges
-    from pga_tf.runs import drawing
+    from pga_tf.runs import shards  # loads TensorFlow
 
-    count, chunk = FLAGS.num_samples, 4 * drawing.BATCH  # samples between two looks at the clock
-    images = np.empty((count, *draw.model.image_shape), np.uint8)
+    count = FLAGS.num_samples
     with Progress("samples", count) as progress:
-        for start in range(0, count, chunk):
-            part = draw.samples(min(chunk, count - start), FLAGS.seed, start)
-            if part.dtype != np.uint8:  # points
-                part = ranges.to_uint8(part, draw.model.image_range).numpy()
-            images[start : start + len(part)] = part
-            progress.advance(len(part))
-    with files.replacing(out) as file:
-        (np.savez_compressed if FLAGS.compress else np.savez)(file, images=images)
+        images = shards.drawn(draw, 0, count, count=count, seed=FLAGS.seed, advance=progress.advance)
+    shards.store(out, images, compress=FLAGS.compress)
     print(f"{out}: images {images.shape} {images.dtype}")
+    return 0
+
+
+def _write_shards(draw, folder):
+    from pga_tf.core.shards import Card
+    from pga_tf.runs import shards  # loads TensorFlow
+
+    card = Card(
+        weights=shards.fingerprint(draw), checkpoint=FLAGS.checkpoint, prior=draw.prior_name, seed=FLAGS.seed,
+        num_samples=FLAGS.num_samples, shard_size=FLAGS.shard_size, image_shape=tuple(draw.model.image_shape),
+        workdir=os.path.abspath(files.home(FLAGS.workdir)),
+    )  # fmt: skip
+    tally = shards.write(draw, folder, card, compress=FLAGS.compress)
+    print(
+        f"{folder}: {card.count:,} shards of {card.num_samples:,} images: {tally['written']:,} written, "
+        f"{tally['found']:,} already there, {tally['held']:,} with other processes"
+    )
     return 0
 
 

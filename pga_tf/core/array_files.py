@@ -45,17 +45,44 @@ def _read(path, names, map_beyond):
         return {name: _member(path, loaded, name, map_beyond) for name in names if name in loaded.files}
 
 
-def _member(path, archive, name, map_beyond):
-    member = archive.zip.getinfo(f"{name}.npy")
-    with archive.zip.open(member) as file:
+def header(path: str | os.PathLike, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """(shape, dtype) of the array `name` of an .npz file, held against the bytes that are there; raises as `read`."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(SystemError):
+            return _header(path, name)
+    return _header(path, name)
+
+
+def _header(path, name):
+    with zipfile.ZipFile(path) as archive:
+        return _described(archive, name)[:2]
+
+
+def is_compressed(path: str | os.PathLike, name: str) -> bool:
+    """Whether the array `name` of an .npz file does not lie in it as it is; raises as `read`."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(f"{name}.npy").compress_type != zipfile.ZIP_STORED
+
+
+def _described(archive, name):
+    """(shape, dtype, whether in Fortran's order, bytes of the header) of an array of a `ZipFile`."""
+    member = archive.getinfo(f"{name}.npy")
+    with archive.open(member) as file:
         read_header = HEADERS.get(np.lib.format.read_magic(file))
         shape, fortran, dtype = read_header(file) if read_header else ((), False, np.dtype(object))
         start = file.tell()
+    size, held = math.prod(shape) * dtype.itemsize, member.file_size - start
+    if not dtype.hasobject and size != held:
+        raise ValueError(f"array {name} of {size:,} bytes by its header, and {held:,} in the file")
+    return shape, dtype, fortran, start
+
+
+def _member(path, archive, name, map_beyond):
+    member = archive.zip.getinfo(f"{name}.npy")
+    shape, dtype, fortran, start = _described(archive.zip, name)
     if dtype.hasobject:
         return archive[name]  # NumPy's own words on what it does not read
     size = math.prod(shape) * dtype.itemsize
-    if size != member.file_size - start:
-        raise ValueError(f"array {name} of {size:,} bytes by its header, and {member.file_size - start:,} in the file")
     if member.compress_type != zipfile.ZIP_STORED or size <= map_beyond:
         _require_memory(path, size)
         return archive[name]

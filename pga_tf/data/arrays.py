@@ -16,7 +16,7 @@ from pga_tf.settings.data import ALL, DataOptions
 
 def from_arrays(
     name: str,
-    images: np.ndarray,
+    images: np.ndarray | random_access.Parts,
     splits: Mapping[str, np.ndarray | slice],
     options: DataOptions,
     *,
@@ -29,25 +29,26 @@ def from_arrays(
     Args:
       name: the dataset, as the user wrote it.
       images: uint8 for the range of bytes, else any numbers, which become float32 clipped to `value_range`; a
-        `np.memmap` is left on disk if it needs no preparing, and converted batch by batch.
+        `np.memmap`, or `Parts`, is left on disk if it needs no preparing, and converted batch by batch.
       splits: {split: the indices `[M]` or slice of its images}.
       identity: by what the data is known again. notes: of the `Source`.
     """
     shape = prepared_shape(images.shape[1:], options, name=name)
     as_bytes = images.dtype == np.uint8 and value_range == ranges.UINT8
     convert = np.asarray if as_bytes else functools.partial(_within, value_range=value_range)
-    if not isinstance(images, np.memmap) or images.shape[1:] != shape:
-        most = (1 if as_bytes else 4) * (images.size + len(images) * math.prod(shape))
+    on_disk = np.memmap | random_access.Parts
+    if not isinstance(images, on_disk) or images.shape[1:] != shape:
+        most = (1 if as_bytes else 4) * (math.prod(images.shape) + len(images) * math.prod(shape))
         remedy = "take fewer or smaller images, or prepare them in an .npy, which is not read as a whole"
         memory.require(f"--dataset={name}", most, remedy=remedy)
-        images = prepare_array(convert(images), shape, options, value_range=value_range)
+        images = prepare_array(convert(images[:]), shape, options, value_range=value_range)
         convert = np.asarray
     if options.train_on == ALL:
         splits = {**splits, "train": slice(None)}
     readers = {}
     for split, chosen in splits.items():
         members = np.arange(len(images))[chosen]
-        if isinstance(images, np.memmap):
+        if isinstance(images, on_disk):
             opened = functools.partial(random_access.mapped, images, members, convert)
         else:
             opened = functools.partial(random_access.held, images[chosen])

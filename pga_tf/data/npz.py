@@ -1,12 +1,14 @@
-"""`npz:FILE`: the user's own array, `images` in an .npz or the whole of an .npy."""
+"""`npz:FILE`: the user's own array, `images` in an .npz or the whole of an .npy; or the shards of such in a folder."""
 
 import hashlib
+import math
 import os
+import pathlib
 import zipfile
 
 import numpy as np
 
-from pga_tf.core import array_files, checks, photo, ranges
+from pga_tf.core import array_files, checks, memory, photo, ranges, shards
 from pga_tf.data import order, random_access
 from pga_tf.data.arrays import from_arrays, held_out
 from pga_tf.data.source import Identity, Source, digest
@@ -23,7 +25,8 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
     uint8, or float in [0, 1] or [-1, 1], of which values a little outside are clipped; with `options.value_range` any
     real numbers, clipped to it. What is clipped is counted in the source's notes. A second array `test`, bool `[N]`, in
     an .npz says which images are held out; without it `options` decide. Beyond `random_access.LIMIT_BYTES` an array
-    stays on disk, mapped: an .npy, or in an .npz that is not compressed (np.savez, not np.savez_compressed).
+    stays on disk, mapped: an .npy, or in an .npz that is not compressed (np.savez, not np.savez_compressed). So do
+    shards in a folder, as `sample` writes them.
 
     Raises:
       InputError: a missing or unreadable file, another rank, channels or dtype, NaN, values out of range, or an array
@@ -46,6 +49,8 @@ def load(name: str, argument: str, options: DataOptions) -> Source:
 def _read(name, path):
     """(images, which of them are held out or None, their `Identity`)."""
     require_path("npz", name, path)
+    if os.path.isdir(path):
+        return _read_shards(name, pathlib.Path(path))
     try:
         arrays = array_files.read(path, ("images", "test"), map_beyond=random_access.LIMIT_BYTES)
         return arrays["images"], arrays.get("test"), _identity(path, arrays["images"])
@@ -60,12 +65,33 @@ def _read(name, path):
         )
 
 
+def _read_shards(name, folder):
+    """As `_read`, of a folder of shards that is whole."""
+    card = shards.read_whole(folder, f"--dataset={name}")
+    paths = [card.path(folder, shard) for shard in range(card.count)]
+    shape = (card.num_samples, *card.image_shape)
+    if math.prod(shape) > random_access.LIMIT_BYTES and not any(array_files.is_compressed(p, "images") for p in paths):
+        images = random_access.Parts(paths, card.shard_size, shape, np.dtype(np.uint8))
+    else:
+        remedy = "write the shards without --compress, and they are not read as a whole"
+        memory.require(str(folder), math.prod(shape), remedy=remedy)
+        images = np.empty(shape, np.uint8)
+        for shard, path in enumerate(paths):
+            images[slice(*card.bounds(shard))] = array_files.read(path, ("images",))["images"]
+    described = [entry for path in paths for entry in _checksums(path)]
+    return images, None, Identity(len(images), digest(described), os.path.abspath(folder))
+
+
+def _checksums(path):
+    with zipfile.ZipFile(path) as archive:
+        return [(m.filename, m.file_size, m.CRC) for m in archive.infolist() if m.filename in MEMBERS]
+
+
 def _identity(path, images):
     """Of an .npz by its checksums; of an .npy, which has none, by shape, type and some of its images."""
     count = len(images) if images.ndim else 0
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            described = [(m.filename, m.file_size, m.CRC) for m in archive.infolist() if m.filename in MEMBERS]
+        described = _checksums(path)
     else:
         some = np.ascontiguousarray(images[order.spread(count, LOOKED_AT)]) if count else np.zeros(0)
         described = [images.dtype.str, images.shape, hashlib.sha256(some).hexdigest()]

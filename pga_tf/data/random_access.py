@@ -1,12 +1,14 @@
 """Images that can be had in any order, from memory or from a mapped file: a batch is one gather."""
 
 import functools
+import os
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from pga_tf.core import array_files
 from pga_tf.data import order
 
 LIMIT_BYTES = 2**30  # larger sets stay on disk
@@ -55,6 +57,34 @@ class RandomAccess:
         return [f"image {i}" for i in chosen], self._gather(tf.constant(chosen, tf.int64)).numpy()
 
 
+class Parts:
+    """Images `[N, H, W, C]` of which `size` lie in each of several .npz files, the rest in the last.
+
+    The files, which are not compressed, are mapped, and the last few that were read stay open. A slice, or int64
+    indices `[B]`, give an array.
+    """
+
+    OPEN = 64
+
+    def __init__(self, paths: Sequence[str | os.PathLike], size: int, shape: tuple[int, ...], dtype: np.dtype):
+        """`shape`, `dtype`: of all images together, in the array `images` of each file."""
+        self.shape, self.dtype, self.ndim, self._rows = shape, dtype, len(shape), size
+        opened = lambda part: array_files.read(paths[part], ("images",), map_beyond=0)["images"]
+        self._part = functools.lru_cache(self.OPEN)(opened)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray:
+        indices = np.arange(*chosen.indices(len(self))) if isinstance(chosen, slice) else np.asarray(chosen)
+        images = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        parts, rows = np.divmod(indices, self._rows)
+        for part in np.unique(parts):
+            here = parts == part
+            images[here] = self._part(int(part))[rows[here]]
+        return images
+
+
 def held(images: np.ndarray) -> Callable:
     """A function from int64 indices `[B]` to rows of the array `images`, kept in the host's memory."""
     # Left to itself, TensorFlow puts them on the GPU, and tf.data fetches them back for every batch.
@@ -63,8 +93,8 @@ def held(images: np.ndarray) -> Callable:
         return functools.partial(tf.gather, tf.raw_ops.Identity(input=images))
 
 
-def mapped(images: np.ndarray, members: np.ndarray, convert: Callable = np.asarray) -> Callable:
-    """A function from int64 indices `[B]` to those rows of `images[members]`, read from a mapped file and converted."""
+def mapped(images: np.ndarray | Parts, members: np.ndarray, convert: Callable = np.asarray) -> Callable:
+    """A function from int64 indices `[B]` to those rows of `images[members]`, read from mapped files and converted."""
     dtype = convert(images[:0]).dtype
 
     def gather(indices):

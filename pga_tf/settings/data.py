@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from pga_tf.core import checks, files, photo
+from pga_tf.core import checks, files, photo, shards
 from pga_tf.core.options import option, validate
 
 LARGEST_SIDE = 2**14
@@ -116,10 +116,13 @@ def parsed(options: DataOptions) -> tuple[str, str]:
 
 
 def require_path(kind: str, name: str, path: str) -> None:
-    """Raises `InputError` where the folder or file `path` of the dataset `name`, of a kind out of `KINDS`, is none."""
+    """Raises `InputError` where the folder or file `path` of the dataset `name`, of a kind out of `KINDS`, is none.
+
+    A folder of shards is an npz too.
+    """
     if kind == "folder" and not os.path.isdir(path):
         checks.refuse(f"--dataset={name}", expected="a folder", received=f"no folder {path}", remedy="correct the path")
-    if kind == "npz" and not os.path.isfile(path):
+    if kind == "npz" and not os.path.isfile(path) and not shards.is_folder(path):
         received = "a folder" if os.path.isdir(path) else f"no file {path}"
         checks.refuse(f"--dataset={name}", expected="a file", received=received, remedy=REMEDY_OF_NPZ)
 
