@@ -131,11 +131,13 @@ def test_a_shard_whose_holder_ends_meanwhile_is_taken_up(run, tmp_path, capsys, 
         stored.append(path.name[8:13])
         if len(stored) == 2:
             lock.__exit__(None, None, None)
+            (tmp_path / ".samples_00000_of_00004.npz.0123abcd").write_bytes(b"what it had begun")
 
     monkeypatch.setattr(writing, "store", ending)
     sample(run, tmp_path)
     assert stored == ["00001", "00002", "00003", "00000"]
     assert told(capsys) == (4, 0, 0)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_other_samples_are_refused_before_any_is_drawn(run, tmp_path, monkeypatch):

@@ -87,6 +87,7 @@ def write(draw: Drawing, folder: pathlib.Path, card: shards.Card, *, compress: b
             tally.update(outcomes.values())
             waiting = [shard for shard, outcome in outcomes.items() if outcome == HELD]
             wrote = WRITTEN in outcomes.values()
+    files.sweep(folder, OURS)  # of those that were killed meanwhile
     return {WRITTEN: tally[WRITTEN], FOUND: tally[FOUND], HELD: len(waiting)}
 
 
