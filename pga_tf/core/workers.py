@@ -154,4 +154,6 @@ def lost(error: BaseException) -> BaseException:
     """`error`, or `Stopped` with its kind in its place where it may tell that another worker is gone."""
     gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError)
     gone += (tf.errors.DeadlineExceededError, tf.errors.UnknownError)
-    return signals.Stopped(f"{LOST} ({type(error).__name__})") if isinstance(error, gone) else error
+    # A failed precondition, where the chief's successor was asked for what only the lost one knew.
+    stale = isinstance(error, tf.errors.FailedPreconditionError) and "server has restarted" in error.message
+    return signals.Stopped(f"{LOST} ({type(error).__name__})") if stale or isinstance(error, gone) else error

@@ -6,9 +6,10 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pga_tf.core import checks, signals
-from pga_tf.core.workers import ALONE, Heard, Workers
+from pga_tf.core.workers import ALONE, LOST, Heard, Workers, lost
 
 
 class Sum:
@@ -123,3 +124,12 @@ def test_alone_there_is_nobody_to_wait_for():
         assert heard.received == "SIGTERM"
         with pytest.raises(signals.Stopped):
             heard.give_way()
+
+
+def test_a_failed_precondition_tells_of_another_worker_only_where_its_server_has_restarted():
+    seen = "Collective ops is aborted by: group 1 not found. This normally means the server has restarted"
+    told = lost(tf.errors.FailedPreconditionError(None, None, seen))
+    assert isinstance(told, signals.Stopped)
+    assert LOST in str(told)
+    own = tf.errors.FailedPreconditionError(None, None, "Could not find variable dense/kernel.")
+    assert lost(own) is own

@@ -6,7 +6,7 @@ import re
 ROOT = pathlib.Path(__file__).parents[2]
 FOR_DEVELOPMENT = {
     "ruff", "mkdocs", "mkdocs-material", "mkdocstrings-python", "nbformat", "nbclient", "ipykernel", "pyte",
-    "cloudpickle",
+    "cloudpickle", "kubernetes-validate",
 }  # fmt: skip
 LIMITED_BY_TFX = {"absl-py", "scikit-learn", "tensorflow-serving-api"}
 
