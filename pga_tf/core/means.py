@@ -50,9 +50,7 @@ class Means(keras.metrics.Metric):
 
 
 class Reading(Mapping):
-    """What `means` held after step `step`, by name, read when it is first asked for; of a dict's manners, those of one
-    that is not written to.
-    """
+    """What `means` held after step `step`: a mapping of name to float, read from the device when first asked for."""
 
     def __init__(self, means: Means, step: int):
         self._means, self._step, self._values = means, step, None
