@@ -12,12 +12,12 @@ than the clock. GFLOP are those of convolutions and matrix products.
 
 import os
 import pathlib
-import re
 import statistics
 import tempfile
 import time
 
 import against_torch
+import measuring
 import numpy as np
 import step_costs
 import tensorflow as tf
@@ -33,6 +33,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", ["conv_mnist", "conv_32"], "networks to measure")
 flags.DEFINE_list("methods", ["lpga", "vae", "wgan_gp"], "methods to measure; wgan_gp: gan with five critic updates")
 flags.DEFINE_enum("against", None, ["torch"], "also measure a twin in this library")
+flags.DEFINE_string("twins", "", "write the twins, without weights, to this folder for another machine, and end there")
 flags.DEFINE_integer("batch_size", 64, "examples in a step")
 flags.DEFINE_string(
     "dataset", "", "data for the pipeline's share, such as tfds:mnist or folder:PATH; default generated"
@@ -158,11 +159,10 @@ def peak():
     return fastest / 1e9
 
 
-def processor():
-    """The processor's name."""
-    text = pathlib.Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", text.read_text()) if text.exists() else None
-    return found[1] if found else "a processor of unknown name"
+def write_twin(path, name, model, x, with_weights=True):
+    """Writes the PyTorch twin of `model` for a step on the batch `x`."""
+    noise = against_torch.noise(name, model, FLAGS.batch_size)
+    against_torch.write(path, name, model, model.prepare(x, 0), noise, RATE, with_weights)
 
 
 def measure(name, network, fastest):
@@ -180,8 +180,7 @@ def measure(name, network, fastest):
     if FLAGS.against and name in against_torch.TWINS:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "twin.npz"
-            noise = against_torch.noise(name, model, FLAGS.batch_size)
-            against_torch.write(path, name, model, model.prepare(x, 0), noise, RATE)
+            write_twin(path, name, model, x)
             twin = against_torch.Twin(path, threads())
         first = {key: float(value) for key, value in ours(x).items()}
         apart = max(abs(first[key] - value) / max(abs(value), 1e-3) for key, value in twin.told["first"].items())
@@ -235,9 +234,18 @@ def main():
     devices.configure()
     for method in FLAGS.methods:
         checks.require_member("--methods", method, [*METHODS.names(), "wgan_gp"])
+    if FLAGS.twins:
+        folder = pathlib.Path(FLAGS.twins)
+        folder.mkdir(parents=True, exist_ok=True)
+        for network in FLAGS.networks:
+            for name in filter(against_torch.TWINS.__contains__, FLAGS.methods):
+                model = build(name, network)[0]
+                x = step_costs.images_for(model, FLAGS.batch_size)
+                write_twin(folder / f"{name}_{network}.npz", name, model, x, with_weights=False)
+        return
     fastest = peak()
     onednn = "on" if devices.onednn() else "off"
-    print(f"{processor()}, {threads()} threads, oneDNN {onednn}, float32, batch {FLAGS.batch_size}")
+    print(f"{measuring.processor()}, {threads()} threads, oneDNN {onednn}, float32, batch {FLAGS.batch_size}")
     print(f"peak of convolutions here: {fastest:.0f} GFLOP in a second of a core")
     print("columns: a step of ours; relative speed of each other candidate (above 1: it is faster than ours);")
     print("data: CPU time of the input pipeline over that of a step")

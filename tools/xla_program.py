@@ -61,6 +61,7 @@ def begin(model, seed):
 
 def write(experiment, folder):
     model, run = experiment.model, experiment.config.run
+    model._jit_compile = True  # which a run leaves aside where there is no GPU, as here
     folder.mkdir(parents=True, exist_ok=True)
     reader = experiment.source.readers["train"]
     images = reader.rows(0, reader.count)
@@ -148,14 +149,11 @@ def read(experiment, folder, trained):
 
 
 def main():
-    config = flags_lib.config_from_flags()
-    FLAGS.jit = True
-    experiment = build.build(flags_lib.config_from_flags())
-    folder = pathlib.Path(FLAGS.program)
-    if not FLAGS.trained:
+    experiment, folder = build.build(flags_lib.config_from_flags()), pathlib.Path(FLAGS.program)
+    if FLAGS.trained:
+        read(experiment, folder, pathlib.Path(FLAGS.trained))
+    else:
         write(experiment, folder)
-        return
-    read(build.build(config), folder, pathlib.Path(FLAGS.trained))
 
 
 if __name__ == "__main__":
