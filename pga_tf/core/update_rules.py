@@ -81,3 +81,11 @@ class SGD(Waiting, keras.optimizers.SGD):
 @keras.saving.register_keras_serializable("pga_tf")
 class RMSprop(Waiting, keras.optimizers.RMSprop):
     """`keras.optimizers.RMSprop`, and all that it takes."""
+
+
+def get(optimizer: str | dict | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """As `keras.optimizers.get`, but that "adam", "sgd" and "rmsprop" stand for those above."""
+    ours = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}
+    if isinstance(optimizer, str) and optimizer.lower() in ours:
+        return ours[optimizer.lower()]()
+    return keras.optimizers.get(optimizer)

@@ -83,7 +83,8 @@ def seconds(training: Training, measured: Sequence[dict], speeds: Mapping[str, t
         wanted = row.values["method"], row.values["dataset"]
         same = [entry for entry in alike if (entry["flags"]["method"], entry["flags"]["dataset"]) == wanted] or alike
     if same:
-        return sum(sum(min(part["wall"], part["cpu"]) for part in entry["times"].values()) for entry in same) / len(same)
+        parts = [part for entry in same for part in entry["times"].values()]
+        return sum(min(part["wall"], part["cpu"]) for part in parts) / len(same)
     taken = steps(row, budget)
     return speeds[row.name][0] * taken if budget.name == "paper" and row.name in speeds and taken else None
 

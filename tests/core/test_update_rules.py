@@ -86,6 +86,21 @@ def test_no_weight_moves_before_what_it_waits_for_is_there(rule):
     assert np.isnan(_after(ours(RATE, **options), GRADIENTS[:1], after=tf.constant(np.nan)).numpy()).all()
 
 
+@pytest.mark.parametrize("name", ["adam", "Adam", "sgd", "rmsprop"])
+def test_a_name_stands_for_ours_with_keras_own_settings(name):
+    ours, keras_own = update_rules.get(name), keras.optimizers.get(name)
+    assert isinstance(ours, update_rules.Waiting)
+    assert isinstance(ours, type(keras_own))
+    unnamed = [optimizer.get_config() | {"name": ""} for optimizer in (ours, keras_own)]  # Keras numbers them
+    assert unnamed[0] == unnamed[1]
+
+
+def test_other_optimisers_are_handed_on():
+    given = keras.optimizers.Adam(1e-3)
+    assert update_rules.get(given) is given
+    assert type(update_rules.get("adamw")) is keras.optimizers.AdamW
+
+
 @pytest.mark.parametrize("kind", [update_rules.Adam, keras.optimizers.Adam], ids=["ours", "keras"])
 def test_all_gradients_of_a_step_hold_back_each_weight(kind):
     """One NaN among the gradients reaches the weights of the others, which shows that they waited for it."""
