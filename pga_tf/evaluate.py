@@ -12,17 +12,19 @@ from PIL import Image
 from pga_tf import command_line, flags
 from pga_tf.core import checks, commands, files, photo, shards
 from pga_tf.evaluation import protocols
+from pga_tf.runs import zoo
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.settings.data import DataOptions, dataset_name, require_there
 
 USAGE = """python -m pga_tf.evaluate --workdir=RUN [--num_samples=10000] [--seeds=3] [--features=NAME]
 python -m pga_tf.evaluate --workdir=RUN --protocol=pga   (as the paper scored; or dai_wipf, prior_free)
 python -m pga_tf.evaluate --workdir=RUN --prior=NAME | --priors=all
+python -m pga_tf.evaluate --workdir=zoo/mnist --out=FOLDER
 python -m pga_tf.evaluate --images=PATH --against=mnist --workdir=OUT
 python -m pga_tf.evaluate --compare RUN1 RUN2 ... [--workdir=OUT]   (writes OUT/comparison.html)
 
-Writes evaluation.json and report.html, a page that opens offline, under RUN/evaluation/ (or OUT/evaluation/), and
-prints the table. Every score comes with the protocol by which it was got."""
+Writes evaluation.json and report.html, a page that opens offline, under RUN/evaluation/ (or FOLDER/, or
+OUT/evaluation/), and prints the table. Every score comes with the protocol by which it was got."""
 
 FLAGS = absl_flags.FLAGS
 FEWEST = 10  # images on either side
@@ -31,6 +33,7 @@ RESIZE = (DataOptions.resize, photo.RESIZES, "how, as --resize does in training"
 
 def define_flags():
     absl_flags.DEFINE_string("workdir", None, "run directory of pga_tf.train; with --images, where results go")
+    absl_flags.DEFINE_string("out", "", "with a run: where results go, instead of its own folder")
     absl_flags.DEFINE_string(
         "features",
         "",
@@ -82,6 +85,8 @@ def define_flags():
 
 
 def main(runs):
+    if FLAGS.out and (FLAGS.compare or FLAGS.images):
+        checks.refuse("--out", expected="a run to score", received="none", remedy="pass --workdir=OUT in its place")
     if FLAGS.compare:
         return _compare(runs)
     command_line.require_flags_only(runs, unless="--compare")
@@ -118,24 +123,32 @@ def _request():
 
 def _evaluate_run():
     config = flags.config_of_run()
+    FLAGS.out or zoo.require_own(config.run.workdir, "Evaluating without --out=FOLDER")
     from pga_tf import run  # loads TensorFlow
     from pga_tf.runs import assessment
 
-    result, pictures = assessment.of_run(config, _request(), FLAGS.prior)
-    return _say(result, run.keep_of_run(config, result, pictures))
+    folder = pathlib.Path(files.home(FLAGS.out)) if FLAGS.out else run.evaluation_folder(config, FLAGS.prior)
+    result, pictures = assessment.of_run(config, _request(), FLAGS.prior, folder)
+    if FLAGS.out:
+        run.keep(result, pictures, folder)
+    else:
+        run.keep_of_run(config, result, pictures)
+    return _say(result, folder)
 
 
 def _evaluate_priors():
     """Scores of every prior that the run has, against the same real images, as one table."""
-    directory, config = RunDirectory(FLAGS.workdir), flags.config_of_run()
+    config = flags.config_of_run()
+    FLAGS.out or zoo.require_own(config.run.workdir, "Evaluating without --out=FOLDER")
+    folder = pathlib.Path(files.home(FLAGS.out)) if FLAGS.out else RunDirectory(config.run.workdir).evaluation
     from pga_tf.evaluation import report  # loads TensorFlow
     from pga_tf.runs import assessment
 
-    title, results, pictures = assessment.of_priors(config, _request())
+    title, results, pictures = assessment.of_priors(config, _request(), folder)
     text, page = report.matrix(title, results, pictures)
-    files.write_page(directory.evaluation / "priors.html", page)
-    files.write_json(directory.evaluation / "priors.json", results)
-    print(f"{text}\n\n  {directory.evaluation / 'priors.json'}\n  {directory.evaluation / 'priors.html'}")
+    files.write_page(folder / "priors.html", page)
+    files.write_json(folder / "priors.json", results)
+    print(f"{text}\n\n  {folder / 'priors.json'}\n  {folder / 'priors.html'}")
     return 0
 
 
@@ -216,7 +229,7 @@ def _say(result, folder):
 def _compare(runs):
     if len(runs) < 2:
         checks.refuse("--compare", expected="two or more runs", received=len(runs), remedy="--compare RUN1 RUN2")
-    folders = [RunDirectory(name).evaluation for name in runs]
+    folders = [RunDirectory(zoo.located(name)).evaluation for name in runs]
     for name, folder in zip(runs, folders, strict=True):
         path = folder / "evaluation.json"
         if not path.exists():

@@ -15,7 +15,7 @@ from pga_tf import data
 from pga_tf.core import checks, cluster, files, grids, options
 from pga_tf.evaluation import report
 from pga_tf.methods import METHODS
-from pga_tf.runs import assessment, drawing, fitted, hparams, trained
+from pga_tf.runs import assessment, drawing, fitted, hparams, packing, trained, zoo
 from pga_tf.runs import config as config_lib
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.settings.data import DataOptions, dataset_name
@@ -55,7 +55,9 @@ class Run:
     """A trained run directory. Images are uint8 `[N, H, W, C]`, or floats in the range that its method trains in.
 
     Args:
-      workdir: the directory that `train` made. checkpoint: "last", or "best" of a run with `keep_best`.
+      workdir: the directory that `train` or `pack` made, or "zoo/mnist", "zoo/fashion_mnist" or "zoo/cifar10", models
+        that come with this package and are only read; a folder of that name goes first.
+      checkpoint: "last", or "best" of a run with `keep_best`.
       dataset: where its images lie now, such as "folder:PATH"; "": where they lay. allow_changed_data: whether to take
         images that are not those of the run.
 
@@ -70,14 +72,15 @@ class Run:
         dataset: str = "",
         allow_changed_data: bool = False,
     ):
-        self.directory, self.checkpoint = RunDirectory(workdir), checkpoint
+        self.config, self.checkpoint = config_lib.of_run(workdir, dataset, allow_changed_data), checkpoint
+        self.directory = RunDirectory(self.config.run.workdir)
         self.workdir = self.directory.path
-        self.config = config_lib.of_run(workdir, dataset, allow_changed_data)
         self.model, self.step = trained.load_model(self.config, checkpoint)
         self._drawings = {}
 
     def __repr__(self) -> str:
-        return f"Run({str(self.workdir)!r}): {self.config.run.method} on {self.config.data.dataset}, step {self.step:,}"
+        run = self.config.run
+        return f"Run({zoo.told(self.workdir)!r}): {run.method} on {self.config.data.dataset}, step {self.step:,}"
 
     def priors(self) -> list[str]:
         """Names of the priors that the run can be sampled with: its method's own, and those fitted to it."""
@@ -162,16 +165,47 @@ class Run:
         return fitting.fit(self.config, self.model, fit_options, own, out=out)
 
     def evaluate(self, prior: str = "", **values: Any) -> Scores:
-        """Scores under a prior, as `pga_tf.evaluate` finds and keeps them in the run.
+        """Scores under a prior, as `pga_tf.evaluate` finds and keeps them in the run, unless that is of the zoo.
 
         Args:
           values: of `assessment.Request`: protocol, num_samples, seeds, features, split, num_real, inception_path,
             cache_dir.
         """
         request = _request(checkpoint=self.checkpoint, **values)
-        result, pictures = assessment.of_run(self.config, request, prior)
+        if zoo.holds(self.workdir):
+            return Scores(assessment.of_run(self.config, request, prior)[0])
+        result, pictures = assessment.of_run(self.config, request, prior, evaluation_folder(self.config, prior))
         keep_of_run(self.config, result, pictures)
         return Scores(result)
+
+    def card(self, prior: str = "") -> dict:
+        """What is known of the model under a prior: run, checkpoint, weights, prior, flags, evaluation; plain values.
+
+        "evaluation" has the scores of the last evaluation of these weights under that prior, their protocol's card and
+        what was found of memorisation; it is None where there was none.
+        """
+        name, config = prior or trained.prior_of(self.config), self.config
+        found = _last_evaluation(self, name)
+        run = {"method": config.run.method, "dataset": config.data.dataset, "step": self.step, "seed": config.run.seed}
+        return {
+            "run": run,
+            "checkpoint": self.checkpoint,
+            "weights": "moving average" if config.optimizer.ema else "as trained",
+            "prior": name,
+            "flags": config.values() | {"workdir": zoo.told(self.workdir)},
+            "evaluation": found and {part: found[part] for part in ("scores", "card", "memory")},
+        }
+
+    def pack(self, folder: str | os.PathLike, prior: str = "", optimize: str = "none") -> pathlib.Path:
+        """Writes what samples, scores and exports need into the new `folder`, in a few MB; `load` takes it as a run.
+
+        Args:
+          prior: the one to take along. optimize: how kernels are stored: none, bfloat16 or int8; the packed model is
+            the rounded one.
+        """
+        draw = self.drawing(prior)
+        evaluation = _last_evaluation(self, draw.prior_name)
+        return packing.pack(self.config, draw.model, draw.prior_name, folder, optimize=optimize, evaluation=evaluation)
 
     def export(
         self, name: str, base: str | os.PathLike = "runs/models", prior: str = "", **values: Any
@@ -188,34 +222,26 @@ def publish(run: Run, chosen: Any, prior: str = "") -> tuple:
     """(folder of the version, what the gate found by signature) of a run exported under a prior by `ExportOptions`."""
     from pga_tf.serving import export as export_lib
 
-    draw, config = run.drawing(prior), run.config
-    facts = {
-        "run": {"method": config.run.method, "dataset": config.data.dataset, "step": run.step, "seed": config.run.seed},
-        "checkpoint": run.checkpoint,
-        "weights": "moving average" if config.optimizer.ema else "as trained",
-        "prior": draw.prior_name,
-        "flags": config.values(),
-        "evaluation": _last_evaluation(run, draw.prior_name),
-    }
-    return export_lib.export(draw.model, draw.prior, run.directory.read_image_shape(), chosen, facts)
+    draw = run.drawing(prior)
+    return export_lib.export(
+        draw.model, draw.prior, run.directory.read_image_shape(), chosen, run.card(draw.prior_name)
+    )
 
 
 def _last_evaluation(run, prior):
-    """Scores and protocol of the last evaluation of what is exported, or None where it was not evaluated."""
-    path = run.directory.evaluation_of(prior, trained.noted_prior(run.config)) / "evaluation.json"
+    """The last evaluation of the weights of `run` under `prior`, or None where they were not evaluated."""
+    path = evaluation_folder(run.config, prior) / "evaluation.json"
     if not path.exists():
         return None
     try:
         result = report.read(path, "evaluate the run again")
     except checks.InputError as error:
-        print(f"warning: the export is without scores: {error}", file=sys.stderr)
+        print(f"warning: the card is without scores: {error}", file=sys.stderr)
         return None
     if "run" not in result:  # of images, and not of a run
         return None
     same = (result["card"]["generated"]["prior"], result["run"]["checkpoint"], result["run"]["step"])
-    if same != (prior, run.checkpoint, run.step):
-        return None
-    return {"scores": result["scores"], "card": result["card"]}
+    return result if same == (prior, run.checkpoint, run.step) else None
 
 
 def load(
@@ -223,7 +249,8 @@ def load(
 ) -> Run:
     """The trained run in `workdir`, with the weights of `checkpoint`: "last" or "best"; see `Run`.
 
-    `dataset`: where its images lie now; `allow_changed_data`: whether to take others than those of the run.
+    `workdir`: its folder, or zoo/NAME, a model that comes with this package. `dataset`: where its images lie now;
+    `allow_changed_data`: whether to take others than those of the run.
     """
     return Run(workdir, checkpoint, dataset=dataset, allow_changed_data=allow_changed_data)
 
@@ -340,13 +367,16 @@ def _request(**values):
     return assessment.Request(**{"cache_dir": str(default_cache())} | values)
 
 
-def keep_of_run(config: config_lib.Config, result: dict, pictures: dict) -> pathlib.Path:
-    """Writes what was found of the run of `config` under a prior, and its scores into TensorBoard: the folder."""
-    directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
-    folder = directory.evaluation_of(result["card"]["generated"]["prior"], own)
-    keep(result, pictures, folder)
-    hparams.write_scores(directory, result, own)
-    return folder
+def evaluation_folder(config: config_lib.Config, prior: str = "") -> pathlib.Path:
+    """The folder in a run for what is found of it under a prior; "" is the run's own."""
+    prior = prior or trained.prior_of(config)
+    return RunDirectory(config.run.workdir).evaluation_of(prior, trained.noted_prior(config))
+
+
+def keep_of_run(config: config_lib.Config, result: dict, pictures: dict) -> None:
+    """Writes what was found of the run of `config` under a prior into that run, and its scores into TensorBoard."""
+    keep(result, pictures, evaluation_folder(config, result["card"]["generated"]["prior"]))
+    hparams.write_scores(RunDirectory(config.run.workdir), result, trained.noted_prior(config))
 
 
 def keep(result: dict, pictures: dict, folder: pathlib.Path) -> None:

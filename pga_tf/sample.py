@@ -12,9 +12,11 @@ from pga_tf import command_line, flags
 from pga_tf.core import checks, files, grids, memory
 from pga_tf.core.progress import Progress
 from pga_tf.runs import config as config_lib
+from pga_tf.runs import zoo
 from pga_tf.runs.directory import RunDirectory
 
 USAGE = """python -m pga_tf.sample --workdir=RUN [--grid=10x10] [--interpolate=8] [--reconstruct] [--seed=0]
+python -m pga_tf.sample --workdir=zoo/mnist --out=grid.png   (a model that comes with the package)
 python -m pga_tf.sample --workdir=RUN --out=FILE.npz --num_samples=10000
 python -m pga_tf.sample --workdir=RUN --out=FOLDER/ --num_samples=1000000   (as shards; several processes share them)
 python -m pga_tf.sample --panel RUN1 RUN2 ... [--out=panel.png]   (a row for each run: reconstruct, interpolate, sample)
@@ -41,8 +43,8 @@ def define_flags():
     absl_flags.DEFINE_string(
         "out",
         None,
-        "write uint8 images [N, H, W, C] to this .npz instead of a grid, or to shards in this folder (with / at its "
-        "end, or one that is there); with --panel the picture, default panel.png",
+        "write the grid to this .png, uint8 images [N, H, W, C] to this .npz, or such to shards in this folder (with / "
+        "at its end, or one that is there); with --panel the picture, default panel.png",
     )
     flags.define_data_flags()
     absl_flags.DEFINE_integer("num_samples", 10000, "with --out [unit: images]", lower_bound=1)
@@ -75,22 +77,24 @@ def main(runs):
         checks.refuse("--workdir", expected="a run directory", received="none", remedy="pass --workdir=runs/NAME")
     rows, columns = _parse_grid(FLAGS.grid)
     in_shards = _in_shards()
-    out = pathlib.Path(files.home(FLAGS.out)) if in_shards else _out(".npz", FLAGS.out or "")
+    pictured = not FLAGS.out or FLAGS.out.endswith(".png")
+    out = pathlib.Path(files.home(FLAGS.out)) if in_shards else _out((".npz", ".png"), FLAGS.out or "")
     if FLAGS.interpolate == 1:
         checks.refuse("--interpolate", expected="0 or at least 2", received=1, remedy="try --interpolate=8")
     config = flags.config_of_run()
-    _require_memory(RunDirectory(FLAGS.workdir).read_image_shape(), rows * columns)
-    folder = RunDirectory(FLAGS.workdir).samples
+    _require_memory(RunDirectory(config.run.workdir).read_image_shape(), rows * columns)
+    folder = RunDirectory(config.run.workdir).samples
     if in_shards:
         files.require_folder(out, f"--out={out}")
     elif not FLAGS.out:
+        zoo.require_own(config.run.workdir, "Sampling without --out=grid.png")
         files.require_folder(folder)
     from pga_tf.runs import drawing, run_data, trained  # loads TensorFlow
 
     draw, _ = trained.load(config, FLAGS.checkpoint, FLAGS.prior)
     if in_shards:
         return _write_shards(draw, out)
-    if FLAGS.out:
+    if not pictured:
         return write_array(draw, out)
 
     kind = "" if draw.prior_name == draw.model.PRIOR else f"_{draw.prior_name}"
@@ -106,9 +110,12 @@ def main(runs):
     if FLAGS.interpolate:
         rows_of_images = draw.interpolations(images[:16], value_range, FLAGS.interpolate)
         pictures["interpolations"] = drawing.picture_of_paths(rows_of_images, FLAGS.interpolate)
-    for name, picture in pictures.items():
-        grids.write_png(folder / f"{name}.png", picture)
-        print(folder / f"{name}.png")
+    for i, (name, picture) in enumerate(pictures.items()):
+        path = folder / f"{name}.png"
+        if FLAGS.out:
+            path = out.with_stem(f"{out.stem}_{name}") if i else out
+        grids.write_png(path, picture)
+        print(path)
     return 0
 
 
@@ -117,12 +124,13 @@ def _in_shards():
     return bool(FLAGS.out) and (FLAGS.out.endswith("/") or pathlib.Path(files.home(FLAGS.out)).is_dir())
 
 
-def _out(ending, name):
+def _out(endings, name):
     """The file that `name` is of, "" for none. Raises `InputError` for what cannot be written there."""
     out = pathlib.Path(files.home(name))
-    if name and out.suffix != ending:
-        folder = " or, for a folder of shards, in /" if ending == ".npz" else ""
-        checks.refuse("--out", expected=f"a file name that ends in {ending}{folder}", received=name, remedy="rename it")
+    if name and out.suffix not in endings:
+        folder = " or, for a folder of shards, in /" if ".npz" in endings else ""
+        told = f"a file name that ends in {' or '.join(endings)}{folder}"
+        checks.refuse("--out", expected=told, received=name, remedy="rename it")
     if not out.parent.is_dir() or (name and out.is_dir()):
         checks.refuse("--out", expected="a file in a folder that exists", received=name, remedy="make the folder")
     return out
@@ -134,9 +142,9 @@ def _panel(runs):
         checks.refuse("--panel", expected="one or more runs", received="none", remedy="--panel RUN1 RUN2")
     if FLAGS.workdir:
         checks.refuse("--panel", expected="runs after it", received="--workdir too", remedy="name that run beside them")
-    out = _out(".png", FLAGS.out or "panel.png")
+    out = _out((".png",), FLAGS.out or "panel.png")
     configs = [config_lib.of_run(name, FLAGS.dataset, FLAGS.allow_changed_data) for name in runs]
-    shapes = [RunDirectory(name).read_image_shape() for name in runs]
+    shapes = [RunDirectory(config.run.workdir).read_image_shape() for config in configs]
     of_first = "" if grids.is_points(shapes[0]) else f" of {_size(shapes[0])}, as the first one's"
     for name, shape in zip(runs, shapes, strict=True):
         if grids.is_points(shape) or shape != shapes[0]:
@@ -169,7 +177,8 @@ def _size(shape):
 def _require_memory(image_shape, on_a_grid):
     """Refuses more images than fit in memory: float32 as they are drawn, and a copy."""
     at_once = {"--shard_size": min(FLAGS.shard_size, FLAGS.num_samples)} if _in_shards() else {}
-    asked = at_once or {"--num_samples": FLAGS.num_samples} if FLAGS.out else {"--grid": on_a_grid}
+    pictured = not FLAGS.out or FLAGS.out.endswith(".png")
+    asked = {"--grid": on_a_grid} if pictured else at_once or {"--num_samples": FLAGS.num_samples}
     asked["--interpolate"] = 8 * FLAGS.interpolate
     for flag, count in asked.items():
         memory.require(flag, 2 * 4 * count * math.prod(image_shape), remedy="ask for fewer images at a time")

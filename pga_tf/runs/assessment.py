@@ -127,18 +127,19 @@ class Request:
         }
 
 
-def of_run(config, request, prior):
+def of_run(config, request, prior, folder=None):
     """Every score of a run under one prior: (result, dict of caption to picture).
 
+    `folder`: where the caller is going to keep that, which is made and looked at before the work.
     The result is what evaluation.json holds: title, run, flags, card, scores, notes (sentences on what they lack), gap,
     reconstruction, latent, posterior, memory, curves, history and commands. Raises `InputError` for a checkpoint, prior
     or feature network that is not there.
     """
-    directory, own = RunDirectory(config.run.workdir), trained.noted_prior(config)
+    directory = RunDirectory(config.run.workdir)
     asked, request = request, request.of_a_run()
-    folder = directory.evaluation_of(prior or trained.prior_of(config), own)
-    files.require_folder(folder)
-    files.require_places(folder / name for name in ("samples.png", "report.html", "evaluation.json"))
+    if folder:
+        files.require_folder(folder)
+        files.require_places(folder / name for name in ("samples.png", "report.html", "evaluation.json"))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.network(dataset, shape)
     source, _ = run_data.load(config)
@@ -201,14 +202,16 @@ def of_run(config, request, prior):
     return result, pictures | _pictures_of_codes(posterior, around, labelled)
 
 
-def of_priors(config, request):
+def of_priors(config, request, folder=None):
     """Scores of samples under every prior that a run has, against the same real images: (title, results, pictures).
 
     The nearest comes first. Where codes are there and a prior has a density, log p(z) of held-out ones is beside it.
+    `folder` as in `of_run`.
     """
     directory, request = RunDirectory(config.run.workdir), request.of_a_run()
-    files.require_folder(directory.evaluation)
-    files.require_places(directory.evaluation / name for name in ("priors.html", "priors.json"))
+    if folder:
+        files.require_folder(folder)
+        files.require_places(folder / name for name in ("priors.html", "priors.json"))
     dataset, shape = config.data.dataset, directory.read_image_shape()
     network = request.required_network(dataset, shape)
     (source, _), extract = run_data.load(config), network.extractor()

@@ -5,6 +5,7 @@ import re
 
 from pga_tf.core import checks, files, options
 from pga_tf.core.options import option
+from pga_tf.runs import zoo
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.settings.data import DataOptions
 from pga_tf.settings.methods import METHOD_OPTIONS
@@ -168,11 +169,12 @@ def of_run(workdir, dataset="", allow_changed_data=False):
     """The `Config` that a finished or unfinished run in `workdir` was trained with.
 
     Args:
+      workdir: its path, or zoo/NAME, see `zoo.located`.
       dataset: where its images lie now, as `--dataset`; "": where they lay. allow_changed_data: also others than they.
 
     Raises `InputError` where there is no run, or its config.flags is no whole, valid one of this version.
     """
-    directory = RunDirectory(workdir)
+    directory = RunDirectory(zoo.located(workdir))
     values = directory.read_flags()
     try:
         classes = {**GROUPS, "method": METHOD_OPTIONS.get(values["method"])}

@@ -12,6 +12,7 @@ data.json         by what its images are known again: number, digest, path
 changes.jsonl     what was changed on resuming that would otherwise be refused, and from which step on
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
+weights.npz       of a packed run, in the place of checkpoints, logs and samples
 prior.flags       the prior that the run is sampled with, where it is not its method's own; a flagfile to pass back
 owed.json         work of the newest step that a signal has put off, while there is any
 """
@@ -71,6 +72,7 @@ class RunDirectory:
         self.shape = self.path / "image_shape.json"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best"
+        self.weights = self.path / "weights.npz"
         self.logs = self.path / "logs"
         self.samples = self.path / "samples"
         self.metrics = self.path / "metrics.jsonl"

@@ -8,6 +8,7 @@ import numpy as np
 
 from pga_tf import priors
 from pga_tf.core import checks, commands, files, interfaces, options, precision
+from pga_tf.methods import METHODS
 from pga_tf.runs.directory import RunDirectory
 
 
@@ -133,6 +134,34 @@ def _record(config, name):
         return directory.read_flags(required=("prior", "seed", "autoencoder"))
     except checks.InputError as error:
         raise checks.InputError(f"{checks.without_remedy(error)} Remedy: {_anew(config, name)}.") from None
+
+
+def copy(config, name, to, model):
+    """Copies the prior `name` of a run into the `RunDirectory` `to`, as fitted to the weights of `model`.
+
+    It is noted there as what the run is sampled with; of a prior that needs no fitting that is all.
+    """
+    own = {"prior": name}
+    if (RunDirectory(config.run.workdir).prior(name) / FITTED).exists():
+        record = _record(config, name)
+        source, made = (RunDirectory(directory.prior(name)) for directory in (RunDirectory(config.run.workdir), to))
+        made.path.mkdir(parents=True)
+        made.write_config(_Record(record | {"autoencoder": fingerprint(model)}), source.read_image_shape())
+        with np.load(source.path / FITTED) as arrays, files.replacing(made.path / FITTED) as file:
+            np.savez_compressed(file, **arrays)
+        own = {key: value for key, value in record.items() if key not in ("seed", "autoencoder")}
+    if name != METHODS.get(config.run.method).prior_of(config.method):
+        to.write_own_prior(own)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """Texts by name, as `RunDirectory.write_config` takes a configuration."""
+
+    texts: dict
+
+    def values(self):
+        return self.texts
 
 
 def load(config, model, name):

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from pga_tf.core import commands
+from pga_tf.runs import zoo
 
 POINTS = 200  # of a curve
 RATES = (
@@ -47,8 +48,8 @@ def commands_of_run(config, request, prior):
     given = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
     others = {field.name: field.default for field in dataclasses.fields(request)}
     asked = {name: value for name, value in given.items() if name != "cache_dir" and value != others[name]}
-    workdir = config.run.workdir
+    workdir = zoo.told(config.run.workdir)
     return [
-        commands.line("train", flagfile=f"{workdir}/config.flags", workdir=f"{workdir}_again"),
+        commands.line("train", flagfile=f"{config.run.workdir}/config.flags", workdir=f"{workdir}_again"),
         commands.line("evaluate", workdir=workdir, **({"prior": prior} if prior else {}), **asked),
     ]

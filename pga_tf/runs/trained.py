@@ -3,7 +3,7 @@
 from pga_tf.core import checks
 from pga_tf.evaluation.protocols import OURS, PROTOCOLS
 from pga_tf.methods import METHODS
-from pga_tf.runs import build, drawing, fitted
+from pga_tf.runs import build, drawing, fitted, packed
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import CHECKPOINTS, RunDirectory
 
@@ -32,6 +32,10 @@ def load_model(config, checkpoint="last"):
     checks.require_member("--checkpoint", checkpoint, CHECKPOINTS)
     directory = RunDirectory(config.run.workdir)
     model = build.build_model(config, directory.read_image_shape())
+    if directory.weights.exists():
+        if checkpoint != CHECKPOINTS[0]:
+            checks.refuse("--checkpoint", expected=CHECKPOINTS[0], received=checkpoint, remedy="a packed run has one")
+        return model, packed.read(directory.weights, model)
     folder = {"last": directory.checkpoints, "best": directory.best}[checkpoint]
     others = {"remedy": "take --checkpoint=last"} if checkpoint == "best" else {}
     step = Checkpoints(folder, model, **others).restore()

@@ -18,9 +18,9 @@ from pga_tf.core import checks
 from pga_tf.core.interfaces import Samples
 from pga_tf.evaluation import protocol
 from pga_tf.methods.method import Method
+from pga_tf.networks.stored import Stored
 from pga_tf.serving import gate, reference, versions, warmup
 from pga_tf.serving.signatures import DEFAULT, Served, served_variables
-from pga_tf.serving.stored import Stored
 from pga_tf.settings.export import BATCH_SIZES, KINDS, LABELS, TOLERANCES, ExportOptions
 
 CARD = "assets.extra/model_card.json"

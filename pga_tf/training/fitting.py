@@ -13,7 +13,7 @@ from pga_tf.core import checks, files, memory, options, streams
 from pga_tf.core.progress import Progress
 from pga_tf.core.workers import Heard
 from pga_tf.evaluation import latent
-from pga_tf.runs import drawing, fitted, optimizers, run_codes, run_data, scoring, trained
+from pga_tf.runs import drawing, fitted, optimizers, run_codes, run_data, scoring, trained, zoo
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.config import OptimizerOptions, PriorConfig
 from pga_tf.runs.directory import RunDirectory
@@ -43,6 +43,7 @@ def fit(config, model, fit_options, own, *, out=print):
     if kind.FIT == "nothing":
         out(f"--prior={fit_options.prior} has nothing to fit")
         return True
+    zoo.require_own(config.run.workdir, "Fitting a prior")
     seed = config.run.seed if fit_options.prior_seed < 0 else fit_options.prior_seed
     record = PriorConfig(fit_options, own, seed, fitted.fingerprint(model))
     run_directory = RunDirectory(config.run.workdir)

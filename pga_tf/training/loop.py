@@ -16,7 +16,7 @@ from pga_tf.core.workers import Heard, lost
 from pga_tf.evaluation import protocol
 from pga_tf.runs import build as build_lib
 from pga_tf.runs import config as config_lib
-from pga_tf.runs import devices, drawing, fitted, hparams, run_data, scoring, trained
+from pga_tf.runs import devices, drawing, fitted, hparams, run_data, scoring, trained, zoo
 from pga_tf.runs.checkpoints import Checkpoints
 from pga_tf.runs.directory import RunDirectory
 from pga_tf.training import callbacks as callbacks_lib
@@ -111,6 +111,14 @@ def _train(config, strategy, workers, callbacks, out):
 
 def _looked_at(directory, config, out):
     """(shape of images recorded there, what differs from the run there and may) before anything is built."""
+    if directory.weights.exists() or zoo.is_called(directory.path):
+        source = RunDirectory(zoo.located(directory.path))
+        checks.refuse(
+            f"--workdir={directory.path}",
+            expected="a new folder, or a run with checkpoints to go on from",
+            received="a packed run, which has weights alone",
+            remedy=f"train such a model anew: {commands.line('train', flagfile=source.config, workdir='runs/mine')}",
+        )
     if directory.config.exists():
         config_lib.of_run(directory.path)  # what is there can be read
     shape, was, now = _recorded_shape(directory, out), directory.read_kernels(), devices.kernels()

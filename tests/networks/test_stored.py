@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf.networks.spectral import SpectralConv2D, SpectralConv2DTranspose, SpectralDense
-from pga_tf.serving.stored import Stored
+from pga_tf.networks.stored import Stored
 
 SAME = {"strides": 2, "padding": "same"}
 LAYERS = {  # layer, shape of its input, the axis of its kernel's outputs

@@ -1,4 +1,4 @@
-"""Smaller weights for an export: kernels as bfloat16 or int8, computed with as float32."""
+"""Smaller weights to hand on: kernels as bfloat16 or int8, computed with as float32."""
 
 import keras
 import tensorflow as tf
@@ -39,12 +39,16 @@ class Stored:
     def replaces(self, variable):
         return id(variable) in self._kept
 
+    def parts(self, variable):
+        """[values] in bfloat16, or [values, scale] in int8, of a variable that is replaced; see `restored`."""
+        return self._kept[id(variable)][1:]
+
     def variables(self):
         return [part for _, *parts in self._kept.values() for part in parts]
 
     def mapping(self):
         """Pairs of Keras variable and the tensor that stands for it, for `keras.StatelessScope`."""
-        return [(variable, _restored(parts)) for variable, *parts in self._kept.values()]
+        return [(variable, restored(parts)) for variable, *parts in self._kept.values()]
 
 
 def _kernels_of(kinds, owners):
@@ -65,7 +69,8 @@ def _compressed(variable, kind, axis):
     return [tf.Variable(tf.cast(tf.round(value / scale), tf.int8), trainable=False), tf.Variable(scale)]
 
 
-def _restored(parts):
+def restored(parts):
+    """The float32 kernel of [values] in bfloat16, or of [values, scale] in int8."""
     values, *scale = parts
     restored = tf.cast(values, tf.float32)
     return restored * scale[0] if scale else restored
