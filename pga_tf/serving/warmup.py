@@ -27,5 +27,8 @@ def _log(name, signature, arrays, batch):
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = name, signature
     for key, value in arrays.items():
-        request.inputs[key].CopyFrom(tf.make_tensor_proto(value[:batch]))
+        rows = value[:batch]
+        # It is shapes that are warmed up: of floats the first one, throughout, is a proto of one number.
+        content = rows.flat[0] if rows.dtype.kind == "f" else rows
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(content, rows.dtype, rows.shape))
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))

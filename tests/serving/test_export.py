@@ -199,6 +199,7 @@ def test_warm_up_requests_parse_and_are_answered(pair, tmp_path, monkeypatch):
         loaded.signatures[request.model_spec.signature_name](**inputs)
         seen.add((request.model_spec.signature_name, *{len(value) for value in inputs.values()}))
     assert seen == {(name, n) for name in loaded.signatures if name != "serving_default" for n in (1, 5)}
+    assert path.stat().st_size < 300 * len(logs)  # and not as large as the images that they stand for
 
 
 KILLED_WHILE_WRITING = """
