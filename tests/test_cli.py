@@ -38,12 +38,13 @@ def test_the_wheel_asks_for_what_the_tested_environment_has():
         assert version(bound) <= tested[name.lower().replace("_", "-")], line
 
 
-def test_the_wheel_holds_every_template():
+def test_the_wheel_holds_every_template_and_the_zoo():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     shipped = {path for package, globs in declared.items() for one in globs for path in (ROOT / package).glob(one)}
     templates = {path for package in ("pga_tf", "pipelines") for path in (ROOT / package).rglob("templates/*")}
     assert {path.name for path in templates} >= {"base.html", "style.css", "report.html", "pipeline.html"}
     assert templates <= shipped
+    assert {path for path in (ROOT / "pga_tf" / "zoo").rglob("*") if path.is_file()} <= shipped
 
 
 def test_every_command_is_a_module_that_runs():

@@ -386,10 +386,13 @@ def test_every_prior_of_a_run_is_scored_in_one_table(run, tmp_path, capsys):
     assert alone["card"] == by_name["mixture"]["card"]
 
 
-def test_real_images_may_be_those_of_training(run, tmp_path):
-    copy, cache = shutil.copytree(run, tmp_path / "run"), f"--cache_dir={tmp_path}/cache"
-    evaluate(f"--workdir={copy}", "--num_samples=100", "--seeds=1", "--split=train", "--num_real=200", cache)
-    result = load(copy)
+def test_real_images_may_be_those_of_training_and_results_lie_elsewhere(run, tmp_path):
+    cache, before = f"--cache_dir={tmp_path}/cache", sorted(run.rglob("*"))
+    flags = ["--num_samples=100", "--seeds=1", "--split=train", "--num_real=200", f"--out={tmp_path}/a/b"]
+    evaluate(f"--workdir={run}", *flags, cache)
+    assert sorted(run.rglob("*")) == before
+    assert {path.name for path in (tmp_path / "a/b").iterdir()} == {"evaluation.json", "report.html", "samples.png"}
+    result = json.loads((tmp_path / "a/b/evaluation.json").read_text())
     assert result["card"]["real"]["split"] == "train"
     assert result["gap"]["training_images"] is None
     assert 0 < result["memory"]["ratio"] < np.inf
@@ -414,6 +417,7 @@ def test_runs_are_compared_under_their_cards(run, evaluated, cache, tmp_path, ca
         ([], "--workdir: expected a folder"),
         (["--images=x.npz", "--workdir=out"], "--against: expected real images"),
         (["--compare", "one"], "two or more runs"),
+        (["--images=x.npz", "--against=digits", "--out=o"], "--out: expected a run to score"),
         (["--compare", "one", "two"], "a run that was evaluated"),
         (["stray"], "flags only, received stray"),
         (["--images=gone.npz", "--against=digits", "--workdir=out"], "--images=gone.npz"),

@@ -173,6 +173,11 @@ def test_train_then_sample_on_a_folder_of_photographs_with_a_corrupt_one(tmp_pat
     assert [path.name for path in made] == ["grid_seed7.png", "reconstructions.png", "interpolations.png"]
     assert Image.open(made[0]).size == (3 * 42 - 2, 2 * 42 - 2)  # 8x8 images enlarged to 40, with gaps of 2
 
+    commands.call("sample", f"--workdir={run}", "--grid=2x3", "--reconstruct", "--seed=7", f"--out={tmp_path}/mine.png")
+    assert capfd.readouterr().out.split() == [f"{tmp_path}/mine.png", f"{tmp_path}/mine_reconstructions.png"]
+    assert (tmp_path / "mine.png").read_bytes() == made[0].read_bytes()
+    assert (tmp_path / "mine_reconstructions.png").read_bytes() == made[1].read_bytes()
+
     for name, compressed in (("a", False), ("b", True)):
         more = ["--compress"] if compressed else []
         commands.call("sample", f"--workdir={run}", f"--out={tmp_path / name}.npz", "--num_samples=5", *more)

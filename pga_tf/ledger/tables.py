@@ -139,6 +139,7 @@ TABLES = {
     "matched_pga": Table("what the paper names as future work", ["mmd_pga_*", "adversarial_pga_*"]),
     "fast": Table("rows of the papers in fewer steps, with settings of ours", ["*_fast"]),
     "rae": Table("the released code of Ghosh et al., ICLR 2020", ["rae_*", "ae_cited_*"]),
+    "zoo": Table("models that come with the package", ["zoo_*"]),
     "others": Table("autoencoders of other papers, and what is ours", ["*"]),
 }  # fmt: skip
 
