@@ -193,7 +193,7 @@ class Run:
             "weights": "moving average" if config.optimizer.ema else "as trained",
             "prior": name,
             "flags": config.values() | {"workdir": zoo.told(self.workdir)},
-            "evaluation": found and {part: found[part] for part in ("scores", "card", "memory")},
+            "evaluation": found and {part: found.get(part) for part in ("scores", "card", "memory")},
         }
 
     def pack(self, folder: str | os.PathLike, prior: str = "", optimize: str = "none") -> pathlib.Path:

@@ -11,11 +11,10 @@ import tensorflow as tf
 from PIL import Image
 
 import pga_tf
-from pga_tf import run as run_lib
 from pga_tf.core import streams
 from pga_tf.core.checks import InputError
 from pga_tf.ledger import headers
-from pga_tf.runs import zoo
+from pga_tf.runs import assessment, history, zoo
 from pga_tf.runs.directory import RunDirectory
 from tests import commands, test_flags
 
@@ -161,7 +160,10 @@ def test_it_is_only_read(tmp_path, monkeypatch):
     model = pga_tf.load("zoo/mnist")
     with refused:
         model.fit_prior("realnvp")
-    monkeypatch.setattr(run_lib.assessment, "of_run", lambda *_: ({"scores": {}, "notes": ["none"]}, {}))
+    again, score = history.commands_of_run(model.config, assessment.Request(cache_dir=""), "")
+    assert again.endswith(f"--flagfile={zoo.FOLDER / 'mnist/config.flags'} --workdir=zoo/mnist_again")
+    assert score.endswith("pga_tf.evaluate --workdir=zoo/mnist")
+    monkeypatch.setattr(assessment, "of_run", lambda *_: ({"scores": {}, "notes": ["none"]}, {}))
     assert model.evaluate().to_dict()["notes"] == ["none"]
     commands.call("sample", "--workdir=zoo/mnist", "--grid=2x2", "--out=grid.png")
     assert Image.open("grid.png").size == (2 * 58 - 2, 2 * 58 - 2)  # enlarged to 56, with gaps of 2
