@@ -179,10 +179,11 @@ class Run:
         return Scores(result)
 
     def card(self, prior: str = "") -> dict:
-        """What is known of the model under a prior: run, checkpoint, weights, prior, flags, evaluation; plain values.
+        """What is known of the model under a prior, plain values: run, checkpoint, weights, prior, flags, evaluation.
 
-        "evaluation" has the scores of the last evaluation of these weights under that prior, their protocol's card and
-        what was found of memorisation; it is None where there was none.
+        "evaluation" has the scores of the last evaluation of these weights under that prior, their protocol's card,
+        what decoder and prior add, and what was found of memorisation; it is None where there was none. "note" is the
+        text of note.txt in the run.
         """
         name, config = prior or trained.prior_of(self.config), self.config
         found = _last_evaluation(self, name)
@@ -193,7 +194,8 @@ class Run:
             "weights": "moving average" if config.optimizer.ema else "as trained",
             "prior": name,
             "flags": config.values() | {"workdir": zoo.told(self.workdir)},
-            "evaluation": found and {part: found.get(part) for part in ("scores", "card", "memory")},
+            "evaluation": found and {part: found.get(part) for part in ("scores", "card", "gap", "memory")},
+            "note": self.directory.read_note(),
         }
 
     def pack(self, folder: str | os.PathLike, prior: str = "", optimize: str = "none") -> pathlib.Path:

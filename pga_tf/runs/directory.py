@@ -13,6 +13,7 @@ changes.jsonl     what was changed on resuming that would otherwise be refused, 
 evaluation/       what pga_tf.evaluate found: evaluation.json, report.html, pictures
 priors/NAME/      priors fitted to the trained autoencoder
 weights.npz       of a packed run, in the place of checkpoints, logs and samples
+note.txt          what a user has to say of the model, written by hand; its card has it
 prior.flags       the prior that the run is sampled with, where it is not its method's own; a flagfile to pass back
 owed.json         work of the newest step that a signal has put off, while there is any
 """
@@ -73,6 +74,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best"
         self.weights = self.path / "weights.npz"
+        self.note = self.path / "note.txt"
         self.logs = self.path / "logs"
         self.samples = self.path / "samples"
         self.metrics = self.path / "metrics.jsonl"
@@ -315,6 +317,10 @@ class RunDirectory:
                 json_lines.write(path, [line for line in lines if line["step"] <= last])
         if self.changes.exists():
             json_lines.write(self.changes, [line | {"step": min(step, line["step"])} for line in self.read_changes()])
+
+    def read_note(self):
+        """The text of note.txt, "" where there is none. Raises `InputError` for a file that cannot be read."""
+        return files.read_text(self.note, "write it as text, or move it away").strip() if self.note.exists() else ""
 
     def read_curve(self, name):
         """(steps, values) of one quantity in metrics.jsonl, in order of steps; empty where it was not logged."""

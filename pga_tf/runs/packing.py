@@ -67,6 +67,8 @@ def _write(config, model, prior, made, optimize, evaluation):
     made.write_config(nowhere, source.read_image_shape(), source.read_kernels())
     if data := source.read_data():
         made.write_data(data)
+    if note := source.read_note():
+        files.write_text(made.note, f"{note}\n")
     packed.write(made.weights, model, optimize)
     written, _ = trained.load_model(config_lib.of_run(made.path))
     fitted.copy(config, prior, made, written)

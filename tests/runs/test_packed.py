@@ -33,10 +33,11 @@ def run(tmp_path_factory):
 
 def test_it_gives_what_the_run_gives_and_holds_no_more_than_that_needs(run, tmp_path):
     found = {"scores": {}}
+    run.directory.note.write_text("Of three steps.\n")
     folder = packing.pack(run.config, run.model, "two", tmp_path / "deep" / "packed", evaluation=found)
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
         "config.flags", "image_shape.json", "data.json", "weights.npz", "prior.flags", "evaluation/evaluation.json",
-        "priors/two/config.flags", "priors/two/image_shape.json", "priors/two/prior.npz",
+        "note.txt", "priors/two/config.flags", "priors/two/image_shape.json", "priors/two/prior.npz",
     }  # fmt: skip
     assert [path.name for path in folder.parent.iterdir()] == ["packed"]
     assert str(run.workdir) not in "".join(path.read_text() for path in folder.rglob("*.*s*") if path.suffix != ".npz")
@@ -45,6 +46,7 @@ def test_it_gives_what_the_run_gives_and_holds_no_more_than_that_needs(run, tmp_
     np.testing.assert_array_equal(packed.sample(5), run.sample(5))
     images = run.sample(3, seed=1)
     np.testing.assert_array_equal(packed.encode(images), run.encode(images))
+    assert packed.card()["note"] == "Of three steps."
     assert packed.card()["flags"] == run.card()["flags"] | {"workdir": str(folder)}
 
 
