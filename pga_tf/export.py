@@ -51,7 +51,6 @@ def main():
         versions.set_label(versions.Versions(FLAGS.export_base, FLAGS.name), "stable", FLAGS.promote)
         print(f"{FLAGS.name}: version {FLAGS.promote} is stable in {FLAGS.export_base}/{versions.CONFIG}")
         return 0
-    _require_run()
     options = ExportOptions(
         name=FLAGS.name,
         base=FLAGS.export_base,
@@ -61,7 +60,8 @@ def main():
         tolerance=FLAGS.tolerance,
         batch_sizes=_batch_sizes(FLAGS.batch_sizes),
     )
-    versions.Versions(options.base, options.name)  # which refuses what cannot be
+    versions.Versions(options.base, options.name)  # this and the next line refuse what cannot be
+    _require_run()
     from pga_tf import run  # loads TensorFlow
 
     loaded = run.load(FLAGS.workdir, FLAGS.checkpoint)
