@@ -1,5 +1,6 @@
 """What a cluster of Dask's must have for the work, asked of it before any: workers, this code, these files."""
 
+import functools
 import os
 import pkgutil
 import tempfile
@@ -39,13 +40,17 @@ def require(beam_args, root, dataset):
         )
     files.require_folder(root, "--pipeline_root")
     with _client(given, place) as client, tempfile.NamedTemporaryFile(dir=root, prefix=".seen.") as file:
+        _require_code(f"Dask scheduler {place}", lambda: client.run_on_scheduler(pkgutil.resolve_name, ABOUT))
+        seen = {os.path.abspath(file.name): os.path.abspath(root)}
+        seen |= {path: path for path in sources.places(dataset)}
         for worker in _workers(client, given.timeout or SECONDS, place):
-            _require_code(client, worker)
-            for path in (os.path.abspath(file.name), *sources.places(dataset)):
-                if not client.submit(os.path.exists, path, workers=[worker], pure=False).result():
+            ask = functools.partial(client.submit, workers=[worker], pure=False)
+            _require_code(f"Dask worker {worker}", lambda ask=ask: ask(pkgutil.resolve_name, ABOUT).result())
+            for path, what in seen.items():
+                if not ask(os.path.exists, path).result():
                     checks.refuse(
                         f"Dask worker {worker}",
-                        expected=f"to see {path if path != os.path.abspath(file.name) else os.path.abspath(root)}",
+                        expected=f"to see {what}",
                         received="nothing there",
                         remedy="put it in a folder that all workers share",
                     )
@@ -83,10 +88,10 @@ def _workers(client, seconds, place):
     return sorted(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _require_code(client, worker):
-    what = f"Dask worker {worker}"
+def _require_code(what, found):
+    """Raises `InputError` unless `found()`, the `ABOUT` of a process called `what`, says what this process's says."""
     try:
-        there = client.submit(pkgutil.resolve_name, ABOUT, workers=[worker], pure=False).result()
+        there = found()
     except (ImportError, AttributeError) as error:
         checks.refuse(
             what,
