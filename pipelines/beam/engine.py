@@ -5,6 +5,7 @@ side inputs, sums of everything and sinks are computed by some runners on one wo
 """
 
 import contextlib
+import logging
 import os
 import pathlib
 import shutil
@@ -21,25 +22,46 @@ def pipeline(beam_args):
     """A `beam.Pipeline` with the options `beam_args`, a list of texts; its work is done when the block ends.
 
     Raises:
-      InputError: options that Beam does not take, or a cluster of Dask's that could not do the work.
+      InputError: options that Beam does not take, or a cluster of Dask's that ended before its work.
     """
     made = beam.Pipeline(options=options.parsed(beam_args))
     try:
         with made:
             yield made
+        # Beam's runner waits for errors alone, not for work that nobody does any more.
+        undone = [future.status for future in getattr(made.result, "futures", ()) if future.status != "finished"]
+        if undone:
+            _refuse(f"work that was {undone[0]}")
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "distributed":
             raise
-        checks.refuse(
-            "Dask's cluster",
-            expected="workers that live until their work is done",
-            received=str(error).partition("\n")[0].rstrip(".") or type(error).__name__,
-            remedy="look at the output of scheduler and workers, mend what ended them, and run the same command again",
-        )
+        _refuse(str(error).partition("\n")[0].rstrip(".") or type(error).__name__)
     finally:
         client = getattr(getattr(made, "result", None), "client", None)  # Dask's, which nobody else closes
         if client:
-            client.close()
+            with _untold():
+                client.close()
+
+
+def _refuse(received):
+    checks.refuse(
+        "Dask's cluster",
+        expected="a scheduler and workers that live until their work is done",
+        received=received,
+        remedy="look at what they printed, mend what ended them, and run the same command again",
+    )
+
+
+@contextlib.contextmanager
+def _untold():
+    """A client that is closed while it looks for a scheduler that died logs that it does so; `_refuse` has said it."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

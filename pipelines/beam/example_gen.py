@@ -6,7 +6,6 @@ The folders must be ones that every worker sees: a local disk for the DirectRunn
 import contextlib
 import json
 import os
-import pathlib
 import shutil
 import uuid
 
@@ -39,8 +38,8 @@ def example_gen(beam_args):
                 parts = engine.each(pipeline, sources.parts(dataset), _read, folder, test_fraction, shards, asked)
                 parts | beam.GroupByKey() | beam.Map(_join, folder, target, shards)
             counts, distinct = dict.fromkeys(examples_lib.SPLITS, 0), 0
-            for path in folder.glob("shard-*.json"):
-                joined = json.loads(path.read_text())
+            for shard in range(shards):
+                joined = json.loads(_place(folder, shard).read_text())
                 distinct += joined["distinct"]
                 counts = {split: count + joined["counts"][split] for split, count in counts.items()}
             remarks = pictures.Remarks()
@@ -50,6 +49,10 @@ def example_gen(beam_args):
         return component.close(examples, dataset, counts, sum(counts.values()) - distinct, remarks)
 
     return step
+
+
+def _place(folder, shard):
+    return folder / f"shard-{shard:05d}.json"
 
 
 def _read(part, folder, test_fraction, shards, value_range):
@@ -88,4 +91,4 @@ def _join(parts, folder, target, shards):
                 if counted[split]:
                     with open(examples_lib.shard(own, split, shard, shards), "rb") as file:
                         shutil.copyfileobj(file, joined)
-    files.write_json(pathlib.Path(folder, f"shard-{shard:05d}.json"), {"counts": counts, "distinct": len(distinct)})
+    files.write_json(_place(folder, shard), {"counts": counts, "distinct": len(distinct)})

@@ -4,8 +4,9 @@ import contextlib
 import json
 import os
 import pathlib
+import re
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,18 +29,18 @@ from pipelines.components import artifacts
 from pipelines.components.example_gen import example_gen
 from pipelines.store import Store, digest_of
 from tests.pipelines import helpers
+from tests.serving import servers
 
 pytestmark = pytest.mark.slow
-PRELOAD = ("--preload", "pipelines.beam.worker")
 START = 120  # seconds for processes that import TensorFlow beside others
 
 
 @contextlib.contextmanager
-def started(*words, cwd=helpers.ROOT):
-    """A process of Dask's for the time of the block."""
-    command = [sys.executable, "-m", "dask", *words]  # which finds this project in the folder where it is started
+def started(words, cwd=helpers.ROOT):
+    """A process of `python -m dask` for the time of the block, which finds this project if it is started there."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-m", "dask", *words], cwd=cwd, env=env, **quiet)
     try:
         yield process
     finally:
@@ -47,20 +48,23 @@ def started(*words, cwd=helpers.ROOT):
         process.wait()
 
 
+@contextlib.contextmanager
+def running():
+    """(process, HOST:PORT) of a scheduler with two workers, which the commands of docs/pipeline.md start elsewhere."""
+    port = str(servers.free_port())
+    text = (helpers.ROOT / "docs" / "pipeline.md").read_text().replace("8786", port)
+    scheduler, worker = (shlex.split(words) for words in re.findall(r"^ +tools/run python -m dask (.*)$", text, re.M))
+    (place,) = re.findall(r"--dask_client_address=([\w.]+:\d+)'", text)
+    with started([*scheduler, "--dashboard-address", ":0"]) as process, started(worker):
+        with distributed.Client(place, timeout=START, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=START)
+        yield process, place
+
+
 @pytest.fixture(scope="module")
 def address():
-    """HOST:PORT of a scheduler with two workers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host, port = free.getsockname()
-    own = ("--host", host, "--dashboard-address", ":0")
-    with (
-        started("scheduler", *own, "--port", str(port), *PRELOAD),
-        started("worker", f"tcp://{host}:{port}", "--nworkers", "2", "--nthreads", "1", *PRELOAD),
-    ):
-        with distributed.Client(f"{host}:{port}", timeout=START, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=START)
-        yield f"{host}:{port}"
+    with running() as (_, place):
+        yield place
 
 
 def options(address):
@@ -138,9 +142,31 @@ def opened(pid):
 
 
 def test_what_ends_every_worker_is_told_in_one_sentence(address):
-    message = "expected workers that live until their work is done, received Attempted to run task"
+    message = "expected a scheduler and workers that live until their work is done, received Attempted to run"
     with pytest.raises(InputError, match=message), engine.pipeline(options(address)) as pipeline:
         engine.each(pipeline, [0], os._exit)
+
+
+def test_the_end_of_the_scheduler_is_told_in_one_sentence(tmp_path, capfd):
+    with running() as (process, place):
+
+        def kill():
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            process.kill()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        message = "expected a scheduler and workers that live until their work is done, received work that was"
+        with pytest.raises(InputError, match=message), engine.pipeline(options(place)) as pipeline:
+            engine.each(pipeline, [tmp_path / "begun"], _begin)
+        thread.join()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def _begin(path):
+    path.touch()
+    time.sleep(START)
 
 
 def test_errors_of_workers_are_those_of_one_process(address, tmp_path):
@@ -149,7 +175,7 @@ def test_errors_of_workers_are_those_of_one_process(address, tmp_path):
 
 
 def test_a_worker_that_lacks_the_project_is_refused(address, tmp_path):
-    with started("worker", f"tcp://{address}", "--nworkers", "1", "--no-nanny", cwd=tmp_path):
+    with started(["worker", f"tcp://{address}", "--no-nanny"], cwd=tmp_path):
         with distributed.Client(address, set_as_default=False) as client:
             client.wait_for_workers(3, timeout=START)
         with pytest.raises(InputError, match=r"Dask worker .* received No module named 'pipelines'\. Remedy: start"):
