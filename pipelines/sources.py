@@ -57,8 +57,11 @@ def _absolute(path):
 
 
 def places(dataset):
-    """Absolute paths of the files or folders that `read` needs to see."""
-    found = {part["file"][0] if "file" in part else part["dataset"].partition(":")[2] for part in parts(dataset)}
+    """Absolute paths of the files or the folder that `read` needs to see."""
+    kind, argument = _kind(dataset)
+    if kind == "folder":
+        return [os.path.abspath(argument)]
+    found = {part["file"][0] for part in parts(dataset)} if kind == "tfds" else ()
     return sorted(path for path in found if os.path.isabs(path))
 
 

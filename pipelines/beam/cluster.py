@@ -38,22 +38,29 @@ def require(beam_args, root, dataset):
             received="none",
             remedy=f"start one; {DOCUMENT}",
         )
-    files.require_folder(root, "--pipeline_root")
-    with _client(given, place) as client, tempfile.NamedTemporaryFile(dir=root, prefix=".seen.") as file:
+    with _client(given, place) as client:
         _require_code(f"Dask scheduler {place}", lambda: client.run_on_scheduler(pkgutil.resolve_name, ABOUT))
-        seen = {os.path.abspath(file.name): os.path.abspath(root)}
-        seen |= {path: path for path in sources.places(dataset)}
-        for worker in _workers(client, given.timeout or SECONDS, place):
-            ask = functools.partial(client.submit, workers=[worker], pure=False)
-            _require_code(f"Dask worker {worker}", lambda ask=ask: ask(pkgutil.resolve_name, ABOUT).result())
-            for path, what in seen.items():
-                if not ask(os.path.exists, path).result():
-                    checks.refuse(
-                        f"Dask worker {worker}",
-                        expected=f"to see {what}",
-                        received="nothing there",
-                        remedy="put it in a folder that all workers share",
-                    )
+        workers = _workers(client, given.timeout or SECONDS, place)
+        files.require_folder(root, "--pipeline_root")
+        with tempfile.NamedTemporaryFile(dir=root, prefix=".seen.") as file:
+            seen = {path: path for path in sources.places(dataset)}
+            seen[os.path.abspath(file.name)] = os.path.abspath(root)
+            for worker in workers:
+                _require_worker(functools.partial(client.submit, workers=[worker], pure=False), worker, seen)
+
+
+def _require_worker(ask, worker, seen):
+    """Raises `InputError` unless a worker has the code and sees the paths `seen`, a dict to what messages call them."""
+    what = f"Dask worker {worker}"
+    _require_code(what, lambda: ask(pkgutil.resolve_name, ABOUT).result())
+    for path, shown in seen.items():
+        if not ask(os.path.exists, path).result():
+            checks.refuse(
+                what,
+                expected=f"to see {shown}",
+                received="nothing there",
+                remedy="put it in a folder that all workers share",
+            )
 
 
 def _client(given, place):
@@ -92,11 +99,11 @@ def _require_code(what, found):
     """Raises `InputError` unless `found()`, the `ABOUT` of a process called `what`, says what this process's says."""
     try:
         there = found()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # an import answers what another environment lacks with errors of many types
         checks.refuse(
             what,
             expected="one that can import this project and Apache Beam",
-            received=str(error),
+            received=(str(error) or type(error).__name__).partition("\n")[0],
             remedy=f"start it with PYTHONPATH={code_hash.ROOT}, in an environment like this one; {DOCUMENT}",
         )
     for name, expected in pkgutil.resolve_name(ABOUT).items():

@@ -76,7 +76,7 @@ def scratch(folder):
 
 
 def each(source, elements, function, *arguments):
-    """The collection that `function(element, *arguments)`, which yields, makes of every one of `elements`."""
+    """The collection of what `function(element, *arguments)` yields, if anything, for every one of `elements`."""
     spread = source | beam.Create(elements) | beam.Reshuffle()
     return spread | beam.FlatMap(function, *arguments)
 
