@@ -1,0 +1,95 @@
+"""What stages work on, made before they are measured, by a process of its own: photographs, records, arrays.
+
+Photographs are crops of the two that come with scikit-learn, as JPEGs of quality 90; no two are the same place.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+import numpy as np
+
+QUALITY = 90
+TEST_FRACTION, SHARDS = 0.1, 4
+DIMENSIONS = 1280  # of the features `imagenet`
+CODES = 32
+
+
+def crops(count: int, side: int) -> np.ndarray:
+    """uint8 `[count, side, side, 3]`, crops at random places; the same in every process."""
+    from sklearn import datasets
+
+    pictures, rng = datasets.load_sample_images().images, np.random.default_rng(0)
+    images = np.empty((count, side, side, 3), np.uint8)
+    for number, image in enumerate(images):
+        picture = pictures[number % len(pictures)]
+        top, left = (int(rng.integers(0, extent - side)) for extent in picture.shape[:2])
+        image[:] = picture[top : top + side, left : left + side]
+    return images
+
+
+def photographs(folder: pathlib.Path, count: int, side: int) -> None:
+    """Writes a folder of JPEGs."""
+    from PIL import Image
+
+    for number, image in enumerate(crops(count, side)):
+        Image.fromarray(image).save(folder / f"{number:06d}.jpg", quality=QUALITY)
+
+
+def examples(folder: pathlib.Path, count: int, side: int) -> None:
+    """Writes ExampleGen's records of the photographs, and beside them the schema that Transform asks for."""
+    from pipelines.components import artifacts
+    from pipelines.components.example_gen import example_gen
+
+    dataset = f"folder:{made(folder.parent, 'photographs', count, side)}"
+    example_gen(str(folder), dataset, TEST_FRACTION, SHARDS)
+    schema = {"height": side, "width": side, "channels": 3}
+    (folder / artifacts.SCHEMA).write_text(json.dumps(schema))
+
+
+def array(folder: pathlib.Path, count: int, side: int) -> None:
+    """Writes the array that Transform leaves, of noise."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, side, side, 1), np.uint8)
+    np.savez(folder / "images.npz", images=images, test=np.arange(count) % 10 == 0)
+
+
+MAKERS = {"photographs": photographs, "examples": examples, "array": array}
+
+
+def place(base: pathlib.Path, kind: str, count: int, side: int) -> pathlib.Path:
+    """Where the folder of a kind lies below `base`."""
+    return base / f"{kind}_{count}_{side}"
+
+
+def made(base: pathlib.Path, kind: str, count: int, side: int) -> pathlib.Path:
+    """The folder of a kind below `base`, made where it is missing; it appears whole or not at all."""
+    folder = place(base, kind, count, side)
+    if not folder.exists():
+        begun = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.rmtree(begun, ignore_errors=True)
+        begun.mkdir(parents=True)
+        MAKERS[kind](begun, count, side)
+        begun.replace(folder)
+    return folder
+
+
+def features(count: int, seed: int) -> np.ndarray:
+    """float32 `[count, DIMENSIONS]`, normal ones, neither independent nor of one scale."""
+    rng = np.random.default_rng(seed)
+    scale = (np.arange(1, DIMENSIONS + 1) ** -0.5).astype(np.float32)
+    shared = rng.normal(size=(count, 1)).astype(np.float32)
+    return rng.normal(size=(count, DIMENSIONS)).astype(np.float32) * scale + 0.1 * shared
+
+
+def codes(count: int) -> np.ndarray:
+    """float32 `[count, CODES]` of a mixture of twenty Gaussians that overlap."""
+    rng = np.random.default_rng(0)
+    centres = 0.4 * rng.normal(size=(20, CODES))  # so near that EM has work to do
+    return (centres[rng.integers(0, 20, count)] + rng.normal(size=(count, CODES))).astype(np.float32)
+
+
+if __name__ == "__main__":
+    made(pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
