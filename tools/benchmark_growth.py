@@ -32,7 +32,7 @@ MATERIAL = "material"  # folder of --out for what is worked on
 
 
 def define_flags():
-    flags.DEFINE_list("stages", None, "what to measure; default: " + ", ".join(stages.all_stages(SIDE)))
+    flags.DEFINE_list("stages", None, "what to measure; default: " + ", ".join(stages.all_stages(SIDE, 1)))
     flags.DEFINE_string("out", "runs/growth", "folder of results; those that are there are not measured again")
     flags.DEFINE_integer("rounds", stages.ROUNDS, "times that each is measured; more tell the noise", lower_bound=1)
     flags.DEFINE_string("method", "lpga", "what is trained and sampled")
@@ -54,7 +54,7 @@ def settings() -> dict:
 
 def chosen() -> list[stages.Stage]:
     """The stages of `--stages`. Raises `InputError` for an unknown one."""
-    every = stages.all_stages(SIDE)
+    every = stages.all_stages(SIDE, FLAGS.latent_dim)
     for name in FLAGS.stages or []:
         checks.require_member("--stages", name, every)
     return [every[name] for name in FLAGS.stages or every]

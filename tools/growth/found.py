@@ -35,7 +35,9 @@ class Growth:
 
     @property
     def space(self) -> laws.Law:
-        """As `time`, of memory."""
+        """As `time`, of memory; what arrays are known to take is added where no growth was seen."""
+        if self.memory_law.flat and self.axis.held:
+            return dataclasses.replace(self.memory_law, b=self.axis.held)
         return _by(self.memory_law, self.axis.memory, self.axis, self.memory, LEAST_OF_MEMORY)
 
     @property

@@ -30,7 +30,8 @@ class Law:
 
     Attributes:
       low, high: the exponents that the measurements leave possible; of a constant 0 and 0.
-      noise: relative standard deviation of a measurement. possible: (a, b, p) of every possible exponent.
+      noise: relative standard deviation of a measurement. possible: (a, b, p) of every possible exponent; one that is
+        known is alone.
     """
 
     a: float
@@ -107,7 +108,9 @@ def fit(
         return Law(constant, 0.0, 1.0, 0.0, 0.0, noise, measured, ((constant, 0.0, 1.0),))
     p = float(best) if exponent is None else exponent
     a, b, _ = _of_exponent(units, values, p)
-    return Law(a, b / sizes[-1] ** p, p, kept[0][2], kept[-1][2], noise, measured, tuple(kept))
+    b /= sizes[-1] ** p
+    possible = tuple(kept) if exponent is None else ((a, b, p),)
+    return Law(a, b, p, kept[0][2], kept[-1][2], noise, measured, possible)
 
 
 def _of_exponent(units, values, p):

@@ -8,12 +8,14 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 
+from tools.growth.stages import FEATURES
+
 QUALITY = 90
 TEST_FRACTION, SHARDS = 0.1, 4
-DIMENSIONS = 1280  # of the features `imagenet`
 CODES = 32
 
 
@@ -56,7 +58,12 @@ def array(folder: pathlib.Path, count: int, side: int) -> None:
     np.savez(folder / "images.npz", images=images, test=np.arange(count) % 10 == 0)
 
 
-MAKERS = {"photographs": photographs, "examples": examples, "array": array}
+def pictures(folder: pathlib.Path, count: int, side: int) -> None:
+    """Writes an array of photographs as `array` does."""
+    np.savez(folder / "images.npz", images=crops(count, side))
+
+
+MAKERS = {"photographs": photographs, "examples": examples, "array": array, "pictures": pictures}
 
 
 def place(base: pathlib.Path, kind: str, count: int, side: int) -> pathlib.Path:
@@ -76,12 +83,28 @@ def made(base: pathlib.Path, kind: str, count: int, side: int) -> pathlib.Path:
     return folder
 
 
+def mapped(folder: pathlib.Path):
+    """The `Source` of an array in `folder`, mapped as one of more than a gigabyte is."""
+    from pga_tf import data
+    from pga_tf.data import random_access
+
+    random_access.LIMIT_BYTES = 0
+    return data.load(data.DataOptions(dataset=f"npz:{folder / 'images.npz'}"))
+
+
+def batches(count: int, block: np.ndarray, size: int = 250) -> Iterator[np.ndarray]:
+    """`count` rows of `block`, whose length `size` divides, over and over, `size` at a time: memory does not grow."""
+    for start in range(0, count, size):
+        first = start % len(block)
+        yield block[first : first + size]
+
+
 def features(count: int, seed: int) -> np.ndarray:
-    """float32 `[count, DIMENSIONS]`, normal ones, neither independent nor of one scale."""
+    """float32 `[count, FEATURES]`, normal ones, neither independent nor of one scale."""
     rng = np.random.default_rng(seed)
-    scale = (np.arange(1, DIMENSIONS + 1) ** -0.5).astype(np.float32)
+    scale = (np.arange(1, FEATURES + 1) ** -0.5).astype(np.float32)
     shared = rng.normal(size=(count, 1)).astype(np.float32)
-    return rng.normal(size=(count, DIMENSIONS)).astype(np.float32) * scale + 0.1 * shared
+    return rng.normal(size=(count, FEATURES)).astype(np.float32) * scale + 0.1 * shared
 
 
 def codes(count: int) -> np.ndarray:

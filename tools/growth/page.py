@@ -33,7 +33,7 @@ def measured(found: Sequence[Growth]) -> str:
                 _joined(_seconds(min(growth.cpu[size])) for size in sizes),
                 _told(growth.time_law, axis, "time" in growth.worse),
                 _joined(f"{min(growth.memory[size]) / MIB:,.0f}" for size in sizes),
-                _told(growth.memory_law, axis, "memory" in growth.worse),
+                _told(growth.memory_law, axis, "memory" in growth.worse) + _held(growth),
             )
         )
     return documents.table(head, rows)
@@ -45,6 +45,11 @@ def _joined(parts):
 
 def _told(law, axis, worse):
     return laws.told(law, of="pixels" if axis.name == "pixels" else "n") + ("; more than it must" if worse else "")
+
+
+def _held(growth):
+    known = growth.axis.held
+    return f"; {known:,.0f} bytes each by its arrays" if known and growth.memory_law.flat else ""
 
 
 def _seconds(value):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from pga_tf.evaluation.statistics import NEIGHBOURS
 from tools.growth.found import Growth
+from tools.growth.stages import QUERIES
 
 HELD_OUT = 0.1  # share of the test split
 SAMPLES, SEEDS, HELD_CODES = 10_000, 3, 5000  # of an evaluation, and held-out images beside samples
-QUERIES = 2000  # of the stage `memorisation`
 ITERATIONS = 100  # of EM
 DAY, HOUR = 86_400.0, 3600.0
 REMEDIES = {

@@ -8,7 +8,12 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 ROUNDS = 2
-MATERIAL = {"example_gen": "photographs", "statistics_gen": "examples", "transform": "examples", "open": "array"}
+FEATURES = 1280  # dimensions of `imagenet`
+QUERIES = 2000  # features whose nearest others are looked for
+MATERIAL = {
+    "example_gen": "photographs", "statistics_gen": "examples", "transform": "examples", "open": "array",
+    "encode": "pictures", "features": "pictures",
+}  # fmt: skip
 """What has to be made beforehand, by `material.MAKERS`."""
 OTHER_NETWORK = "another network at each size"
 
@@ -21,6 +26,7 @@ class Axis:
       name: images, pixels (as the side of a square image), batch, codes, workers or processes.
       sizes: in rising order. fixed: the other sizes, by name.
       time, memory: exponents that the algorithm has, of pixels those of side^2; None: not known. note: on the axis.
+      held: bytes that arrays are known to take for each image, where these sizes do not show them.
     """
 
     name: str
@@ -29,6 +35,7 @@ class Axis:
     time: float | None
     memory: float | None
     note: str = ""
+    held: float = 0.0
 
     def n(self, size: int) -> int:
         """What the cost of a size is a function of."""
@@ -69,18 +76,19 @@ class Task:
         return self.stage, self.axis, self.size, self.round
 
 
-def all_stages(side: int) -> dict[str, Stage]:
+def all_stages(side: int, latent_dim: int) -> dict[str, Stage]:
     """Every stage by name, with images of `side` pixels wherever pixels are not what grows."""
+    of_codes, of_features = 2 * 4 * latent_dim, 2 * 4 * FEATURES  # float32, in parts and then in one array
     files, few = (2000, 8000, 32000), (1000, 2000, 4000)
 
-    def of_pipeline(name, title, memory):
-        images = Axis("images", files, {"pixels": side}, 1, memory)
+    def of_pipeline(name, title, held=0.0):
+        images = Axis("images", files, {"pixels": side}, 1, 1, held=held)
         return Stage(name, title, (images, Axis("pixels", (32, 64, 128), {"images": 2000}, 1, None)))
 
     made = [
-        of_pipeline("example_gen", "ExampleGen", 1),
-        of_pipeline("statistics_gen", "StatisticsGen", 1),
-        of_pipeline("transform", "Transform", 1),
+        of_pipeline("example_gen", "ExampleGen"),
+        of_pipeline("statistics_gen", "StatisticsGen"),
+        of_pipeline("transform", "Transform", held=8.0 + 1.0),
         Stage(
             "open",
             "Trainer: opening a mapped array",
@@ -95,7 +103,7 @@ def all_stages(side: int) -> dict[str, Stage]:
                 Axis("workers", (1, 2, 4), {"pixels": side, "batch": 16}, 1, None, "a batch of 16 at each"),
             ),
         ),
-        Stage("encode", "PriorFitter: codes of images", (Axis("images", few, {"pixels": side}, 1, 1),)),
+        Stage("encode", "PriorFitter: codes of images", (Axis("images", few, {"pixels": side}, 1, 1, held=of_codes),)),
         Stage(
             "mixture",
             "PriorFitter: an iteration of EM",
@@ -112,9 +120,9 @@ def all_stages(side: int) -> dict[str, Stage]:
         Stage(
             "features",
             "Evaluator: features and their moments",
-            (Axis("images", (250, 500, 1000), {"pixels": side}, 1, 1),),
+            (Axis("images", (250, 500, 1000), {"pixels": side}, 1, 1, held=of_features),),
         ),
-        Stage("frechet", "Evaluator: Frechet distance of features", (Axis("images", (2000, 4000, 8000), {}, 1, 1),)),
+        Stage("frechet", "Evaluator: Frechet distance of features", (Axis("images", (4000, 8000, 16_000), {}, 1, 0),)),
         Stage(
             "neighbours",
             "Evaluator: precision, recall, density, coverage",
@@ -122,7 +130,7 @@ def all_stages(side: int) -> dict[str, Stage]:
         ),
         Stage(
             "memorisation",
-            "Evaluator: nearest training image of 2,000 others",
+            f"Evaluator: nearest training image of {QUERIES:,} others",
             (Axis("images", (5000, 10_000, 20_000), {}, 1, 0),),
         ),
     ]

@@ -16,8 +16,10 @@ import time
 import numpy as np
 
 from tools.growth import material
+from tools.growth.stages import FEATURES, QUERIES
 
 STEPS = 2  # of training, in each repetition
+BLOCK = 2000  # features that come over and over
 READY, WORKED = "ready", "worked"
 REPETITIONS, ENOUGH = 3, 2.0  # at most; CPU seconds from which on no other follows
 
@@ -82,14 +84,11 @@ def transform(task, base):
 
 
 def open_array(task, base):
-    from pga_tf import data
-    from pga_tf.data import random_access
-
-    random_access.LIMIT_BYTES = 0  # so that it is mapped, as a larger one is
-    path = material.place(base, "array", task["images"], task["pixels"]) / "images.npz"
+    folder = material.place(base, "array", task["images"], task["pixels"])
+    material.mapped(folder)  # loads libraries
 
     def work():
-        source = data.load(data.DataOptions(dataset=f"npz:{path}"))
+        source = material.mapped(folder)
         next(iter(source.batches("train", 64, seed=0, value_range=(-1.0, 1.0))))
         return {}
 
@@ -148,7 +147,7 @@ def encode(task, base):
     from pga_tf.runs import run_codes
 
     draw = _drawing(task)
-    source = data.of_array(material.crops(task["images"], task["pixels"]))
+    source = data.whole(material.mapped(material.place(base, "pictures", task["images"], task["pixels"])))
 
     def work():
         run_codes.of_split(draw, source, "all", 0)
@@ -190,15 +189,17 @@ def sample(task, base):
 
 
 def features(task, base):
+    from pga_tf import data
     from pga_tf.evaluation import features as features_lib
     from pga_tf.evaluation import statistics
+    from pga_tf.runs import scoring
 
+    source = data.whole(material.mapped(material.place(base, "pictures", task["images"], task["pixels"])))
     extract = features_lib.load(features_lib.GENERAL).extractor()
-    images = material.crops(task["images"], task["pixels"])
-    extract(images[:50])  # traces
+    extract(source.examples("all", 50))  # traces
 
     def work():
-        statistics.collect((images[i : i + 250] for i in range(0, len(images), 250)), extract)
+        statistics.collect(scoring.real_images(source, "all"), extract)
         return {}
 
     return work
@@ -208,13 +209,13 @@ def frechet(task, base):
     from pga_tf.evaluation import frechet as frechet_lib
     from pga_tf.evaluation.moments import Moments
 
-    sides = [material.features(task["images"], seed) for seed in range(2)]
+    sides = [material.features(BLOCK, seed) for seed in range(2)]
 
     def work():
-        made = [Moments(material.DIMENSIONS) for _ in sides]
+        made = [Moments(FEATURES) for _ in sides]
         for moments, side in zip(made, sides, strict=True):
-            for start in range(0, len(side), 250):
-                moments.add(side[start : start + 250])
+            for part in material.batches(task["images"], side):
+                moments.add(part)
         frechet_lib.frechet_distance(*made)
         return {}
 
@@ -236,12 +237,12 @@ def neighbours(task, base):
 def memorisation(task, base):
     from pga_tf.evaluation.neighbours import Nearest
 
-    queries = material.features(2000, 0)
+    queries, pool = material.features(QUERIES, 0), material.features(BLOCK, 1)
 
     def work():
         nearest = Nearest(queries)
-        for start in range(0, task["images"], 250):
-            nearest.add(material.features(250, 1 + start))
+        for part in material.batches(task["images"], pool):
+            nearest.add(part)
         return {}
 
     return work
