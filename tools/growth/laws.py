@@ -19,7 +19,7 @@ from pga_tf.core import checks
 FEWEST = 3  # sizes for three unknowns
 EXPONENTS = np.round(np.arange(0.1, 3.51, 0.02), 2)
 LEAST_NOISE = 0.01
-UNREPEATED, MANY = 0.05, 1000  # deviation that is assumed where nothing was repeated, as if it were known well
+UNREPEATED, MANY = 5.0, 1000  # times the least is assumed where nothing was repeated, as if it were known well
 SURE = 0.95
 TELLING = 0.5  # a width of the interval of p from which on it tells little
 
@@ -126,7 +126,7 @@ def _noise(costs, least):
     freedom = sum(len(found) - 1 for found in logs)
     spread = sum(float(((found - found.mean()) ** 2).sum()) for found in logs)
     if not freedom:
-        return UNREPEATED, MANY
+        return UNREPEATED * least, MANY
     return max(least, math.sqrt(spread / freedom)), freedom
 
 
