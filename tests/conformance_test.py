@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from pga_tf import networks
-from pga_tf.core import interfaces, ranges
+from pga_tf.core import interfaces, ranges, update_rules
 from pga_tf.core.checks import InputError
 from pga_tf.methods import METHODS
 from pga_tf.networks import NetworkOptions, mlp
@@ -86,7 +86,7 @@ def _ready(method, **kwargs):
     small = {
         "network": "mlp",
         "batch_norm": "per_source",
-        "optimizer": lambda: keras.optimizers.SGD(0.05, weight_decay=0.01),
+        "optimizer": lambda: update_rules.SGD(0.05, weight_decay=0.01),
     }
     return builders.build(method, **small | kwargs)
 
@@ -378,7 +378,7 @@ def test_a_step_of_a_prior_keeps_the_order_of_reads_and_writes_and_its_noise_apa
     model = PRIORS.get(prior)(4)
     if model.FIT != "steps":
         pytest.skip(f"{prior} is not fitted by steps")
-    model.compile(keras.optimizers.Adam(1e-3))
+    model.compile(update_rules.Adam(1e-3))
     codes = tf.random.stateless_normal([8, 4], seed=[0, 0])
     loose, pairs = graphs.unordered(graphs.optimised(tf.function(model.train_step, autograph=False), codes))
     assert pairs > 2 * len(model.trainable_variables)

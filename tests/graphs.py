@@ -45,7 +45,7 @@ def unordered(graph):
     pairs, loose = 0, []
     for nodes in of_handle.values():
         reads = [node.name for node in nodes if node.op == "ReadVariableOp"]
-        for write in [node.name for node in nodes if node.op.startswith("Assign")]:
+        for write in [node.name for node in nodes if node.op.startswith(("Assign", "ResourceApply"))]:
             after = reachable(write)
             for read in reads:
                 pairs += 1

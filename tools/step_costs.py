@@ -17,6 +17,7 @@ from absl import flags
 from tensorflow.python.framework import ops
 
 from pga_tf import command_line, methods, networks
+from pga_tf.core import update_rules
 from pga_tf.data import DataOptions
 from pga_tf.methods import METHODS
 from pga_tf.runs import config, devices
@@ -94,7 +95,7 @@ def model_of(method, network, image_shape, *, jit, latent_dim=32, **options):
     options |= {"warmup_steps": 0} if hasattr(known(), "warmup_steps") else {}
     wanted = networks.NetworkOptions(network=network, latent_dim=latent_dim)
     model = methods.build(method, known(**options), wanted, image_shape)
-    model.compile(keras.optimizers.Adam(5e-4), jit_compile=False)
+    model.compile(update_rules.Adam(5e-4), jit_compile=False)
     model._jit_compile = jit  # as in runs/build.py
     return model
 

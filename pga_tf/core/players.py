@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from pga_tf.core import update_rules
+
 
 @dataclasses.dataclass(frozen=True)
 class Player:
@@ -42,12 +44,12 @@ def one_optimizer_each(
     """
     names = [player.name for player in players]
     if not isinstance(optimizer, dict):
-        first = keras.optimizers.get(optimizer)
+        first = update_rules.get(optimizer)
         copies = [type(first).from_config(first.get_config()) for _ in names[1:]]
         return dict(zip(names, [first, *copies], strict=True))
     if set(optimizer) != set(names):
         raise ValueError(f"optimizer: expected one for each of {', '.join(names)}, received {', '.join(optimizer)}.")
-    return {name: keras.optimizers.get(optimizer[name]) for name in names}
+    return {name: update_rules.get(optimizer[name]) for name in names}
 
 
 def require_each_variable_once(

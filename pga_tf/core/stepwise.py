@@ -200,10 +200,10 @@ class Stepwise(keras.Model):
         routing.require_gradients(gradients, variables)
         squares = updates.sums_of_squares(gradients)
         ordered = self.jit_compile and replicas.count() == 1  # by XLA
-        waiting = iter(gradients if ordered else updates.joined(gradients, squares))
+        one, of_all = None if ordered else updates.one_of_all(squares), iter(gradients)
         for player in chosen:
             own = self.trained_by(player)
-            self.optimizers[player.name].apply([next(waiting) for _ in own], own)
+            updates.apply(self.optimizers[player.name], [next(of_all) for _ in own], own, one)
         groups = {role: self.networks()[role] for player in chosen for role in player.roles}
         return updates.norms(gradients, squares, groups)
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import keras
 import tensorflow as tf
 
-from pga_tf.core import replicas
+from pga_tf.core import replicas, update_rules
 
 
 def gradient_names(networks: Iterable[str]) -> list[str]:
@@ -17,22 +18,41 @@ def sums_of_squares(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return [tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]
 
 
-def joined(gradients: Sequence[tf.Tensor], squares: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """`gradients`, each unchanged in value, none of them there before all of them are.
+def one_of_all(squares: Sequence[tf.Tensor]) -> tf.Tensor:
+    """1.0, that is there when all gradients are; NaN where one of them holds a NaN.
+
+    Args:
+      squares: `sums_of_squares` of the gradients.
+    """
+    norm = tf.add_n(squares)
+    return tf.where(tf.math.is_nan(norm), norm, tf.ones_like(norm))
+
+
+def apply(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[tf.Tensor],
+    variables: Sequence[keras.Variable],
+    one: tf.Tensor | None,
+) -> None:
+    """One update by `optimizer`, none of whose weights moves before `one`, as `one_of_all` makes it, is there.
 
     No variable may move while another's gradient is still computed from it, and TensorFlow does not see to that. Keras
     passes the gradients through an `IdentityN`; Grappler first drops the edges "this weight is read before it is
     assigned" as implied by the path through that node, then splits the node and with it the path (TF 2.21,
     `dependency_optimizer`). A network that a loss holds was then now and then run on half updated weights.
 
-    XLA computes all of a step before it writes any of it: there it is not needed.
+    Our own rules multiply the rate by `one`. Of others, and where replicas share a rule, whose gradients are of many
+    devices, each gradient is multiplied by it.
 
     Args:
-      squares: `sums_of_squares` of the gradients.
+      one: None where none is needed, as under XLA, which computes all of a step before it writes any of it.
     """
-    norm = tf.add_n(squares)
-    one = tf.where(tf.math.is_nan(norm), norm, tf.ones_like(norm))
-    return [gradient * tf.cast(one, gradient.dtype) for gradient in gradients]
+    if one is None:
+        optimizer.apply(gradients, variables)
+    elif isinstance(optimizer, update_rules.Waiting) and replicas.count() == 1:
+        optimizer.apply(gradients, variables, after=one)
+    else:
+        optimizer.apply([gradient * tf.cast(one, gradient.dtype) for gradient in gradients], variables)
 
 
 def norms(

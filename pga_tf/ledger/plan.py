@@ -73,6 +73,7 @@ def seconds(training: Training, measured: Sequence[dict], speeds: Mapping[str, t
     """How long a training takes, scores and priors included where that was measured; None where nothing is known.
 
     By lines of the same row, budget and settings, then of the same method and data set, then by the time of a step.
+    Of a part that took longer than its CPU time, because it shared the machine, that time counts.
     """
     row, budget = training.row, training.budget
     finished = [entry for entry in measured if "scores" in entry and not entry.get("resumed")]
@@ -82,7 +83,8 @@ def seconds(training: Training, measured: Sequence[dict], speeds: Mapping[str, t
         wanted = row.values["method"], row.values["dataset"]
         same = [entry for entry in alike if (entry["flags"]["method"], entry["flags"]["dataset"]) == wanted] or alike
     if same:
-        return sum(sum(part["wall"] for part in entry["times"].values()) for entry in same) / len(same)
+        parts = [part for entry in same for part in entry["times"].values()]
+        return sum(min(part["wall"], part["cpu"]) for part in parts) / len(same)
     taken = steps(row, budget)
     return speeds[row.name][0] * taken if budget.name == "paper" and row.name in speeds and taken else None
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pga_tf.core import checks, files, options, precision, streams
+from pga_tf.core import checks, files, options, precision, streams, update_rules
 from pga_tf.evaluation import latent
 
 SETTINGS = {"steps": 20000, "batch_size": 64, "learning_rate": 1e-4, "schedule": "constant"}
@@ -101,7 +101,7 @@ def _optimizers(prior, settings):
         if settings["schedule"] == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(rate, settings["steps"])
         epsilon = 1e-8 * prior.loss_scale() if prior.loss_scale() else 1e-7
-        made[player.name] = keras.optimizers.Adam(
+        made[player.name] = update_rules.Adam(
             rate, beta_1=own("beta_1", 0.9), beta_2=own("beta_2", 0.999), epsilon=epsilon
         )
     return made

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from pga_tf.core import update_rules
 from pga_tf.settings.optimizer import parsed_drops
 
 
@@ -95,7 +96,7 @@ def _optimizer(options, schedule, beta_1, beta_2, loss_scale):
         epsilon, power = BOUND_EPSILONS[options.optimizer]
         more["epsilon"] = max(epsilon * loss_scale**power, SMALLEST_EPSILON)
     if options.optimizer == "adam":
-        return keras.optimizers.Adam(schedule, beta_1=beta_1, beta_2=beta_2 or 0.999, name="adam", **more)
+        return update_rules.Adam(schedule, beta_1=beta_1, beta_2=beta_2 or 0.999, name="adam", **more)
     if options.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(schedule, rho=beta_2 or 0.9, momentum=beta_1, name="rmsprop", **more)
-    return keras.optimizers.SGD(schedule, momentum=beta_1, name="sgd", **more)
+        return update_rules.RMSprop(schedule, rho=beta_2 or 0.9, momentum=beta_1, name="rmsprop", **more)
+    return update_rules.SGD(schedule, momentum=beta_1, name="sgd", **more)

@@ -93,7 +93,7 @@ def test_time_of_a_training_comes_from_the_nearest_that_is_known():
     measured = [
         line(budget="laptop"),
         line(row="ns_gan_mnist", budget="laptop", flags={"method": "gan", "dataset": "tfds:mnist"},
-             times={"train": {"wall": 300.0, "cpu": 1.0}}),
+             times={"train": {"wall": 3000.0, "cpu": 300.0}}),
         line(budget="laptop", settings={"steps": "9"}, times={"train": {"wall": 1.0, "cpu": 1.0}}),
         line(row="lvpga_mnist", budget="laptop", resumed=True, times={"train": {"wall": 1.0, "cpu": 1.0}}),
     ]  # fmt: skip

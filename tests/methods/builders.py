@@ -1,10 +1,10 @@
 """Small methods for tests: an 8x8 network with few filters, everything built and compiled."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from pga_tf import methods, networks
+from pga_tf.core import update_rules
 from pga_tf.methods import METHODS
 from pga_tf.runs import fitted
 from pga_tf.runs.drawing import Drawing
@@ -36,7 +36,7 @@ def build(
     model = methods.build(name, options, network_options, shape, seed=seed)
     model.average(ema, method.averaged_roles(options))
     players = [player.name for player in method.players(options)]
-    of_each = {name: optimizer() if optimizer else keras.optimizers.SGD(0.05) for name in players}
+    of_each = {name: optimizer() if optimizer else update_rules.SGD(0.05) for name in players}
     model.compile(of_each, jit_compile=jit)
     return model
 

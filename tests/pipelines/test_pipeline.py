@@ -152,7 +152,7 @@ def test_training_is_that_of_the_train_command(ran, tmp_path):
 def test_one_flag_of_trainer_runs_from_trainer_on_and_an_untrained_model_is_not_pushed(ran, monkeypatch):
     chosen, _, _ = ran
     root, base = chosen.options.pipeline_root, chosen.options.push_base
-    # 22.6 is what LPGA reaches in 3,000 steps; one step leaves hundreds.
+    # 21.5 is what LPGA reaches in 3,000 steps; one step leaves hundreds.
     untrained = helpers.tiny(
         root, steps=1, prior="mixture", options={"push_base": base, "name": "tiny", "max_frechet": 60.0}
     )
