@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from tools.growth import laws
 from tools.growth.stages import Axis, Stage
 
-LEAST_OF_MEMORY = 0.003  # a process's memory is steadier than its time
+LEAST_OF_MEMORY = 0.001  # a process's memory is steadier than its time
 WORSE = 0.15  # beyond the algorithm's exponent, from which on it is said
 
 
@@ -30,14 +30,16 @@ class Growth:
 
     @property
     def time(self) -> laws.Law:
-        """The law of time by the algorithm's exponent, where the measurements allow that."""
+        """The law of time by the algorithm's exponent, unless the measurements ask for a larger one."""
         return _by(self.time_law, self.axis.time, self.axis, self.cpu, laws.LEAST_NOISE)
 
     @property
     def space(self) -> laws.Law:
-        """As `time`, of memory; what arrays are known to take is added where no growth was seen."""
-        if self.memory_law.flat and self.axis.held:
-            return dataclasses.replace(self.memory_law, b=self.axis.held)
+        """As `time`, of memory; by what arrays are known to take where that is more than these sizes can show."""
+        if self.axis.held:
+            size = max(self.memory)
+            least = min(self.memory[size]) - self.axis.held * size
+            return dataclasses.replace(self.memory_law, a=least, b=self.axis.held, p=1.0)
         return _by(self.memory_law, self.axis.memory, self.axis, self.memory, LEAST_OF_MEMORY)
 
     @property
@@ -54,7 +56,7 @@ def _is_worse(law, known):
 
 
 def _by(law, exponent, axis, values, least):
-    if not exponent or law.flat or not law.allows(exponent):
+    if not exponent or law.flat or law.low > exponent:
         return law
     costs = {axis.n(size): found for size, found in values.items()}
     return laws.fit(costs, exponent=exponent, least_noise=least)

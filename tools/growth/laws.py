@@ -2,8 +2,8 @@
 
 `a` is what is paid once, b n^p what grows. A fit is by least squares of relative deviations, a and b at least 0, for
 every p of a grid; those exponents count as possible whose fit is not worse than the best one by more than the noise
-explains (an F test at 95 %, the noise being the spread between repeated measurements). Where the measurements are as
-well explained by a constant, no growth was seen, whatever p.
+explains (an F test at 95 %). The noise is the spread between repeated measurements, beside which a guess counts as much
+as a few of them. Where the measurements are as well explained by a constant, no growth was seen, whatever p.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from pga_tf.core import checks
 FEWEST = 3  # sizes for three unknowns
 EXPONENTS = np.round(np.arange(0.1, 3.51, 0.02), 2)
 LEAST_NOISE = 0.01
-UNREPEATED, MANY = 5.0, 1000  # times the least is assumed where nothing was repeated, as if it were known well
+GUESS, GUESSED = 3.0, 3  # the noise that is guessed, times the least, and how many degrees of freedom that counts as
 SURE = 0.95
 TELLING = 0.5  # a width of the interval of p from which on it tells little
 
@@ -96,15 +96,14 @@ def fit(
     noise, freedom = _noise(costs, least_noise)
     units = sizes / sizes[-1]
     fits = [(p, *_of_exponent(units, values, p)) for p in EXPONENTS]
-    constant = float(1.0 / np.mean(1.0 / values**2) * np.mean(1.0 / values))
     _, _, best, error = min(((a, b, p, e) for p, a, b, e in fits), key=lambda found: found[3])
     worse = noise**2 * float(scipy.stats.f.ppf(SURE, 1, freedom))
     kept = [(a, b / sizes[-1] ** p, float(p)) for p, a, b, e in fits if e <= error + worse]
-    flat = float(np.sum((constant / values - 1.0) ** 2)) <= error + noise**2 * 2.0 * float(
-        scipy.stats.f.ppf(SURE, 2, freedom)
-    )
+    spread = float(np.sum((np.log(values) - np.log(values).mean()) ** 2))
+    flat = spread <= error + noise**2 * 2.0 * float(scipy.stats.f.ppf(SURE, 2, freedom))
     measured = float(sizes[0]), float(sizes[-1])
     if flat and exponent is None:
+        constant = float(np.exp(np.log(values).mean()))
         return Law(constant, 0.0, 1.0, 0.0, 0.0, noise, measured, ((constant, 0.0, 1.0),))
     p = float(best) if exponent is None else exponent
     a, b, _ = _of_exponent(units, values, p)
@@ -125,9 +124,8 @@ def _noise(costs, least):
     logs = [np.log(np.asarray(list(values), float)) for values in costs.values()]
     freedom = sum(len(found) - 1 for found in logs)
     spread = sum(float(((found - found.mean()) ** 2).sum()) for found in logs)
-    if not freedom:
-        return UNREPEATED * least, MANY
-    return max(least, math.sqrt(spread / freedom)), freedom
+    whole = freedom + GUESSED
+    return max(least, math.sqrt((spread + GUESSED * (GUESS * least) ** 2) / whole)), whole
 
 
 def told(law: Law, *, of: str = "") -> str:

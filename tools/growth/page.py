@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MIB, GIB, GB = 2**20, 2**30, 1e9
 SIZE = (11, 5)  # inches
+LEAST_TOLD = 0.01  # hours
 
 
 def measured(found: Sequence[Growth]) -> str:
@@ -31,9 +32,9 @@ def measured(found: Sequence[Growth]) -> str:
                 by,
                 _joined(f"{size:,}" for size in sizes),
                 _joined(_seconds(min(growth.cpu[size])) for size in sizes),
-                _told(growth.time_law, axis, "time" in growth.worse),
+                _told(growth.time_law, axis, axis.fitted, "time" in growth.worse),
                 _joined(f"{min(growth.memory[size]) / MIB:,.0f}" for size in sizes),
-                _told(growth.memory_law, axis, "memory" in growth.worse) + _held(growth),
+                _told(growth.memory_law, axis, axis.memory is not None, "memory" in growth.worse) + _held(growth),
             )
         )
     return documents.table(head, rows)
@@ -43,13 +44,15 @@ def _joined(parts):
     return " / ".join(parts)
 
 
-def _told(law, axis, worse):
+def _told(law, axis, fitted, worse):
+    if not fitted:
+        return ""
     return laws.told(law, of="pixels" if axis.name == "pixels" else "n") + ("; more than it must" if worse else "")
 
 
 def _held(growth):
     known = growth.axis.held
-    return f"; {known:,.0f} bytes each by its arrays" if known and growth.memory_law.flat else ""
+    return f"; {known:,.0f} bytes each by its arrays" if known else ""
 
 
 def _seconds(value):
@@ -62,11 +65,11 @@ def planned(found: Sequence[Growth], target: Target) -> str:
     rows = [
         (
             row.what,
-            f"{_number(row.hours)} ({_number(row.bounds[0])} to {_number(row.bounds[1])})",
+            _range(row.hours, row.bounds),
             _number(row.hours / row.processes),
             f"{row.processes} by {row.shared}" if row.shared else "one process",
             _bytes(row.memory),
-            _bytes(row.disk) if row.disk else "",
+            _bytes(row.disk) if row.disk > 1e6 else "",
             row.source,
         )
         for row in plan.rows(found, target)
@@ -100,7 +103,14 @@ def _images(count):
     return f"{float(f'{count:.2g}'):,.0f}" if count < 1e9 else "over 1,000 million"
 
 
+def _range(value, bounds):
+    least, most = map(_number, bounds)
+    return _number(value) + (f" ({least} to {most})" if value >= LEAST_TOLD else "")
+
+
 def _number(value):
+    if value < LEAST_TOLD:
+        return f"under {LEAST_TOLD}"
     return f"{float(f'{value:.2g}'):,g}"
 
 
@@ -125,11 +135,12 @@ def picture(found: Sequence[Growth], target: Target) -> "Figure":
     for number, growth in enumerate(shown):
         colour = f"C{number % 10}" if number < 10 else "black"
         pairs = ((growth.cpu, growth.time, 1.0), (growth.memory, growth.space, GIB))
-        for panel, (values, law, unit) in zip(axes, pairs, strict=True):
+        for name, panel, (values, law, unit) in zip(("time", "memory"), axes, pairs, strict=True):
+            most = plan.NEIGHBOURS if name in plan.CAPPED.get(growth.stage.name, ()) else math.inf
             sizes = sorted(values)
             grid = np.geomspace(sizes[0], max(target.images, sizes[-1]), 60)
             within = grid <= sizes[-1]
-            curve = np.array([law.at(n) for n in grid]) / unit
+            curve = np.array([law.at(min(n, most)) for n in grid]) / unit
             panel.plot(sizes, [min(values[n]) / unit for n in sizes], "o", ms=4, color=colour, label=growth.stage.title)
             panel.plot(grid[within], curve[within], color=colour, lw=1)
             panel.plot(grid[~within], curve[~within], color=colour, lw=1, ls="--")

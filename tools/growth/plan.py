@@ -12,6 +12,7 @@ HELD_OUT = 0.1  # share of the test split
 SAMPLES, SEEDS, HELD_CODES = 10_000, 3, 5000  # of an evaluation, and held-out images beside samples
 ITERATIONS = 100  # of EM
 DAY, HOUR = 86_400.0, 3600.0
+CAPPED = {"features": ("memory",), "neighbours": ("time", "memory")}  # do not grow beyond `NEIGHBOURS`
 REMEDIES = {
     "example_gen": "`--beam_pipeline_args`, with more `--shards`",
     "statistics_gen": "`--beam_pipeline_args`",
@@ -65,9 +66,14 @@ class Row:
     source: str
 
 
+def ring(workers: int) -> float:
+    """How often a worker sends all that is summed, 2 (N - 1) / N: around a ring, to be added up and to be told."""
+    return 2.0 * (workers - 1) / workers
+
+
 def bytes_of_all_reduce(parameters: int, workers: int) -> float:
-    """Bytes that each worker sends in a step: float32 gradients around a ring, 4 P 2 (N - 1) / N."""
-    return 4.0 * parameters * 2.0 * (workers - 1) / workers
+    """Bytes of float32 gradients that each worker sends in a step."""
+    return 4.0 * parameters * ring(workers)
 
 
 def rows(found: Sequence[Growth], target: Target) -> list[Row]:
@@ -127,22 +133,21 @@ def _training(by, target):
         return None
     steps = target.training / (target.batch_size * target.workers)
     law, source = step.time, "one worker"
-    more = 1.0
-    if many is not None:
-        most = max(many.cpu)  # around a ring each sends as much among any number
-        more = max(min(many.cpu[most]) / most / min(many.cpu[1]), 1.0)
-        source = f"{most} workers on one machine, {more:.2f} times one's"
-    scale = steps * target.workers * more / HOUR
-    low, high = law.bounds(target.batch_size)
+    more, (low, high) = 0.0, law.bounds(target.batch_size)
+    if many is not None and target.workers > 1:
+        most = max(many.cpu)
+        more = max(min(many.cpu[most]) / most - min(many.cpu[1]), 0.0) * ring(target.workers) / ring(most)
+        source = f"what a step takes more at each of {most} workers on one machine, here {more:.2g} s"
+    scale = steps * target.workers / HOUR
     return Row(
         "Trainer: an epoch",
-        scale * law.at(target.batch_size),
-        (scale * low, scale * high),
+        scale * (law.at(target.batch_size) + more),
+        (scale * (low + more), scale * (high + more)),
         target.workers,
         "`--workers`",
         step.space.at(target.batch_size),
         0.0,
-        f"extrapolated in workers from {source}; {_source(step, law, target.batch_size)} in the batch",
+        f"{_source(step, law, target.batch_size)} in the batch; extrapolated in workers from {source}",
     )
 
 
@@ -178,6 +183,9 @@ def limits(found: Sequence[Growth], memory: float) -> list[tuple[Growth, float, 
     by_images = [growth for growth in found if growth.axis.name in ("images", "codes")]
     told = []
     for growth in by_images:
-        times = ITERATIONS if growth.stage.name == "mixture" else 1
-        told.append((growth, growth.time.reaches(DAY / times), growth.space.reaches(memory)))
+        times, capped = ITERATIONS if growth.stage.name == "mixture" else 1, CAPPED.get(growth.stage.name, ())
+        reached = {"time": growth.time.reaches(DAY / times), "memory": growth.space.reaches(memory)}
+        told.append(
+            (growth, *(math.inf if reached[name] > NEIGHBOURS and name in capped else n for name, n in reached.items()))
+        )
     return sorted(told, key=lambda entry: min(entry[1:]))

@@ -26,7 +26,8 @@ class Axis:
       name: images, pixels (as the side of a square image), batch, codes, workers or processes.
       sizes: in rising order. fixed: the other sizes, by name.
       time, memory: exponents that the algorithm has, of pixels those of side^2; None: not known. note: on the axis.
-      held: bytes that arrays are known to take for each image, where these sizes do not show them.
+      held: bytes that arrays are known to take for each image, where these sizes show the noise of allocators alone.
+      fitted: whether a law is to be expected at all.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Axis:
     memory: float | None
     note: str = ""
     held: float = 0.0
+    fitted: bool = True
 
     def n(self, size: int) -> int:
         """What the cost of a size is a function of."""
@@ -99,15 +101,15 @@ def all_stages(side: int, latent_dim: int) -> dict[str, Stage]:
             "Trainer: a step",
             (
                 Axis("batch", (16, 32, 64), {"pixels": side}, 1, 1),
-                Axis("pixels", (28, 32, 64), {"batch": 32}, None, None, OTHER_NETWORK),
-                Axis("workers", (1, 2, 4), {"pixels": side, "batch": 16}, 1, None, "a batch of 16 at each"),
+                Axis("pixels", (28, 32, 64), {"batch": 32}, None, None, OTHER_NETWORK, fitted=False),
+                Axis("workers", (1, 2, 4), {"pixels": side, "batch": 16}, None, None, "a batch of 16 at each"),
             ),
         ),
         Stage("encode", "PriorFitter: codes of images", (Axis("images", few, {"pixels": side}, 1, 1, held=of_codes),)),
         Stage(
             "mixture",
             "PriorFitter: an iteration of EM",
-            (Axis("codes", (20_000, 40_000, 80_000), {"components": 20}, 1, 1, "20 Gaussians, 32 dimensions"),),
+            (Axis("codes", (40_000, 80_000, 160_000), {"components": 20}, 1, 1, "20 Gaussians, 32 dimensions"),),
         ),
         Stage(
             "sample",
@@ -126,7 +128,7 @@ def all_stages(side: int, latent_dim: int) -> dict[str, Stage]:
         Stage(
             "neighbours",
             "Evaluator: precision, recall, density, coverage",
-            (Axis("images", (2000, 4000, 8000), {}, 2, 1),),
+            (Axis("images", (4000, 8000, 16_000), {}, 2, 1),),
         ),
         Stage(
             "memorisation",

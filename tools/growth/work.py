@@ -264,6 +264,12 @@ WORK = {
 }
 
 
+def _wait():
+    """Until the process that asks for measurements says so; where that is gone, this one ends."""
+    if not sys.stdin.readline():
+        os._exit(1)
+
+
 def main(task):
     """Makes ready, waits for its turn, works, and tells the seconds."""
     base = pathlib.Path(task["folder"])
@@ -271,7 +277,7 @@ def main(task):
     work = WORK[task["stage"]](task, base)
     print(READY, flush=True)
     start = {"cpu": cpu(), "wall": time.monotonic() - made_ready}
-    sys.stdin.readline()
+    _wait()
     told = {"cpu": [], "wall": [], "start": start}
     while len(told["cpu"]) < REPETITIONS:
         began, used = time.monotonic(), cpu()
@@ -283,7 +289,7 @@ def main(task):
         if task["alone"] and sum(told["cpu"]) > ENOUGH:
             break
     print(json.dumps(told | {"facts": facts}), flush=True)
-    sys.stdin.readline()  # workers end together: the loss of one is an error to the others
+    _wait()  # workers end together: the loss of one is an error to the others
     os._exit(0)
 
 
