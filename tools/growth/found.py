@@ -86,6 +86,5 @@ def of_lines(lines: Iterable[dict], stages: Iterable[Stage]) -> list[Growth]:
 
 
 def cost(line: dict) -> float:
-    """CPU seconds of a line: the least of its repetitions, of one step or iteration where it took several."""
-    facts = line["facts"]
-    return min(line["cpu"]) / facts.get("steps", facts.get("iterations", 1))
+    """CPU seconds of a line: the least of its repetitions, of one step where it took several."""
+    return min(line["cpu"]) / line["facts"].get("steps", 1)

@@ -109,7 +109,7 @@ def all_stages(side: int, latent_dim: int) -> dict[str, Stage]:
         Stage(
             "mixture",
             "PriorFitter: an iteration of EM",
-            (Axis("codes", (40_000, 80_000, 160_000), {"components": 20}, 1, 1, "20 Gaussians, 32 dimensions"),),
+            (Axis("codes", (160_000, 320_000, 640_000), {"components": 20}, 1, 1, "20 Gaussians, 32 dimensions"),),
         ),
         Stage(
             "sample",
