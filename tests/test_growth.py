@@ -158,6 +158,15 @@ def test_what_gives_way_first_and_what_grows_more_than_it_must(found):
     assert "more than it must" in page.measured(found)
 
 
+def test_a_dent_is_no_growth():
+    values = {160_000: 1.09, 320_000: 1.7, 640_000: 4.08}  # as EM once took; the law with all three unknowns is n^2
+    lines = of("mixture", values, values.get, lambda n: 1e8, "codes")
+    (growth,) = found_lib.of_lines(lines, [stages.all_stages(64, 32)["mixture"]])
+    assert growth.time_law.low > 1.1
+    assert growth.time.p == 1.0
+    assert growth.worse == []
+
+
 def test_pairs_are_those_of_both_sides():
     real, samples = 50_000, plan.SAMPLES
     n = plan.pairs_as_of(10**6)

@@ -30,7 +30,11 @@ class Growth:
 
     @property
     def time(self) -> laws.Law:
-        """The law of time by the algorithm's exponent, unless the measurements ask for a larger one."""
+        """The law of time by the algorithm's exponent, unless the measurements ask for a larger one.
+
+        They do where they exclude it and the cost grew by more than it allows between the smallest and the largest
+        size: a dent in the middle alone is no growth.
+        """
         return _by(self.time_law, self.axis.time, self.axis, self.cpu, laws.LEAST_NOISE)
 
     @property
@@ -45,18 +49,24 @@ class Growth:
     @property
     def worse(self) -> list[str]:
         """Which of time and memory grow faster than the algorithm says, if any."""
-        pairs = (("time", self.time_law, self.axis.time), ("memory", self.memory_law, self.axis.memory))
-        return [name for name, law, known in pairs if known is not None and _is_worse(law, known)]
+        kinds = (
+            ("time", self.time_law, self.axis.time, self.cpu),
+            ("memory", self.memory_law, self.axis.memory, self.memory),
+        )
+        return [name for name, law, known, values in kinds if known is not None and self._is_worse(law, known, values)]
+
+    def _is_worse(self, law, known, values):
+        return not law.flat and law.low > known + WORSE and _outgrows(known, self.axis, values)
 
 
-def _is_worse(law, known):
-    if law.flat:
-        return False
-    return law.low > known + WORSE if known else not law.allows(0)
+def _outgrows(exponent, axis, values):
+    """Whether the largest size costs more than n^`exponent` of the smallest."""
+    small, large = min(values), max(values)
+    return min(values[large]) / min(values[small]) > (axis.n(large) / axis.n(small)) ** exponent
 
 
 def _by(law, exponent, axis, values, least):
-    if not exponent or law.flat or law.low > exponent:
+    if not exponent or law.flat or (law.low > exponent and _outgrows(exponent, axis, values)):
         return law
     costs = {axis.n(size): found for size, found in values.items()}
     return laws.fit(costs, exponent=exponent, least_noise=least)
