@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import heapq
 import io
 import pathlib
 
@@ -133,21 +132,21 @@ def records(path):
     return tf.data.TFRecordDataset(path).as_numpy_iterator()
 
 
+def shares(folder):
+    """(split, path) of every shard of both splits."""
+    return [(split, path) for split in SPLITS for path in shards(folder, split)]
+
+
+def items(split, path):
+    """Iterates over the `Item`s of one shard, which are in their source's order."""
+    for record in records(path):
+        yield parsed(record, split)
+
+
 def read(folder, split):
     """Iterates over the `Item`s of a split."""
     for path in shards(folder, split):
-        yield from _items(split, path)
-
-
-def in_order(folder):
-    """Iterates over the `Item`s of both splits in their source's order, in which each shard holds its own."""
-    shares = ((split, path) for split in SPLITS for path in shards(folder, split))
-    return heapq.merge(*(_items(split, path) for split, path in shares), key=lambda item: item.index)
-
-
-def _items(split, path):
-    for record in records(path):
-        yield parsed(record, split)
+        yield from items(split, path)
 
 
 def pixel_digest(pixels):

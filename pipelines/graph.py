@@ -71,7 +71,7 @@ def steps(settings):
         ),
         Step(
             "Transform",
-            transform,
+            on_beam("Transform", beam_args) if beam_args else transform,
             inputs={"examples": ("ExampleGen", "examples"), "schema": ("SchemaGen", "schema")},
             outputs=("transformed",),
             parameters={"image_size": data.image_size, "crop": data.crop, "resize": data.resize},
@@ -156,17 +156,26 @@ def require(settings):
             received="null",
             remedy="pass --image_size, or name them",
         )
+    if settings.beam_args:
+        _beam().cluster.require(settings.beam_args, given.pipeline_root, data.dataset)
 
 
 def on_beam(name, beam_args):
-    """The function of a data-parallel step (ExampleGen, StatisticsGen or Evaluator) on Apache Beam.
+    """The function of a data-parallel step (ExampleGen, StatisticsGen, Transform or Evaluator) on Apache Beam.
 
     It takes what the component's own takes and leaves the same. `beam_args`: options of the runner, a list of texts.
     Raises `InputError` without Beam, or for options that it does not take.
     """
+    beam = _beam()
+    beam.options.parsed(beam_args)  # refused before any work
+    return beam.steps.STEPS[name](beam_args)
+
+
+def _beam():
+    """The package `pipelines.beam`, with what of it is called here."""
     try:
-        from pipelines.beam import moments, options
-        from pipelines.beam import steps as beam_steps
+        import pipelines.beam.cluster
+        import pipelines.beam.steps
     except ImportError as error:
         checks.refuse(
             "--beam_pipeline_args",
@@ -174,13 +183,7 @@ def on_beam(name, beam_args):
             received=str(error),
             remedy="install it, or leave the flag out to work in this process",
         )
-    made = {
-        "ExampleGen": beam_steps.example_gen,
-        "StatisticsGen": beam_steps.statistics_gen,
-        "Evaluator": moments.evaluator,
-    }
-    options.parsed(beam_args)  # refused before any work
-    return made[name](beam_args)
+    return pipelines.beam
 
 
 def _content(path):

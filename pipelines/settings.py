@@ -42,8 +42,8 @@ class PipelineOptions:
     )  # fmt: skip
     shards: int = option(4, "TFRecord files in each split", unit="files", minimum=1)
     beam_pipeline_args: str = option(
-        "", "ExampleGen, StatisticsGen and the features of Evaluator's real images on Apache Beam, with options like "
-        "'--runner=DirectRunner --direct_num_workers=4'",
+        "", "ExampleGen, StatisticsGen, Transform and the features of Evaluator's real images on Apache Beam, with "
+        "options like '--runner=DirectRunner --direct_num_workers=4'",
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def _kind(dataset):
 
 
 def parts(dataset):
-    """The dataset as a list of plain dicts, each the argument of `read`.
+    """The dataset as a list of plain dicts, each the argument of `read`, on whatever machine sees the same files.
 
     Raises `InputError` for a dataset that a pipeline does not take, or that is not there.
     """
@@ -33,14 +33,16 @@ def parts(dataset):
         split_of = {name: SPLIT_OF[split] for split, names in found.splits.items() for name in names}
         files = [(name, split_of.get(name, "")) for name in found.names]
         return [
-            {"dataset": dataset, "first": start, "files": files[start : start + FILES]}
+            {"dataset": f"folder:{os.path.abspath(argument)}", "first": start, "files": files[start : start + FILES]}
             for start in range(0, len(files), FILES)
         ]
     if kind == "tfds":
         found, first = [], 0
         for split, files in tfds.stored(dataset, argument).items():
             for path, skip, take in files:
-                found.append({"dataset": dataset, "first": first, "split": split, "file": [path, skip, take]})
+                found.append(
+                    {"dataset": dataset, "first": first, "split": split, "file": [_absolute(path), skip, take]}
+                )
                 first += take
         return found
     counts = data.load(DataOptions(dataset=dataset)).counts
@@ -48,6 +50,19 @@ def parts(dataset):
         {"dataset": dataset, "first": first, "split": split}
         for split, first in (("train", 0), ("test", counts["train"]))
     ]
+
+
+def _absolute(path):
+    return path if "://" in path else os.path.abspath(path)
+
+
+def places(dataset):
+    """Absolute paths of the files or the folder that `read` needs to see."""
+    kind, argument = _kind(dataset)
+    if kind == "folder":
+        return [os.path.abspath(argument)]
+    found = {part["file"][0] for part in parts(dataset)} if kind == "tfds" else ()
+    return sorted(path for path in found if os.path.isabs(path))
 
 
 def read(part):
@@ -61,7 +76,7 @@ def read(part):
         path, skip, take = part["file"]
         records = tf.data.TFRecordDataset(path).skip(skip).take(take)
         # In the graph: parsed one by one, an example takes milliseconds.
-        parsed = records.map(tfds.undecoded(part["dataset"], argument), num_parallel_calls=tf.data.AUTOTUNE)
+        parsed = records.map(tfds.undecoded(os.path.dirname(path)), num_parallel_calls=tf.data.AUTOTUNE)
         for i, example in enumerate(parsed.as_numpy_iterator(), part["first"]):
             label = int(example["label"]) if "label" in example else None
             yield Item(i, example["image"], split=split, label=label)

@@ -210,14 +210,16 @@ def measure(name, network, fastest):
     if twin:
         twin.close()
     work, cpu = step_costs.of_step(ours, x)[1] / 1e9, statistics.median(times["ours"])
-    speed = FLAGS.batch_size * model.batches_per_step() / statistics.median(walls)
+    images = FLAGS.batch_size * model.batches_per_step()
+    speed, images_of_a_core = images / statistics.median(walls), images / statistics.median(times["data"])
     cells = [
         f"{1000 * cpu:7.1f} ms CPU, {speed:6.0f} images/s, {work:6.2f} GFLOP, {work / cpu / fastest:4.0%} of peak;"
     ]
     for key in times:
         if key != "ours":
             ratio = statistics.median(t / o for t, o in zip(times[key], times["ours"], strict=True))
-            cells.append(f"{key} {ratio:.3f}" if key == "data" else f"{key} {1 / ratio:.2f}")
+            of_data = f"{key} {ratio:.3f} ({images_of_a_core:,.0f} images/s)"
+            cells.append(of_data if key == "data" else f"{key} {1 / ratio:.2f}")
     print(f"{name:8s} {network:10s} " + "  ".join(cells) + told, flush=True)
 
 
@@ -248,7 +250,7 @@ def main():
     print(f"{measuring.processor()}, {threads()} threads, oneDNN {onednn}, float32, batch {FLAGS.batch_size}")
     print(f"peak of convolutions here: {fastest:.0f} GFLOP in a second of a core")
     print("columns: a step of ours; relative speed of each other candidate (above 1: it is faster than ours);")
-    print("data: CPU time of the input pipeline over that of a step")
+    print("data: CPU time of the input pipeline over that of a step, and what one core of it delivers")
     print(f"this processor computes in bfloat16: {devices.has_bfloat16()}")
     for network in FLAGS.networks:
         for name in FLAGS.methods:

@@ -213,11 +213,10 @@ class Twin:
         self.count = 0
 
     def _optimiser(self, name, compiled, parameters):
-        fast = {"fused": True} if self.device.type == "cuda" else {"foreach": True}
         if name == "sgd":
-            return torch.optim.SGD(parameters, lr=self.spec["learning_rate"], momentum=0.9, **fast)
+            return torch.optim.SGD(parameters, lr=self.spec["learning_rate"], momentum=0.9, fused=True)
         adam = {"betas": (0.9, 0.999), "eps": 1e-7, "capturable": compiled is not None and self.device.type == "cuda"}
-        return torch.optim.Adam(parameters, lr=self.spec["learning_rate"], **adam, **fast)
+        return torch.optim.Adam(parameters, lr=self.spec["learning_rate"], fused=True, **adam)
 
     def _losses(self, noise):
         o, n = self.spec["options"], self.networks

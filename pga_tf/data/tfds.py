@@ -54,11 +54,14 @@ def stored(name: str, argument: str) -> dict:
     }
 
 
-def undecoded(name: str, argument: str) -> Callable:
-    """A function of tensors from a serialised example to a dict of its encoded "image" and, if it has one, "label"."""
+def undecoded(folder: str | os.PathLike) -> Callable:
+    """A function of tensors from a serialised example to a dict of its encoded "image" and, if it has one, "label".
+
+    `folder` holds a dataset's files, as `stored` names them: whoever has these needs no TFDS_DATA_DIR.
+    """
     import tensorflow_datasets
 
-    features = _builder(name, argument).info.features
+    features = tensorflow_datasets.builder_from_directory(folder).info.features
     label = _label_feature(features)
     kept = {"image": features["image"]} | ({"label": label} if label else {})
     parser = tensorflow_datasets.features.FeaturesDict(kept)

@@ -13,11 +13,11 @@ class Moments:
     """Mean and covariance of feature vectors that arrive in batches, in float64.
 
     Batches are merged by Chan, Golub and LeVeque's update, which stays exact where the sum of squares would
-    cancel: features whose mean is large beside their spread.
+    cancel: features whose mean is large beside their spread. `first`: number of the first image, for messages.
     """
 
-    def __init__(self, dimensions: int):
-        self.count = 0
+    def __init__(self, dimensions: int, first: int = 0):
+        self.count, self._first = 0, first
         self.mean = np.zeros(dimensions)
         self.scatter = np.zeros((dimensions, dimensions))
         self._factor = None
@@ -37,7 +37,7 @@ class Moments:
             checks.refuse(
                 "Features",
                 expected="finite values",
-                received=f"NaN or infinity, first for image {self.count + row}",
+                received=f"NaN or infinity, first for image {self._first + self.count + row}",
                 remedy="look at that image, and at the feature network",
             )
         if not len(features):

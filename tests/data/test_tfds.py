@@ -217,7 +217,12 @@ def test_images_come_as_they_are_stored_with_their_labels(data_dir, monkeypatch)
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
     from pipelines import examples, sources
 
-    items = [item for part in sources.parts("tfds:tiny") for item in sources.read(part)]
+    parts = sources.parts("tfds:tiny")
+    assert [path.startswith(str(data_dir)) for path in sources.places("tfds:tiny")] == [True] * len(parts)
+    with monkeypatch.context() as elsewhere:  # on a worker
+        elsewhere.delenv("TFDS_DATA_DIR")
+        elsewhere.setenv("HOME", str(data_dir / "none"))
+        items = [item for part in parts for item in sources.read(part)]
     assert [item.index for item in items] == list(range(COUNT + 7))
     assert [item.split for item in items] == ["train"] * COUNT + ["eval"] * 7
     assert items[0].encoded.startswith(b"\x89PNG")

@@ -8,6 +8,7 @@ import pytest
 
 from pga_tf.core.checks import InputError
 from pga_tf.evaluation import features, protocol, statistics
+from pga_tf.evaluation.moments import Moments
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 4, 4, 1), np.uint8)
@@ -36,6 +37,23 @@ def test_streaming_keeps_all_moments_and_the_first_features():
     np.testing.assert_allclose(found.moments.mean, flat.mean(0), rtol=1e-12)
     np.testing.assert_allclose(found.moments.covariance(), np.cov(flat.T), rtol=1e-10)
     np.testing.assert_array_equal(found.features, flat[:20].astype(np.float32))
+
+
+def test_moments_are_summed_part_by_part(monkeypatch):
+    """As Beam's workers sum them; more than one part, the last of them not whole."""
+    monkeypatch.setattr(statistics, "PART", 20)
+    found = statistics.collect(batches(10), extract).moments
+    flat, parts = extract(IMAGES), Moments(16)
+    for start in (0, 20, 40):
+        part = Moments(16)
+        for first in (start, start + 10):
+            part.add(flat[first : first + 10])
+        parts.merge(part)
+    np.testing.assert_array_equal(found.mean, parts.mean)
+    np.testing.assert_array_equal(found.scatter, parts.scatter)
+    at_45 = lambda images: np.where((images == IMAGES[45]).all((1, 2, 3))[:, None], np.nan, extract(images))
+    with pytest.raises(InputError, match="first for image 45"):
+        statistics.collect(batches(10), at_45)
 
 
 def test_no_score_for_one_image_or_for_equal_ones():

@@ -13,7 +13,7 @@ from PIL import Image
 from pga_tf import data
 from pga_tf.core.checks import InputError
 from pipelines import examples as examples_lib
-from pipelines import image_statistics
+from pipelines import image_statistics, sources
 from pipelines.components import artifacts
 from pipelines.components.example_gen import example_gen, open_shards
 from pipelines.components.example_validator import example_validator, find
@@ -101,6 +101,16 @@ def test_the_split_goes_by_content_alone(photos, out, tmp_path):
         for item in examples_lib.read(folder, split):
             assert side[item.encoded] == split
     assert figures["duplicates"] == COUNT // 2
+
+
+def test_parts_can_be_read_from_any_folder(photos, tmp_path, monkeypatch):
+    """As by workers of a cluster, which begin elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    parts = sources.parts("folder:photos")
+    assert sources.places("folder:photos") == [str(photos)]
+    monkeypatch.chdir(photos)
+    items = [item for part in parts for item in sources.read(part)]
+    assert [item.encoded for item in items] == [path.read_bytes() for path in sorted(photos.glob("*.png"))]
 
 
 def test_what_not_every_reader_sees_alike_becomes_png(tmp_path):

@@ -16,7 +16,7 @@ CAPPED = {"features": ("memory",), "neighbours": ("time", "memory")}  # do not g
 REMEDIES = {
     "example_gen": "`--beam_pipeline_args`, with more `--shards`",
     "statistics_gen": "`--beam_pipeline_args`",
-    "transform": "more cores do not help one process; shrink the images beforehand",
+    "transform": "`--beam_pipeline_args` decodes on workers",
     "open": "none needed",
     "train": "`--workers`, `--replicas`; a GPU",
     "encode": "`--prior_codes`",
