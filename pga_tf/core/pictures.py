@@ -151,12 +151,10 @@ def _walk(root: str, below: bool) -> Iterator[tuple[str, str, int]]:
     pending, seen = [("", False)], {_identity(os.stat(root))}
     while pending:
         folder, hidden = pending.pop()
-        try:
-            entries = list(os.scandir(os.path.join(root, folder)))
-        except OSError:
-            yield folder, CLOSED, 0
-            continue
-        for entry in entries:
+        for entry in _entries(os.path.join(root, folder)):
+            if entry is None:
+                yield folder, CLOSED, 0
+                continue
             name = os.path.join(folder, entry.name)
             try:
                 status = entry.stat()
@@ -175,6 +173,15 @@ def _walk(root: str, below: bool) -> Iterator[tuple[str, str, int]]:
                 seen.add(_identity(status))
                 private = entry.name.startswith(".") or entry.name.lower() in _PRIVATE
                 pending.append((name, hidden or private))
+
+
+def _entries(folder):
+    """The entries of a folder one by one, for each holds what is known of its file; None where it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            yield from found
+    except OSError:
+        yield None
 
 
 def _identity(status):

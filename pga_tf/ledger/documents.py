@@ -53,9 +53,12 @@ def write(root: pathlib.Path, lines: Sequence[dict], speeds: Mapping[str, tuple[
     return [path for path, _ in changed]
 
 
-def with_block(text: str, name: str, block: str, where: str) -> str:
-    """A document's text with `block` between its marks. Raises `InputError`, of `where`, for one without them."""
-    begin, end = f"<!-- ledger: {name} -->\n", "<!-- end of what the ledger writes -->"
+def with_block(text: str, name: str, block: str, where: str, writer: str = "ledger") -> str:
+    """A document's text with `block` between the marks of its `writer`.
+
+    Raises `InputError`, of `where`, for one without them.
+    """
+    begin, end = f"<!-- {writer}: {name} -->\n", f"<!-- end of what the {writer} writes -->"
     before, found, rest = text.partition(begin)
     if not found or end not in rest:
         checks.refuse(where, expected=f"a block between {begin.strip()} and {end}", received="none", remedy=REMEDY)

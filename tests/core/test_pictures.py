@@ -1,6 +1,8 @@
 """Which files of a folder are its pictures, and that everything else a person would take for one is counted."""
 
+import collections
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -137,3 +139,16 @@ def test_a_folder_s_own_files_alone(tmp_path):
 def test_names_are_shown_in_one_line_that_any_stream_takes(name, text):
     assert pictures.shown(name) == text
     text.encode("utf-8")
+
+
+def test_a_large_folder_is_listed_entry_by_entry(tmp_path):
+    count = 2000
+    for number in range(count):
+        (tmp_path / f"{number}.jpg").touch()
+    tracemalloc.start()
+    try:
+        collections.deque(pictures._walk(str(tmp_path), True), maxlen=0)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 100 * count  # bytes; entries with what is known of their files are more than 700 each
