@@ -12,6 +12,7 @@ wall and of CPU time for one step.
 """
 
 import json
+import math
 import resource
 import sys
 import time
@@ -171,6 +172,18 @@ def wgan_gp_step(d, g, batches, noise, optimisers, o):
     return losses
 
 
+class Adam(torch.optim.Adam):
+    """PyTorch's, with Keras's epsilon: beside moments that are not corrected yet."""
+
+    updates = 0
+
+    def step(self):
+        self.updates += 1
+        for group in self.param_groups:
+            group["eps"] = 1e-7 / math.sqrt(1 - group["betas"][1] ** self.updates)
+        return super().step()
+
+
 class Twin:
     """A step of `method`, as a function of nothing: the batch and, after the first step, the noise are its own."""
 
@@ -215,8 +228,8 @@ class Twin:
     def _optimiser(self, name, compiled, parameters):
         if name == "sgd":
             return torch.optim.SGD(parameters, lr=self.spec["learning_rate"], momentum=0.9, fused=True)
-        adam = {"betas": (0.9, 0.999), "eps": 1e-7, "capturable": compiled is not None and self.device.type == "cuda"}
-        return torch.optim.Adam(parameters, lr=self.spec["learning_rate"], fused=True, **adam)
+        captured = compiled is not None and self.device.type == "cuda"
+        return Adam(parameters, lr=self.spec["learning_rate"], fused=True, capturable=captured)
 
     def _losses(self, noise):
         o, n = self.spec["options"], self.networks
