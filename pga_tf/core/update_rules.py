@@ -1,8 +1,11 @@
-"""Keras's optimisers, each weight moved by one kernel of TensorFlow's in place of Keras's ten passes over it.
+"""Keras's optimisers, whose weights can wait for all gradients of a step at no cost.
 
-Same formulas, slots and configuration. Only Adam's last bits are others: the kernel takes 1 - beta of the rounded
-beta. RMSprop is Keras's, for without momentum it lacks a slot that its kernel wants.
+Adam and SGD move each weight by one kernel of TensorFlow's, in place of Keras's several passes over it. Same formulas,
+slots and configuration; only Adam's last bits are others: the kernel takes 1 - beta of the rounded beta. RMSprop moves
+weights as Keras does, for without momentum it lacks a slot that its kernel wants.
 """
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -16,14 +19,24 @@ class Waiting(keras.optimizers.Optimizer):
 
     _after = None
 
-    def apply(self, grads, trainable_variables=None, *, after: tf.Tensor | None = None):
+    def apply(
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+        *,
+        after: tf.Tensor | None = None,
+    ) -> None:
+        """As Keras's, all weights after `after`."""
         self._after = after
         try:
-            return super().apply(grads, trainable_variables)
+            super().apply(grads, trainable_variables)
         finally:
             self._after = None
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable | keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """As Keras's, by `move`."""
         variable = variable.value if isinstance(variable, keras.Variable) else variable
         rate = tf.cast(learning_rate, variable.dtype)
         if self._after is not None:
